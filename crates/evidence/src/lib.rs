@@ -1,0 +1,1 @@
+//! DSSE, in-toto, predicates, Sigstore bundles and cosign's legacy layouts.

@@ -1,0 +1,1 @@
+//! Package catalogers and SPDX and CycloneDX documents.

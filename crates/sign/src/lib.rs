@@ -1,0 +1,1 @@
+//! Keys, keyless signing, CI identities, provenance.

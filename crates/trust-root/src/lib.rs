@@ -1,0 +1,1 @@
+//! trusted_root.json and signing_config.json: load, select, export.

@@ -1,0 +1,1 @@
+//! Certificate authority, transparency log and timestamp authority on one origin.

@@ -1,0 +1,1 @@
+//! Evidence, trust root and time to proofs.
