@@ -1,0 +1,131 @@
+//! The one place that prints and exits. Results go to standard output, in a form that a script can read; progress and
+//! diagnostics go to standard error, and bars only to a terminal.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the crate's one door to the terminal"
+)]
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For a person.
+    #[default]
+    Text,
+    /// One JSON document on standard output, also for failures.
+    Json,
+}
+
+/// Where a verb's words go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    format: Format,
+    quiet: bool,
+}
+
+impl Output {
+    pub(crate) fn new(format: Format, quiet: bool) -> Self {
+        Self { format, quiet }
+    }
+
+    pub(crate) fn is_json(self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// The result of a verb: `text` for a person, `value` for a script.
+    pub(crate) fn result(self, text: &str, value: &impl Serialize) {
+        match self.format {
+            Format::Text => line(text.trim_end()),
+            Format::Json => line(&pretty(value)),
+        }
+    }
+
+    /// A document that is itself the result, such as an SBOM: written as it is.
+    pub(crate) fn document(self, bytes: &[u8]) {
+        let mut stdout = std::io::stdout().lock();
+        // A reader that went away (`| head`) is no error of ours.
+        let _ = stdout.write_all(bytes).and_then(|()| stdout.write_all(b"\n"));
+    }
+
+    /// What is going on, for a person.
+    pub(crate) fn note(self, text: &str) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    /// Something that the person should know although it stops nothing; not silenced by `--quiet`.
+    pub(crate) fn warn(self, text: &str) {
+        eprintln!("warning: {text}");
+    }
+
+    /// A spinner on a terminal, nothing elsewhere; gone when it is dropped.
+    pub(crate) fn spinner(self, text: &str) -> Spinner {
+        if self.quiet || !std::io::stderr().is_terminal() {
+            return Spinner(None);
+        }
+        let bar = ProgressBar::new_spinner().with_message(text.to_owned());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Spinner(Some(bar))
+    }
+
+    /// The end of the process, and what it says last.
+    pub(crate) fn finish(self, result: Result<(), Failure>) -> ExitCode {
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                if self.is_json() {
+                    line(&pretty(&serde_json::json!({ "ok": false, "error": failure })));
+                }
+                eprintln!("{failure}");
+                ExitCode::from(failure.exit as u8)
+            }
+        }
+    }
+}
+
+/// A running spinner.
+pub(crate) struct Spinner(Option<ProgressBar>);
+
+impl Spinner {
+    pub(crate) fn say(&self, text: &str) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(text.to_owned());
+        }
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Asks for a password on the terminal, without showing it where the terminal can do that.
+pub(crate) fn stdin_is_terminal() -> bool {
+    std::io::stdin().is_terminal()
+}
+
+fn line(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{text}");
+}
+
+fn pretty(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+}
