@@ -394,8 +394,9 @@ fn write_materials(
     let text = |json: Vec<u8>| String::from_utf8_lossy(&json).into_owned();
     if let Some(der) = certificate {
         annotations.insert(CERTIFICATE.to_owned(), pem_encode("CERTIFICATE", der));
-        let chain = chain.iter().map(|der| pem_encode("CERTIFICATE", der)).collect();
-        annotations.insert(CHAIN.to_owned(), chain);
+        // cosign's chain has no newline at its end, its certificate has one.
+        let chain: String = chain.iter().map(|der| pem_encode("CERTIFICATE", der)).collect();
+        annotations.insert(CHAIN.to_owned(), chain.trim_end().to_owned());
     }
     if let Some(log_bundle) = log_bundle {
         annotations.insert(LOG_BUNDLE.to_owned(), text(log_bundle.to_json()));

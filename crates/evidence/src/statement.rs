@@ -154,7 +154,8 @@ impl Statement {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct V01<'s> {
-            _type: &'s str,
+            #[serde(rename = "_type")]
+            kind: &'s str,
             predicate_type: &'s str,
             subject: &'s [Subject],
             predicate: &'s Value,
@@ -162,20 +163,21 @@ impl Statement {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct V1<'s> {
-            _type: &'s str,
+            #[serde(rename = "_type")]
+            kind: &'s str,
             subject: &'s [Subject],
             predicate_type: &'s str,
             predicate: &'s Value,
         }
         match self.version {
             StatementVersion::V01 => json::write(&V01 {
-                _type: self.version.uri(),
+                kind: self.version.uri(),
                 predicate_type: self.predicate_type.as_str(),
                 subject: &self.subjects,
                 predicate: &self.predicate,
             }),
             StatementVersion::V1 => json::write(&V1 {
-                _type: self.version.uri(),
+                kind: self.version.uri(),
                 subject: &self.subjects,
                 predicate_type: self.predicate_type.as_str(),
                 predicate: &self.predicate,

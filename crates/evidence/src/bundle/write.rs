@@ -29,16 +29,16 @@ pub(super) fn bundle(bundle: &Bundle) -> Vec<u8> {
     })
 }
 
-fn key(key: &KeyMaterial) -> Key<'_> {
+fn key(key: &KeyMaterial) -> Signer<'_> {
     let raw = |der: &[u8]| RawBytes {
         raw_bytes: base64_encode(der),
     };
     match key {
-        KeyMaterial::Certificate(der) => Key::Certificate(raw(der)),
-        KeyMaterial::Chain(chain) => Key::X509CertificateChain {
+        KeyMaterial::Certificate(der) => Signer::Certificate(raw(der)),
+        KeyMaterial::Chain(chain) => Signer::X509CertificateChain {
             certificates: chain.iter().map(|der| raw(der)).collect(),
         },
-        KeyMaterial::PublicKeyHint(hint) => Key::PublicKey { hint },
+        KeyMaterial::PublicKeyHint(hint) => Signer::PublicKey { hint },
     }
 }
 
@@ -118,7 +118,7 @@ struct Written<'b> {
 #[serde(rename_all = "camelCase")]
 struct Material<'b> {
     #[serde(flatten)]
-    key: Key<'b>,
+    key: Signer<'b>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tlog_entries: Vec<Entry<'b>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,7 +127,7 @@ struct Material<'b> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-enum Key<'b> {
+enum Signer<'b> {
     Certificate(RawBytes),
     X509CertificateChain { certificates: Vec<RawBytes> },
     PublicKey { hint: &'b str },
