@@ -13,6 +13,7 @@ mod json;
 pub mod layout;
 mod manifest;
 pub mod media_types;
+pub mod union;
 
 pub use config::{ConfigError, History, ImageConfig, MAX_CONFIG_BYTES, RuntimeConfig};
 pub use descriptor::{Descriptor, Platform, PlatformError};

@@ -1,0 +1,387 @@
+//! What a container sees: the layers of an image laid over each other, as a stream of events about visible files.
+//!
+//! Layers are read from the top down, so that one pass tells whether a file is visible: whatever an upper layer holds,
+//! whites out or makes opaque hides what is below. Each layer is inflated and its blob hashed on a second thread while
+//! this one hashes the tar, walks it and shows files to a [`Visitor`]; nothing is written to disk and no file is held
+//! in memory. Memory holds the names of the files seen and a few chunks.
+//!
+//! Hard links whose content a visitor asks for and has not been shown under the first name are read in a second pass
+//! over the layers concerned, which is why a [`LayerSource`] can be opened again.
+//!
+//! Bytes are shown to the visitor before the digest at the end of the layer is known. What a visitor has gathered is
+//! worth something only if [`walk`] returns `Ok`.
+//!
+//! Deliberately not done: folders that are symbolic links in a lower layer are not followed when an upper layer puts
+//! files below their name (both names are reported); sparse files are refused.
+//!
+//! Specifications: OCI image-spec, layer.md ("Whiteouts", "Hardlinks"); POSIX pax; RFC 1952; RFC 8878.
+
+mod content;
+mod error;
+mod inflate;
+mod links;
+mod path;
+mod tar;
+mod tree;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read};
+use std::thread;
+
+use proofmark_types::Digest;
+
+use crate::descriptor::Descriptor;
+pub use content::Content;
+use content::show;
+pub use error::{LayerError, UnionError};
+use inflate::{Inflated, inflate};
+use links::Pending;
+use tar::{Header, Kind, Tar};
+use tree::{Placement, Tree};
+
+/// A layer's compressed bytes, which can be read again.
+pub trait LayerSource: Sync {
+    /// Opens them from the start.
+    fn open(&self) -> io::Result<Box<dyn Read + Send + '_>>;
+}
+
+impl<F> LayerSource for F
+where
+    F: Fn() -> io::Result<Box<dyn Read + Send>> + Sync,
+{
+    fn open(&self) -> io::Result<Box<dyn Read + Send + '_>> {
+        self()
+    }
+}
+
+/// A layer of an image: what the manifest and the config say of it, and where its bytes come from.
+#[derive(Clone, Copy)]
+pub struct Layer<'l> {
+    /// The manifest's descriptor: digest and size of the compressed bytes.
+    pub descriptor: &'l Descriptor,
+    /// The config's digest of the uncompressed tar.
+    pub diff_id: &'l Digest,
+    /// The compressed bytes. Their format is told by their first bytes, as containerd does, not by the media type.
+    pub source: &'l dyn LayerSource,
+}
+
+/// How much of a foreign image is read before it is refused.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The most tar entries of all layers.
+    pub entries: u64,
+    /// The most names held in memory, at about 100 bytes each.
+    pub names: usize,
+    /// The most bytes of a compressed layer.
+    pub layer_bytes: u64,
+    /// The most bytes of all layers inflated.
+    pub inflated_bytes: u64,
+    /// How many times larger than its compressed bytes a layer may be, once it is past `inflated_free_bytes`.
+    pub inflation: u64,
+    /// How far a layer may inflate before `inflation` counts.
+    pub inflated_free_bytes: u64,
+}
+
+impl Default for Limits {
+    /// The largest images in use have about a million files and 20 GB. Layers of files compress 3 to 10 times; deflate
+    /// ends at 1,032 times, and only runs of one byte get there.
+    fn default() -> Self {
+        Self {
+            entries: 4_000_000,
+            names: 2_000_000,
+            layer_bytes: 32 << 30,
+            inflated_bytes: 64 << 30,
+            inflation: 200,
+            inflated_free_bytes: 256 << 20,
+        }
+    }
+}
+
+/// A visible file, or a name that will have its content.
+#[derive(Clone, Debug)]
+pub struct Entry<'e> {
+    /// Its path from the root, without leading slash; bytes that are not UTF-8 are replaced.
+    pub path: &'e str,
+    /// Other names (hard links) under which the same content is visible and was asked for. Only in the second pass.
+    pub also: &'e [String],
+    /// Its length in bytes; 0 for a link whose target has not been met.
+    pub size: u64,
+    /// Its permission bits.
+    pub mode: u32,
+    /// The layer that brought it: an index into the layers walked.
+    pub layer: usize,
+}
+
+/// What a visitor wants of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// To read it.
+    pub content: bool,
+    /// To be told its SHA-256.
+    pub digest: bool,
+}
+
+impl Wants {
+    /// Nothing more.
+    pub const NOTHING: Self = Self {
+        content: false,
+        digest: false,
+    };
+    /// To read it.
+    pub const CONTENT: Self = Self {
+        content: true,
+        digest: false,
+    };
+    /// To be told its SHA-256.
+    pub const DIGEST: Self = Self {
+        content: false,
+        digest: true,
+    };
+
+    fn any(self) -> bool {
+        self.content || self.digest
+    }
+}
+
+/// Is told of every visible file.
+pub trait Visitor {
+    /// A regular file is visible; says what is wanted of it.
+    fn entry(&mut self, entry: &Entry<'_>) -> Wants;
+
+    /// A hard link is visible, another name of `target`. `target_shown` says that `target` is visible too and this
+    /// visitor was told of it; asking for content then gives it a second time, under this name.
+    fn hard_link(&mut self, entry: &Entry<'_>, target: &str, target_shown: bool) -> Wants {
+        let _ = (entry, target, target_shown);
+        Wants::NOTHING
+    }
+
+    /// A symbolic link is visible.
+    fn symlink(&mut self, entry: &Entry<'_>, target: &str) {
+        let _ = (entry, target);
+    }
+
+    /// The content of a file that was wanted; what is not read is skipped.
+    fn content(&mut self, entry: &Entry<'_>, content: &mut Content<'_>) {
+        let _ = (entry, content);
+    }
+
+    /// The SHA-256 of a file of which it was wanted.
+    fn digest(&mut self, entry: &Entry<'_>, digest: &Digest) {
+        let _ = (entry, digest);
+    }
+
+    /// A path told of before is not there after all: the same layer replaces it further on.
+    fn retract(&mut self, path: &str) {
+        let _ = path;
+    }
+}
+
+/// What was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// The tar entries of all layers.
+    pub entries: u64,
+    /// The bytes of all layers inflated.
+    pub inflated_bytes: u64,
+    /// Hard links whose content was wanted and whose target no layer has: name and target.
+    pub dangling_links: Vec<(String, String)>,
+}
+
+/// The most layers walked: overlayfs takes 500 lower folders (Linux, `OVL_MAX_STACK`).
+pub const MAX_UNION_LAYERS: usize = 500;
+
+/// Shows the visible files of an image to `visitor`, in these steps for each layer, from the top:
+///
+/// 1. the compressed bytes are bounded by the descriptor's size and hashed as they are read;
+/// 2. they are inflated under the limits;
+/// 3. the tar is hashed as it is read, then parsed; every header is checked before it is believed;
+/// 4. names are normalised, and those that leave the root refused;
+/// 5. whiteouts are noted, hidden entries passed over, visible ones shown;
+/// 6. at the end of the layer size, digest and diffID must be what manifest and config say, or all is an error.
+///
+/// Then the content of hard links that is still wanted is read in a second pass over the layers that may have it.
+pub fn walk(layers: &[Layer<'_>], limits: &Limits, visitor: &mut dyn Visitor) -> Result<Summary, UnionError> {
+    if layers.len() > MAX_UNION_LAYERS {
+        return Err(UnionError::TooManyLayers {
+            limit: MAX_UNION_LAYERS,
+            seen: layers.len(),
+        });
+    }
+    let mut walk = Walk {
+        limits,
+        visitor,
+        tree: Tree::new(limits.names),
+        summary: Summary::default(),
+        links: HashMap::new(),
+        pending: BTreeMap::new(),
+    };
+    let mut inflated = 0;
+    for (index, layer) in layers.iter().enumerate().rev() {
+        walk.tree.next_layer();
+        walk.links.clear();
+        inflated += read_layer(layer, index, limits, inflated, &mut |tar, header| {
+            walk.visit(tar, &header, index)
+        })?;
+    }
+    let Walk {
+        visitor,
+        mut summary,
+        pending,
+        ..
+    } = walk;
+    summary.inflated_bytes = inflated;
+    summary.dangling_links = links::deliver(layers, limits, visitor, pending.into_values().collect())?;
+    Ok(summary)
+}
+
+struct Walk<'w> {
+    limits: &'w Limits,
+    visitor: &'w mut dyn Visitor,
+    tree: Tree,
+    summary: Summary,
+    /// The hard links of the current layer, to their targets.
+    links: HashMap<Vec<u8>, Vec<u8>>,
+    /// The links to read in the second pass, by name.
+    pending: BTreeMap<String, Pending>,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, tar: &mut Tar<'_>, header: &Header, layer: usize) -> Result<(), LayerError> {
+        self.summary.entries += 1;
+        if self.summary.entries > self.limits.entries {
+            return Err(LayerError::TooManyEntries {
+                limit: self.limits.entries,
+            });
+        }
+        match path::classify(&header.path)? {
+            path::Class::Ignored => Ok(()),
+            path::Class::Opaque(folder) => self.tree.make_opaque(folder),
+            path::Class::Whiteout(folder, name) => self.tree.white_out(folder, name),
+            path::Class::Plain(path) => self.place(tar, header, path, layer),
+        }
+    }
+
+    fn place(&mut self, tar: &mut Tar<'_>, header: &Header, path: &[u8], layer: usize) -> Result<(), LayerError> {
+        if header.kind == Kind::HardLink {
+            self.links.insert(path.to_vec(), header.link.clone());
+        }
+        match self.tree.place(path, header.kind == Kind::Folder)? {
+            Placement::Hidden => return Ok(()),
+            Placement::Visible => {}
+            Placement::Replaces(gone) => {
+                for path in gone {
+                    let path = String::from_utf8_lossy(&path);
+                    self.pending.remove(path.as_ref());
+                    self.visitor.retract(&path);
+                }
+            }
+        }
+        let text = String::from_utf8_lossy(path);
+        let entry = Entry {
+            path: &text,
+            also: &[],
+            size: header.size,
+            mode: header.mode,
+            layer,
+        };
+        match header.kind {
+            Kind::File => {
+                let wants = self.visitor.entry(&entry);
+                if wants.any() {
+                    show(tar, &entry, wants, self.visitor)?;
+                }
+            }
+            Kind::Symlink => self.visitor.symlink(&entry, &String::from_utf8_lossy(&header.link)),
+            Kind::HardLink => self.hard_link(&entry, &header.link)?,
+            Kind::Folder | Kind::Special => {}
+        }
+        Ok(())
+    }
+
+    fn hard_link(&mut self, entry: &Entry<'_>, target: &[u8]) -> Result<(), LayerError> {
+        let target = self.resolved(target);
+        let shown = self.tree.is_file_of_this_layer(&target);
+        let target = String::from_utf8_lossy(&target).into_owned();
+        let wants = self.visitor.hard_link(entry, &target, shown);
+        if wants.any() {
+            if self.pending.len() >= links::MAX_PENDING {
+                return Err(LayerError::TooManyLinks {
+                    limit: links::MAX_PENDING,
+                });
+            }
+            let link = Pending {
+                path: entry.path.to_owned(),
+                target,
+                wants,
+                layer: entry.layer,
+                search: entry.layer,
+            };
+            self.pending.insert(entry.path.to_owned(), link);
+        }
+        Ok(())
+    }
+
+    /// Follows links to links within the layer; no writer nests them more than once.
+    fn resolved(&self, target: &[u8]) -> Vec<u8> {
+        let mut target = target;
+        for _ in 0..links::MAX_ROUNDS {
+            match self.links.get(target) {
+                Some(next) => target = next,
+                None => break,
+            }
+        }
+        target.to_vec()
+    }
+}
+
+/// Is given each entry of a layer, with the tar standing at its content.
+type OnEntry<'v> = dyn FnMut(&mut Tar<'_>, Header) -> Result<(), LayerError> + 'v;
+
+/// Reads one layer: blob, compression and tar, all verified; returns how many bytes it inflates to, of which the other
+/// layers have had `already`.
+fn read_layer(
+    layer: &Layer<'_>,
+    index: usize,
+    limits: &Limits,
+    already: u64,
+    on_entry: &mut OnEntry<'_>,
+) -> Result<u64, UnionError> {
+    let at_layer = |error| UnionError::Layer {
+        layer: index,
+        digest: layer.descriptor.digest.clone(),
+        error,
+    };
+    if layer.descriptor.size > limits.layer_bytes {
+        return Err(at_layer(LayerError::TooLarge {
+            limit: limits.layer_bytes,
+            seen: layer.descriptor.size,
+        }));
+    }
+    let source = layer.source.open().map_err(|e| at_layer(LayerError::Read(e)))?;
+    thread::scope(|scope| {
+        let (outlet, inlet) = inflate::pipe(limits, already);
+        let worker = scope.spawn(move || inflate(source, layer.descriptor, outlet));
+        let mut inflated = Inflated::new(inlet, layer.diff_id.algorithm());
+        let walked = read_tar(&mut inflated, on_entry);
+        let (seen, length) = inflated.finish();
+        // The blob's own fault explains all that follows from it, so it is told first.
+        let blob = worker.join().unwrap_or(Err(LayerError::Stopped));
+        match (blob, walked) {
+            (Err(error), _) | (Ok(()), Err(error)) => Err(at_layer(error)),
+            (Ok(()), Ok(())) if seen != *layer.diff_id => Err(at_layer(LayerError::DiffId {
+                expected: layer.diff_id.clone(),
+                seen,
+            })),
+            (Ok(()), Ok(())) => Ok(length),
+        }
+    })
+}
+
+fn read_tar(inflated: &mut Inflated, on_entry: &mut OnEntry<'_>) -> Result<(), LayerError> {
+    let mut tar = Tar::new(inflated);
+    while let Some(header) = tar.next_entry()? {
+        on_entry(&mut tar, header)?;
+    }
+    tar.expect_end()
+}
