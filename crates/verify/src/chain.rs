@@ -5,11 +5,14 @@
 
 use std::time::Duration;
 
+use der::asn1::{ObjectIdentifier, OctetStringRef};
 use der::{Decode, Encode};
 use proofmark_types::UnixTime;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor};
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyUsage, anchor_from_trusted_cert};
 use x509_cert::Certificate;
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::ExtendedKeyUsage;
 
 /// Certificates of one chain, anchor and leaf included (sigstore-go and webpki both stop well before).
 pub(crate) const MAX_CHAIN: usize = 10;
@@ -62,7 +65,10 @@ impl PreparedAuthority {
     /// Takes DER certificates, the anchor last.
     pub(crate) fn new(certificates: Vec<Vec<u8>>) -> Result<Self, String> {
         if certificates.len() > MAX_CHAIN {
-            return Err(format!("at most {MAX_CHAIN} certificates are accepted, there are {}", certificates.len()));
+            return Err(format!(
+                "at most {MAX_CHAIN} certificates are accepted, there are {}",
+                certificates.len()
+            ));
         }
         let mut parsed = Vec::with_capacity(certificates.len());
         for der in &certificates {
@@ -109,7 +115,12 @@ impl PreparedAuthority {
         let intermediates = if offered.is_empty() {
             self.intermediates.as_slice()
         } else {
-            together = self.intermediates.iter().chain(offered.iter().take(MAX_CHAIN)).cloned().collect();
+            together = self
+                .intermediates
+                .iter()
+                .chain(offered.iter().take(MAX_CHAIN))
+                .cloned()
+                .collect();
             together.as_slice()
         };
         let anchors = std::slice::from_ref(&self.anchor);
@@ -198,7 +209,10 @@ impl ExtendedKeyUsageValidator for Usage {
 /// Reads a certificate, bounded.
 pub(crate) fn parse(der: &[u8]) -> Result<Certificate, String> {
     if der.len() > MAX_CERTIFICATE_BYTES {
-        return Err(format!("a certificate has at most {MAX_CERTIFICATE_BYTES} bytes, this has {}", der.len()));
+        return Err(format!(
+            "a certificate has at most {MAX_CERTIFICATE_BYTES} bytes, this has {}",
+            der.len()
+        ));
     }
     Certificate::from_der(der).map_err(|error| format!("not a DER certificate: {error}"))
 }
@@ -210,4 +224,36 @@ pub(crate) fn spki(certificate: &Certificate) -> Result<Vec<u8>, String> {
         .subject_public_key_info
         .to_der()
         .map_err(|error| format!("its key cannot be read: {error}"))
+}
+
+/// id-kp-timeStamping.
+pub(crate) const TIME_STAMPING_OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.8");
+
+const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
+const SUBJECT_KEY_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.14");
+
+/// The one extended key usage of a certificate, which must be critical (RFC 3161 section 2.3).
+pub(crate) fn single_critical_usage(certificate: &Certificate) -> Result<ObjectIdentifier, String> {
+    let extension = extension(certificate, EXTENDED_KEY_USAGE)
+        .ok_or_else(|| "its signer's certificate has no extended key usage".to_owned())?;
+    let usages = ExtendedKeyUsage::from_der(extension.extn_value.as_bytes()).map_err(|error| error.to_string())?;
+    match usages.0.as_slice() {
+        [usage] if extension.critical => Ok(*usage),
+        [_] => Err("the extended key usage of its signer's certificate is not critical".to_owned()),
+        _ => Err("its signer's certificate has several extended key usages, expected one".to_owned()),
+    }
+}
+
+/// The subject key identifier, if the certificate has one.
+pub(crate) fn subject_key_identifier(der: &[u8]) -> Option<Vec<u8>> {
+    let certificate = parse(der).ok()?;
+    let value = extension(&certificate, SUBJECT_KEY_IDENTIFIER)?.extn_value.as_bytes();
+    OctetStringRef::from_der(value)
+        .ok()
+        .map(|identifier| identifier.as_bytes().to_vec())
+}
+
+fn extension(certificate: &Certificate, oid: ObjectIdentifier) -> Option<&Extension> {
+    let extensions = certificate.tbs_certificate.extensions.as_deref()?;
+    extensions.iter().find(|extension| extension.extn_id == oid)
 }

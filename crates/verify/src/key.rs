@@ -26,9 +26,6 @@ const MAX_SPKI_BYTES: usize = 2_200;
 /// PEM is base64 with line ends and two marker lines.
 const MAX_PEM_BYTES: usize = 4_096;
 
-/// 2048 is the least that the formats allow (protobuf-specs has no smaller one), 8192 the most that the engine takes.
-const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
-
 const ID_EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const SECP256R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const SECP384R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
@@ -56,7 +53,10 @@ impl PublicKey {
     /// Reads `-----BEGIN PUBLIC KEY-----`, as `cosign.pub` is; other text around it is refused.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         if text.len() > MAX_PEM_BYTES {
-            return Err(KeyError::TooLarge { limit: MAX_PEM_BYTES, seen: text.len() });
+            return Err(KeyError::TooLarge {
+                limit: MAX_PEM_BYTES,
+                seen: text.len(),
+            });
         }
         let body = text
             .trim()
@@ -71,7 +71,10 @@ impl PublicKey {
     /// Reads a DER SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
     pub fn from_spki_der(spki: &[u8]) -> Result<Self, KeyError> {
         if spki.len() > MAX_SPKI_BYTES {
-            return Err(KeyError::TooLarge { limit: MAX_SPKI_BYTES, seen: spki.len() });
+            return Err(KeyError::TooLarge {
+                limit: MAX_SPKI_BYTES,
+                seen: spki.len(),
+            });
         }
         let info = SubjectPublicKeyInfoRef::from_der(spki).map_err(|_| KeyError::NotSpki)?;
         let algorithm = KeyAlgorithm::of(&info)?;
@@ -86,7 +89,12 @@ impl PublicKey {
         let schemes = algorithm
             .schemes()
             .iter()
-            .map(|(hash, scheme)| Ok((*hash, ParsedPublicKey::new(*scheme, raw).map_err(|_| KeyError::Refused)?)))
+            .map(|(hash, scheme)| {
+                Ok((
+                    *hash,
+                    ParsedPublicKey::new(*scheme, raw).map_err(|_| KeyError::Refused)?,
+                ))
+            })
             .collect::<Result<Vec<_>, KeyError>>()?;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -202,13 +210,20 @@ impl PublicKey {
     }
 
     fn mismatch(&self) -> SignatureError {
-        SignatureError::Mismatch { algorithm: self.inner.algorithm.name() }
+        SignatureError::Mismatch {
+            algorithm: self.inner.algorithm.name(),
+        }
     }
 }
 
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PublicKey({} {})", self.inner.algorithm.name(), self.inner.fingerprint)
+        write!(
+            f,
+            "PublicKey({} {})",
+            self.inner.algorithm.name(),
+            self.inner.fingerprint
+        )
     }
 }
 

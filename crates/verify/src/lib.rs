@@ -8,12 +8,17 @@
 //! Nothing here does I/O, reads a clock or draws randomness.
 #![warn(clippy::as_conversions, clippy::indexing_slicing)]
 
+mod asn1;
 mod certificate;
 mod chain;
 mod key;
+mod log;
+mod payload;
 mod proof;
 mod reason;
+mod sct;
 mod steps;
+mod timestamp;
 mod trust_root;
 mod verifier;
 

@@ -63,6 +63,7 @@ pub struct Proof {
     pub(crate) logs: Vec<LogProof>,
     pub(crate) skipped_logs: Vec<SkippedLog>,
     pub(crate) timestamps: Vec<TimestampProof>,
+    pub(crate) skipped_timestamps: usize,
     pub(crate) sct: SctProof,
     pub(crate) time_source: TimeSource,
 }
@@ -141,6 +142,12 @@ impl Proof {
         &self.timestamps
     }
 
+    /// How many timestamps were not looked at, because no timestamp authority at all is known.
+    #[must_use]
+    pub fn skipped_timestamps(&self) -> usize {
+        self.skipped_timestamps
+    }
+
     /// Whether the certificate was logged before it was used.
     #[must_use]
     pub fn sct(&self) -> &SctProof {
@@ -216,6 +223,8 @@ pub struct TimestampProof {
     pub authority: String,
     /// When.
     pub time: UnixTime,
+    /// The policy it was made under, an object identifier.
+    pub policy: String,
 }
 
 /// What the certificate's embedded SCTs showed.

@@ -137,15 +137,15 @@ pub enum Reason {
         /// The time in the token.
         at: UnixTime,
     },
-    /// The token's policy is not the one that was asked for.
-    #[error("the timestamp was made under policy {seen}, expected {expected}")]
-    TimestampPolicy {
-        /// The configured policy.
-        expected: String,
-        /// The one in the token.
-        seen: String,
+    /// The token is of the future.
+    #[error("the timestamp is of {at}, which is in the future ({now})")]
+    TimestampInFuture {
+        /// The time in the token.
+        at: UnixTime,
+        /// The time of the check.
+        now: UnixTime,
     },
-    /// A log entry's body does not parse, or is of a kind that this room does not know.
+    /// A log entry's body does not parse.
     #[error("the log entry is malformed: {detail}")]
     LogEntryMalformed {
         /// What is wrong with it.
@@ -306,7 +306,7 @@ impl Reason {
             Self::TimestampUntrusted { .. } => "timestamp-untrusted",
             Self::TimestampSignature { .. } => "timestamp-signature-invalid",
             Self::TimestampOutsideValidity { .. } => "timestamp-outside-validity",
-            Self::TimestampPolicy { .. } => "timestamp-policy",
+            Self::TimestampInFuture { .. } => "timestamp-in-future",
             Self::LogEntryMalformed { .. } => "log-entry-malformed",
             Self::LogEntryKind { .. } => "log-entry-kind-unknown",
             Self::LogEntryMismatch { .. } => "log-entry-mismatch",

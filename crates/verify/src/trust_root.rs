@@ -97,7 +97,11 @@ impl Authority {
     /// Its name in words: the address, or the name where it has none.
     #[must_use]
     pub fn name(&self) -> &str {
-        if self.uri.is_empty() { &self.common_name } else { &self.uri }
+        if self.uri.is_empty() {
+            &self.common_name
+        } else {
+            &self.uri
+        }
     }
 
     /// When it is believed, bounds included.
@@ -167,7 +171,9 @@ impl LogKey {
     /// The names that its checkpoints may have: the host of its address, without and with the port
     /// (rekor-tiles is configured with a host name; a log on loopback has nothing but its port to be told by).
     pub(crate) fn origins(&self) -> impl Iterator<Item = &str> {
-        [host(&self.base_url, false), host(&self.base_url, true)].into_iter().flatten()
+        [host(&self.base_url, false), host(&self.base_url, true)]
+            .into_iter()
+            .flatten()
     }
 }
 

@@ -49,7 +49,8 @@ impl Verifier {
 
     /// Believes certificates under one's own authority: DER certificates, intermediates first, the anchor last.
     pub fn with_ca_chain(mut self, certificates: &[Vec<u8>]) -> Result<Self, VerifierError> {
-        let prepared = PreparedAuthority::new(certificates.to_vec()).map_err(|detail| VerifierError::CaChain { detail })?;
+        let prepared =
+            PreparedAuthority::new(certificates.to_vec()).map_err(|detail| VerifierError::CaChain { detail })?;
         self.own_authorities.push(Arc::new(prepared));
         Ok(self)
     }

@@ -173,13 +173,20 @@ fn log_key(place: &str, kind: KeyAlgorithm, log: Log) -> Result<LogKey, TrustRoo
     if key.algorithm() != kind {
         return Err(field(
             &key_place,
-            format!("keyDetails says {}, the key is {}", log.public_key.key_details, key.algorithm().name()),
+            format!(
+                "keyDetails says {}, the key is {}",
+                log.public_key.key_details,
+                key.algorithm().name()
+            ),
         ));
     }
     let id_place = format!("{place}.logId.keyId");
     let log_id = decode(&id_place, &log.log_id.key_id)?;
     if log_id.len() != LOG_ID_BYTES {
-        return Err(field(&id_place, format!("expected {LOG_ID_BYTES} bytes, found {}", log_id.len())));
+        return Err(field(
+            &id_place,
+            format!("expected {LOG_ID_BYTES} bytes, found {}", log_id.len()),
+        ));
     }
     Ok(LogKey {
         base_url: text(&format!("{place}.baseUrl"), log.base_url)?,
@@ -258,13 +265,18 @@ fn operator(place: &str, operator: Option<String>) -> Result<Option<String>, Tru
 
 fn text(place: &str, value: String) -> Result<String, TrustRootError> {
     if value.len() > MAX_TEXT || value.chars().any(char::is_control) {
-        return Err(field(place, format!("expected at most {MAX_TEXT} printable characters")));
+        return Err(field(
+            place,
+            format!("expected at most {MAX_TEXT} printable characters"),
+        ));
     }
     Ok(value)
 }
 
 fn decode(place: &str, value: &str) -> Result<Vec<u8>, TrustRootError> {
-    STANDARD.decode(value).map_err(|_| field(place, "expected standard base64 with padding".to_owned()))
+    STANDARD
+        .decode(value)
+        .map_err(|_| field(place, "expected standard base64 with padding".to_owned()))
 }
 
 fn bounded(place: &str, seen: usize) -> Result<(), TrustRootError> {
