@@ -1,1 +1,40 @@
 //! Image policies: one model, readers for our own, Kyverno's and policy-controller's format, one decision.
+//!
+//! [`Requirement::check`] says whether one demand is met by what was proven about a digest. [`PolicySet::decide`] says
+//! whether an image may run: it is the one function behind admission, promotion and `policy check`. Both see only
+//! [`proofmark_verify::Proofs`], never evidence, and do no I/O, no cryptography and read no clock.
+//!
+//! | module | what |
+//! |---|---|
+//! | `requirement` | one demand over proofs, and its verdict |
+//! | `question` | what is asked of a set of policies, and what it answers |
+//! | `set` | many policies: load, which concern an image, decide |
+//! | `model` | the one model that every format is read into |
+//! | `read` | the readers: `ImagePolicy`, Kyverno `ClusterPolicy`, `ClusterImagePolicy` |
+//! | `condition` | CEL and JMESPath conditions over a predicate |
+//! | `image_pattern`, `text` | patterns over parsed references, and over identities |
+
+#![warn(clippy::as_conversions, clippy::indexing_slicing)]
+
+mod condition;
+mod error;
+mod image_pattern;
+mod model;
+mod question;
+mod read;
+mod requirement;
+mod set;
+mod text;
+
+pub use condition::ConditionError;
+pub use error::{Place, PolicyError};
+pub use image_pattern::{ImagePattern, PatternError};
+pub use question::{
+    Accepted, Concern, Decision, DecisionReason, Mode, OnUnreachable, Operation, Outcome, Question, RequestContext,
+    Unavailable, Via,
+};
+pub use requirement::{
+    GithubField, KeylessRule, LogRule, Refusal, Requirement, SignerRule, SubjectKind, Verdict, Wanted,
+};
+pub use set::{NoMatch, Note, PolicySet, PolicySummary};
+pub use text::{TextError, TextMatch};

@@ -1,0 +1,241 @@
+//! What is asked of a set of policies, and what it answers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use proofmark_types::{Digest, ImageRef, UnixTime};
+use proofmark_verify::Proofs;
+use serde::Serialize;
+use serde_json::Value;
+
+/// May this image run here? Everything that the answer may depend on; nothing else is consulted.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The image as the object names it.
+    pub image: &'a ImageRef,
+    /// What the reference was resolved to, once; absent where it could not be resolved or nothing needed it.
+    pub digest: Option<&'a Digest>,
+    /// What is proven about [`Question::digest`], or why nobody could find out.
+    pub proofs: Result<&'a Proofs, &'a Unavailable>,
+    /// What is proven about the index through which the reference was resolved, where `digest` is a child of one.
+    /// A child that was named by its own digest has none: it needs its own signature.
+    pub index_proofs: Option<&'a Proofs>,
+    /// What was proven about the same digest earlier, for policies that say `onUnreachable: allow-held`. Used only when
+    /// `proofs` is an error.
+    pub held: Option<&'a Proofs>,
+    /// Where the image is to run.
+    pub context: &'a RequestContext<'a>,
+    /// The time of the decision.
+    pub now: UnixTime,
+}
+
+/// Where an image is to run. What is not known is absent, and a policy that is limited by it then applies.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestContext<'a> {
+    /// The namespace of the object.
+    pub namespace: Option<&'a str>,
+    /// The kind of the object: `Pod`, `Deployment`, …
+    pub kind: Option<&'a str>,
+    /// The name of the object; generated names are not known yet.
+    pub name: Option<&'a str>,
+    /// What is being done to the object.
+    pub operation: Option<Operation>,
+    /// The object itself.
+    pub object: Option<&'a Value>,
+}
+
+/// What an admission request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Operation {
+    /// A new object.
+    Create,
+    /// A change to an object.
+    Update,
+    /// The end of an object.
+    Delete,
+    /// A connection to an object, such as `kubectl exec`.
+    Connect,
+}
+
+impl Operation {
+    /// The word that Kubernetes uses.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+        }
+    }
+}
+
+/// Why there are no proofs: the registry could not be reached, refused the credentials, took too long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unavailable {
+    /// A stable code, of the room that failed.
+    pub code: String,
+    /// What happened, in words.
+    pub reason: String,
+}
+
+/// What must be fetched before [`crate::PolicySet::decide`] can be asked about an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Concern {
+    /// The policies that concern the image, by name.
+    pub policies: Vec<String>,
+    /// Some rule needs the digest that the reference stands for.
+    pub needs_digest: bool,
+    /// Some rule needs the evidence to be fetched and verified.
+    pub needs_evidence: bool,
+    /// Some policy wants the tag replaced by the digest in Pods.
+    pub pin: bool,
+}
+
+impl Concern {
+    /// Whether no policy says anything about the image. What then happens is [`crate::NoMatch`]; `decide` applies it.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.policies.is_empty()
+    }
+}
+
+/// The answer.
+#[must_use]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Decision {
+    /// Whether the image may run. Only [`Outcome::Pass`] is a pass.
+    pub outcome: Outcome,
+    /// Everything that was not met, of every policy whatever its mode.
+    pub reasons: Vec<DecisionReason>,
+    /// What the user is to be told though the image may run.
+    pub warnings: Vec<String>,
+    /// What is to be recorded in the audit annotations, by key.
+    pub audit: BTreeMap<String, String>,
+    /// What was accepted, and by which policy.
+    pub accepted: Vec<Accepted>,
+    /// The policies that concerned the image.
+    pub policies: Vec<String>,
+}
+
+impl Decision {
+    /// Whether the image may run.
+    #[must_use]
+    pub fn is_pass(&self) -> bool {
+        self.outcome == Outcome::Pass
+    }
+
+    /// The reasons that a user has to act on, one line each: those of enforcing policies.
+    pub fn denials(&self) -> impl Iterator<Item = &DecisionReason> {
+        self.reasons.iter().filter(|reason| reason.mode == Mode::Enforce)
+    }
+}
+
+/// The three values of a verdict; only `Pass` is a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Every enforcing policy that concerns the image is satisfied.
+    Pass,
+    /// Some enforcing policy could not be evaluated, and none said no.
+    Undecided,
+    /// Some enforcing policy says no.
+    Fail,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pass => "pass",
+            Self::Undecided => "undecided",
+            Self::Fail => "fail",
+        })
+    }
+}
+
+/// What happens when a policy is not satisfied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// The image does not run.
+    #[default]
+    Enforce,
+    /// The image runs and the user is warned.
+    Warn,
+    /// The image runs and the finding is recorded in the audit annotations.
+    Audit,
+}
+
+/// What happens when the evidence cannot be fetched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnUnreachable {
+    /// The policy is undecided, which denies.
+    #[default]
+    Deny,
+    /// Evidence that was verified for the same digest earlier decides; without any, as `Deny`.
+    AllowHeld,
+    /// The image runs and the user is warned.
+    Warn,
+}
+
+/// One thing that was not met.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DecisionReason {
+    /// The policy.
+    pub policy: String,
+    /// The rule within it.
+    pub rule: String,
+    /// Whether this denies, warns or is recorded.
+    pub mode: Mode,
+    /// Stable, kebab-case.
+    pub code: String,
+    /// What was expected and what was seen.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+    /// Whether this could not be found out, as opposed to found out to be wrong.
+    pub undecided: bool,
+}
+
+impl fmt::Display for DecisionReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}: {} [{}]", self.policy, self.rule, self.message, self.code)?;
+        if !self.hint.is_empty() {
+            write!(f, "; {}", self.hint)?;
+        }
+        Ok(())
+    }
+}
+
+/// A piece of evidence that satisfied a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Accepted {
+    /// The policy.
+    pub policy: String,
+    /// The rule within it.
+    pub rule: String,
+    /// What it satisfied within the rule.
+    pub demand: String,
+    /// Who signed.
+    pub signer: String,
+    /// Where the evidence was found.
+    pub origin: String,
+    /// The predicate type, for attestations.
+    pub predicate_type: Option<String>,
+    /// Of which object it speaks.
+    pub via: Via,
+}
+
+/// Whether the image itself was signed or the index through which it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Via {
+    /// The digest itself.
+    Image,
+    /// The index through which the reference was resolved.
+    Index,
+    /// Evidence for the digest itself that was verified earlier; the registry is unreachable now.
+    Held,
+}

@@ -1,0 +1,329 @@
+//! policy-controller's `ClusterImagePolicy`, v1beta1 and v1alpha1 (`pkg/apis/policy/*/clusterimagepolicy_types.go`).
+//!
+//! Any one authority is enough; several policies that match must all be satisfied. An authority with attestations wants
+//! those instead of the signature, all of them.
+
+use proofmark_verify::PublicKey;
+
+use super::native::{metadata, predicate_type};
+use super::node::{Node, Object};
+use super::signers::{PlainText, identity, key_rule, public_keys};
+use crate::error::PolicyError;
+use crate::image_pattern::ImagePattern;
+use crate::model::{Check, Demand, Format, ImageSelector, Policy, Quorum, Rule, Scope, Slot};
+use crate::question::{Mode, OnUnreachable};
+use crate::requirement::{LogRule, Requirement, SignerRule};
+
+const NAMESPACES: &str = "policy-controller looks only at namespaces labelled policy.sigstore.dev/include; here the policy holds in every namespace that the webhook is called for";
+
+pub(super) fn read(node: &Node<'_>) -> Result<Policy, PolicyError> {
+    node.object(&["apiVersion", "kind", "metadata", "spec", "status"], &[], |root| {
+        root.ignore(&["apiVersion", "kind", "status"]);
+        let name = metadata(root)?;
+        let mut policy = Policy {
+            name,
+            format: Format::ClusterImagePolicy,
+            file: node.place().file,
+            on_unreachable: OnUnreachable::Deny,
+            rules: Vec::new(),
+            keys: Vec::new(),
+            notes: vec![NAMESPACES.to_owned()],
+        };
+        const UNSUPPORTED: [(&str, &str); 2] = [
+            ("match", "selection by resource and labels is not read in this version; all kinds that hold images are concerned"),
+            ("policy", "policies in CUE and Rego are not evaluated in this version; an ImagePolicy can state a condition in CEL"),
+        ];
+        let spec = root.required("spec", "images and authorities")?;
+        let rule = spec.object(&["images", "authorities", "mode"], &UNSUPPORTED, |spec| {
+            rule(spec, &mut policy.keys, &mut policy.notes)
+        })?;
+        policy.rules.push(rule);
+        Ok(policy)
+    })
+}
+
+fn rule(spec: &Object<'_>, keys: &mut Vec<PublicKey>, notes: &mut Vec<String>) -> Result<Rule, PolicyError> {
+    let mut include = Vec::new();
+    for image in spec.required("images", "a list of globs")?.list()? {
+        let pattern = image.object(
+            &["glob"],
+            &[("regex", "it was removed from the format; write a glob")],
+            |image| {
+                let node = image.required("glob", "a glob")?;
+                ImagePattern::cluster_image_policy(node.string()?).map_err(|source| node.pattern(source))
+            },
+        )?;
+        if matches!(pattern.source(), "*" | "*/*") {
+            notes.push(format!(
+                "images \"{pattern}\" are those of Docker Hub alone; write ** for every image"
+            ));
+        }
+        include.push(pattern);
+    }
+    let mode = spec.get("mode").map_or(Ok(Mode::Enforce), |node| {
+        node.word(&[("enforce", Mode::Enforce), ("warn", Mode::Warn)])
+    })?;
+    let authorities = spec.required(
+        "authorities",
+        "a list of authorities; policy-controller lets everything pass without any",
+    )?;
+    let mut any = Vec::new();
+    for (position, authority) in authorities.list()?.iter().enumerate() {
+        any.push(self::authority(authority, position, keys, notes)?);
+    }
+    Ok(Rule {
+        name: "authorities".to_owned(),
+        mode,
+        scope: Scope::default(),
+        images: ImageSelector {
+            include,
+            exclude: Vec::new(),
+        },
+        checks: vec![Check::Evidence(Demand::Any(any))],
+        pin: true,
+    })
+}
+
+/// Who vouches, and what must vouch for them.
+struct Authority {
+    signers: Vec<SignerRule>,
+    log: LogRule,
+    timestamp: bool,
+    sct: bool,
+    is_key: bool,
+}
+
+const AUTHORITY: [&str; 8] = [
+    "name",
+    "key",
+    "keyless",
+    "static",
+    "attestations",
+    "ctlog",
+    "rfc3161timestamp",
+    "signatureFormat",
+];
+
+fn authority(
+    node: &Node<'_>,
+    position: usize,
+    keys: &mut Vec<PublicKey>,
+    notes: &mut Vec<String>,
+) -> Result<Demand, PolicyError> {
+    const UNSUPPORTED: [(&str, &str); 1] = [(
+        "source",
+        "signatures are read from the image's own repository in this version",
+    )];
+    node.object(&AUTHORITY, &UNSUPPORTED, |object| {
+        let name = object
+            .string("name")?
+            .map_or_else(|| format!("authority-{position}"), ToOwned::to_owned);
+        let (key, keyless, fixed) = (object.get("key"), object.get("keyless"), object.get("static"));
+        let mut found = match (key, keyless, fixed) {
+            (None, None, Some(fixed)) => return fixed_answer(&fixed),
+            (Some(key), None, None) => key_authority(&key, keys)?,
+            (None, Some(keyless), None) => keyless_authority(&keyless, notes)?,
+            _ => return Err(node.wrong("exactly one of key, keyless and static")),
+        };
+        if let Some(format) = object.get("signatureFormat") {
+            format.word(&[("legacy", ()), ("bundle", ())])?;
+            notes.push(format!(
+                "authority {name}: signatureFormat is not needed, every layout is read as one set"
+            ));
+        }
+        vouchers(object, &name, &mut found, notes)?;
+        match object.get("attestations") {
+            None => Ok(Demand::Quorum(signature(&name, &found))),
+            Some(list) => attestations(&list, &name, &found, notes),
+        }
+    })
+}
+
+fn fixed_answer(node: &Node<'_>) -> Result<Demand, PolicyError> {
+    node.object(&["action", "message"], &[], |fixed| {
+        Ok(Demand::Static {
+            pass: fixed
+                .required("action", "pass or fail")?
+                .word(&[("pass", true), ("fail", false)])?,
+            message: fixed.string("message")?.map(ToOwned::to_owned),
+        })
+    })
+}
+
+fn key_authority(node: &Node<'_>, keys: &mut Vec<PublicKey>) -> Result<Authority, PolicyError> {
+    const UNSUPPORTED: [(&str, &str); 2] = [
+        (
+            "secretRef",
+            "keys are not read from the cluster; put the public key into data",
+        ),
+        ("kms", "keys are not fetched; put the public key into data"),
+    ];
+    node.object(&["data", "hashAlgorithm"], &UNSUPPORTED, |key| {
+        if let Some(hash) = key.get("hashAlgorithm") {
+            hash.word(&[("sha256", ()), ("sha384", ()), ("sha512", ())])?;
+        }
+        let read = public_keys(&key.required("data", "a public key in PEM")?)?;
+        let signers = read.iter().map(key_rule).collect();
+        keys.extend(read);
+        Ok(Authority {
+            signers,
+            // policy-controller does not look at the log for keys unless ctlog is there.
+            log: LogRule::NotRequired,
+            timestamp: false,
+            sct: false,
+            is_key: true,
+        })
+    })
+}
+
+fn keyless_authority(node: &Node<'_>, notes: &mut Vec<String>) -> Result<Authority, PolicyError> {
+    const UNSUPPORTED: [(&str, &str); 2] = [
+        (
+            "ca-cert",
+            "the trust root of the server decides which authorities are trusted",
+        ),
+        (
+            "trustRootRef",
+            "the server has one trust root; TrustRoot objects are not read in this version",
+        ),
+    ];
+    node.object(&["url", "identities", "insecureIgnoreSCT"], &UNSUPPORTED, |keyless| {
+        if let Some(url) = keyless.get("url") {
+            notes.push(format!(
+                "keyless.url {} is not consulted: the trust root decides which authorities are trusted",
+                url.string()?
+            ));
+        }
+        let identities = keyless
+            .get("identities")
+            .ok_or_else(|| PolicyError::KeylessWithoutIdentity {
+                place: node.place(),
+                missing: "identities is missing".to_owned(),
+            })?;
+        let mut signers = Vec::new();
+        for item in identities.list()? {
+            let rule = item.object(&["issuer", "issuerRegExp", "subject", "subjectRegExp"], &[], |object| {
+                identity(object, PlainText::Exact)
+            })?;
+            signers.push(SignerRule::Keyless(Box::new(rule)));
+        }
+        note_anchors(&signers, notes);
+        Ok(Authority {
+            signers,
+            log: LogRule::Required { operators: 1 },
+            timestamp: false,
+            sct: !keyless.boolean("insecureIgnoreSCT", false)?,
+            is_key: false,
+        })
+    })
+}
+
+/// Peers match regular expressions anywhere in the text.
+pub(super) fn note_anchors(signers: &[SignerRule], notes: &mut Vec<String>) {
+    for signer in signers {
+        let SignerRule::Keyless(rule) = signer else { continue };
+        for pattern in [&rule.subject, &rule.issuer] {
+            if pattern.to_string().starts_with("regexp ") {
+                let note = format!(
+                    "\"{}\" must match the whole text here (^(?:…)$); the peer finds it anywhere in it",
+                    pattern.source()
+                );
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+            }
+        }
+    }
+}
+
+/// `ctlog` and `rfc3161timestamp`.
+fn vouchers(
+    object: &Object<'_>,
+    name: &str,
+    found: &mut Authority,
+    notes: &mut Vec<String>,
+) -> Result<(), PolicyError> {
+    const TRUST_ROOT: &str = "the server has one trust root; TrustRoot objects are not read in this version";
+    if let Some(ctlog) = object.get("ctlog") {
+        ctlog.object(&["url"], &[("trustRootRef", TRUST_ROOT)], |ctlog| {
+            if let Some(url) = ctlog.get("url") {
+                notes.push(format!(
+                    "authority {name}: ctlog.url {} is not consulted: the trust root decides which logs are trusted",
+                    url.string()?
+                ));
+            }
+            Ok(())
+        })?;
+        found.log = LogRule::Required { operators: 1 };
+    }
+    if let Some(timestamp) = object.get("rfc3161timestamp") {
+        timestamp.object(&[], &[("trustRootRef", TRUST_ROOT)], |_| Ok(()))?;
+        // policy-controller does not ask for a log entry then.
+        found.timestamp = true;
+        if object.get("ctlog").is_none() {
+            found.log = LogRule::NotRequired;
+        }
+    }
+    Ok(())
+}
+
+fn signature(name: &str, found: &Authority) -> Quorum {
+    quorum(
+        format!("authority {name}"),
+        Requirement::signature(found.signers.clone()),
+        found,
+    )
+}
+
+fn quorum(name: String, requirement: Requirement, found: &Authority) -> Quorum {
+    Quorum {
+        name,
+        count: 1,
+        slots: vec![Slot {
+            requirement: Requirement {
+                log: found.log,
+                timestamp: found.timestamp,
+                sct: found.sct,
+                ..requirement
+            },
+        }],
+        conditions: Vec::new(),
+        every: false,
+    }
+}
+
+fn attestations(
+    list: &Node<'_>,
+    name: &str,
+    found: &Authority,
+    notes: &mut Vec<String>,
+) -> Result<Demand, PolicyError> {
+    const UNSUPPORTED: [(&str, &str); 1] = [(
+        "policy",
+        "policies in CUE and Rego are not evaluated in this version; an ImagePolicy can state a condition in CEL",
+    )];
+    let mut all = Vec::new();
+    for item in list.list()? {
+        let demand = item.object(&["name", "predicateType"], &UNSUPPORTED, |attestation| {
+            let label = attestation.required("name", "a name")?.string()?;
+            let wanted = predicate_type(&attestation.required("predicateType", "a predicate type")?)?;
+            let name = format!("authority {name}, attestation {label} ({wanted})");
+            if !found.is_key || found.signers.len() == 1 {
+                let requirement = Requirement::attestation(vec![wanted], found.signers.clone());
+                return Ok(Demand::Quorum(quorum(name, requirement, found)));
+            }
+            // Every key of the authority must have signed the attestation, though any is enough for a signature.
+            let note = "an authority with several keys: any of them is enough for a signature, every one is needed for an attestation, as in policy-controller";
+            if !notes.iter().any(|known| known == note) {
+                notes.push(note.to_owned());
+            }
+            let each = found.signers.iter().map(|signer| {
+                let requirement = Requirement::attestation(vec![wanted.clone()], vec![signer.clone()]);
+                Demand::Quorum(quorum(name.clone(), requirement, found))
+            });
+            Ok(Demand::All(each.collect()))
+        })?;
+        all.push(demand);
+    }
+    Ok(Demand::All(all))
+}

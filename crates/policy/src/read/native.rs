@@ -1,0 +1,366 @@
+//! Our own format, `ImagePolicy`; docs/policies.md describes it for its users.
+//!
+//! ```yaml
+//! apiVersion: proofmark.dev/v1alpha1
+//! kind: ImagePolicy
+//! metadata:
+//!   name: release
+//! spec:
+//!   match:
+//!     images: ["registry.example.com/**"]        # host and path; * within a component, ** across
+//!     exclude: ["registry.example.com/mirror/**"]
+//!     namespaces: ["prod-*"]                      # all, if absent
+//!     excludeNamespaces: ["kube-system"]
+//!     kinds: ["Pod"]                              # all, if absent
+//!   mode: enforce                                 # or warn, audit
+//!   onUnreachable: deny                           # or allow-held, warn
+//!   registries: ["registry.example.com/team/**"]  # nothing else may run
+//!   requireDigest: true
+//!   pin: true                                     # replace tags by digests in Pods
+//!   signatures:
+//!     count: 1                                    # this many different signers of the list
+//!     signers:
+//!       - key: |
+//!           -----BEGIN PUBLIC KEY-----
+//!       - keyless:
+//!           issuer: https://token.actions.githubusercontent.com
+//!           subjectRegExp: https://github\.com/org/app/\.github/workflows/release\.yml@refs/tags/.*
+//!           subjectKind: uri
+//!           github: { repository: org/app }
+//!     requireLog: true
+//!     requireTimestamp: false
+//!     requireSct: true
+//!     annotations: { env: prod }
+//!   attestations:
+//!     - type: spdxjson
+//!       condition: predicate.packages.size() > 0
+//!       every: false                              # one attestation that meets the condition is enough
+//! ```
+
+use proofmark_evidence::predicate::PredicateType;
+use proofmark_verify::PublicKey;
+
+use super::node::{Node, Object};
+use super::signers::{MAX_SIGNERS, PlainText, identity, key_rule, public_key};
+use crate::condition::{CelCondition, Condition};
+use crate::error::PolicyError;
+use crate::image_pattern::ImagePattern;
+use crate::model::{Check, Choice, Demand, Filter, Filters, Format, ImageSelector, Policy, Quorum, Rule, Scope, Slot};
+use crate::question::{Mode, OnUnreachable};
+use crate::requirement::{GithubField, LogRule, Requirement, SignerRule, SubjectKind};
+use crate::text::TextMatch;
+
+pub(super) const API_VERSION: &str = "proofmark.dev/v1alpha1";
+
+const SPEC: [&str; 8] = [
+    "match",
+    "mode",
+    "onUnreachable",
+    "registries",
+    "requireDigest",
+    "pin",
+    "signatures",
+    "attestations",
+];
+
+pub(super) fn read(node: &Node<'_>) -> Result<Policy, PolicyError> {
+    node.object(&["apiVersion", "kind", "metadata", "spec"], &[], |root| {
+        root.ignore(&["apiVersion", "kind"]);
+        let name = metadata(root)?;
+        let spec = root.required("spec", "what the policy demands")?;
+        let mut keys = Vec::new();
+        let (rule, on_unreachable) = spec.object(&SPEC, &[], |object| rule(object, &mut keys))?;
+        Ok(Policy {
+            name,
+            format: Format::Native,
+            file: node.place().file,
+            on_unreachable,
+            rules: vec![rule],
+            keys,
+            notes: Vec::new(),
+        })
+    })
+}
+
+/// The name. What else Kubernetes keeps in there decides nothing.
+pub(super) fn metadata(root: &Object<'_>) -> Result<String, PolicyError> {
+    const KNOWN: [&str; 14] = [
+        "name",
+        "annotations",
+        "labels",
+        "creationTimestamp",
+        "generation",
+        "resourceVersion",
+        "uid",
+        "managedFields",
+        "finalizers",
+        "ownerReferences",
+        "selfLink",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generateName",
+    ];
+    root.required("metadata", "a name")?.object(&KNOWN, &[], |metadata| {
+        metadata.ignore(&KNOWN);
+        Ok(metadata.required("name", "a name")?.string()?.to_owned())
+    })
+}
+
+fn rule(object: &Object<'_>, keys: &mut Vec<PublicKey>) -> Result<(Rule, OnUnreachable), PolicyError> {
+    let (images, scope) = object.required("match", "which images the policy concerns")?.object(
+        &["images", "exclude", "namespaces", "excludeNamespaces", "kinds"],
+        &[],
+        selection,
+    )?;
+    let mode = object.get("mode").map_or(Ok(Mode::Enforce), |node| {
+        node.word(&[("enforce", Mode::Enforce), ("warn", Mode::Warn), ("audit", Mode::Audit)])
+    })?;
+    let on_unreachable = object.get("onUnreachable").map_or(Ok(OnUnreachable::Deny), |node| {
+        node.word(&[
+            ("deny", OnUnreachable::Deny),
+            ("allow-held", OnUnreachable::AllowHeld),
+            ("warn", OnUnreachable::Warn),
+        ])
+    })?;
+    let mut checks = Vec::new();
+    if let Some(node) = object.get("registries") {
+        let choices = patterns(&node)?.into_iter().map(|pattern| Choice {
+            all: vec![pattern],
+            none: Vec::new(),
+        });
+        checks.push(Check::ImageAllowed {
+            choices: choices.collect(),
+            message: None,
+        });
+    }
+    if object.boolean("requireDigest", false)? {
+        checks.push(Check::DigestRequired { pods_only: false });
+    }
+    let mut inherited = Vec::new();
+    if let Some(node) = object.get("signatures") {
+        let quorum = node.object(&DEMAND, &[], |demand| {
+            inherited = signers(&demand.required("signers", "a list of keys and identities")?, keys)?;
+            quorum("signature".to_owned(), &inherited, demand, Requirement::signature)
+        })?;
+        checks.push(Check::Evidence(Demand::Quorum(quorum)));
+    }
+    if let Some(node) = object.get("attestations") {
+        for attestation in node.list()? {
+            checks.push(Check::Evidence(self::attestation(&attestation, &inherited, keys)?));
+        }
+    }
+    if checks.is_empty() {
+        return Err(PolicyError::DemandsNothing {
+            place: object.place(),
+            expected: "registries, requireDigest, signatures or attestations".to_owned(),
+        });
+    }
+    let needs_evidence = checks.iter().any(|check| matches!(check, Check::Evidence(_)));
+    let rule = Rule {
+        name: "spec".to_owned(),
+        mode,
+        scope,
+        images,
+        checks,
+        pin: object.boolean("pin", needs_evidence)?,
+    };
+    Ok((rule, on_unreachable))
+}
+
+fn selection(object: &Object<'_>) -> Result<(ImageSelector, Scope), PolicyError> {
+    let images = ImageSelector {
+        include: patterns(&object.required("images", "a list of image patterns, ** for every image")?)?,
+        exclude: object.get("exclude").map_or(Ok(Vec::new()), |node| patterns(&node))?,
+    };
+    let texts = |name: &str| -> Result<Vec<String>, PolicyError> {
+        let found = object.get(name).map_or(Ok(Vec::new()), |node| node.strings())?;
+        Ok(found.into_iter().map(ToOwned::to_owned).collect())
+    };
+    let include = Filter {
+        kinds: texts("kinds")?,
+        namespaces: texts("namespaces")?,
+        ..Filter::default()
+    };
+    let excluded = texts("excludeNamespaces")?;
+    let exclude = (!excluded.is_empty()).then(|| {
+        Filters::Any(vec![Filter {
+            namespaces: excluded,
+            ..Filter::default()
+        }])
+    });
+    let scope = Scope {
+        include: Some(Filters::Any(vec![include])),
+        exclude,
+    };
+    Ok((images, scope))
+}
+
+fn patterns(node: &Node<'_>) -> Result<Vec<ImagePattern>, PolicyError> {
+    let read = |item: &Node<'_>| ImagePattern::native(item.string()?).map_err(|source| item.pattern(source));
+    node.list()?.iter().map(read).collect()
+}
+
+const DEMAND: [&str; 6] = [
+    "signers",
+    "count",
+    "requireLog",
+    "requireTimestamp",
+    "requireSct",
+    "annotations",
+];
+
+fn quorum(
+    name: String,
+    signers: &[SignerRule],
+    object: &Object<'_>,
+    requirement: impl Fn(Vec<SignerRule>) -> Requirement,
+) -> Result<Quorum, PolicyError> {
+    let log = if object.boolean("requireLog", true)? {
+        LogRule::Required { operators: 1 }
+    } else {
+        LogRule::NotRequired
+    };
+    let timestamp = object.boolean("requireTimestamp", false)?;
+    let sct = object.boolean("requireSct", true)?;
+    let count = match object.get("count") {
+        None => 1,
+        Some(node) => node.count().and_then(|count| {
+            if count <= signers.len() {
+                Ok(count)
+            } else {
+                Err(node.wrong(&format!("at most the number of signers, {}", signers.len())))
+            }
+        })?,
+    };
+    let mut annotations = std::collections::BTreeMap::new();
+    if let Some(node) = object.get("annotations") {
+        annotations.extend(
+            node.texts()?
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+    }
+    let slot = |signer: &SignerRule| Slot {
+        requirement: Requirement {
+            log,
+            timestamp,
+            sct,
+            annotations: annotations.clone(),
+            ..requirement(vec![signer.clone()])
+        },
+    };
+    Ok(Quorum {
+        name,
+        count,
+        slots: signers.iter().map(slot).collect(),
+        conditions: Vec::new(),
+        every: false,
+    })
+}
+
+fn attestation(node: &Node<'_>, inherited: &[SignerRule], keys: &mut Vec<PublicKey>) -> Result<Demand, PolicyError> {
+    const FIELDS: [&str; 9] = [
+        "name",
+        "type",
+        "signers",
+        "count",
+        "requireLog",
+        "requireTimestamp",
+        "requireSct",
+        "condition",
+        "every",
+    ];
+    node.object(&FIELDS, &[], |object| {
+        let predicate = predicate_type(&object.required("type", "a predicate type, such as spdxjson")?)?;
+        let name = object
+            .string("name")?
+            .map_or_else(|| predicate.to_string(), ToOwned::to_owned);
+        let own = object.get("signers").map(|node| signers(&node, keys)).transpose()?;
+        let signers = own.unwrap_or_else(|| inherited.to_vec());
+        if signers.is_empty() {
+            return Err(PolicyError::Missing {
+                place: node.place(),
+                expected: "signers, here or under spec.signatures".to_owned(),
+            });
+        }
+        let mut quorum = quorum(format!("attestation {name}"), &signers, object, |signers| {
+            Requirement::attestation(vec![predicate.clone()], signers)
+        })?;
+        if let Some(condition) = object.get("condition") {
+            let compiled = CelCondition::compile(condition.string()?).map_err(|source| condition.condition(source))?;
+            quorum.conditions.push(Condition::Cel(Box::new(compiled)));
+            quorum.every = object.boolean("every", false)?;
+        }
+        Ok(Demand::Quorum(quorum))
+    })
+}
+
+/// A short name or a URI; the type of signatures is not one of attestations.
+pub(super) fn predicate_type(node: &Node<'_>) -> Result<PredicateType, PolicyError> {
+    let resolved = PredicateType::resolve(node.string()?).map_err(|_| {
+        node.wrong("a predicate type: a URI, or a short name such as spdxjson, cyclonedx or slsaprovenance1")
+    })?;
+    if resolved.is_signature() {
+        return Err(node.wrong("the type of an attestation; this one is of signatures, which spec.signatures demands"));
+    }
+    Ok(resolved)
+}
+
+fn signers(node: &Node<'_>, keys: &mut Vec<PublicKey>) -> Result<Vec<SignerRule>, PolicyError> {
+    let items = node.list()?;
+    if items.len() > MAX_SIGNERS {
+        return Err(node.wrong("at most 64 signers"));
+    }
+    let mut all: Vec<SignerRule> = Vec::new();
+    for item in items {
+        let rule = item.object(&["name", "key", "keyless"], &[], |object| {
+            object.ignore(&["name"]);
+            match (object.get("key"), object.get("keyless")) {
+                (Some(node), None) => {
+                    let key = public_key(&node)?;
+                    let rule = key_rule(&key);
+                    keys.push(key);
+                    Ok(rule)
+                }
+                (None, Some(node)) => keyless(&node),
+                _ => Err(item.wrong("either key or keyless")),
+            }
+        })?;
+        if all.contains(&rule) {
+            return Err(item.wrong("a signer that is not in the list yet"));
+        }
+        all.push(rule);
+    }
+    Ok(all)
+}
+
+fn keyless(node: &Node<'_>) -> Result<SignerRule, PolicyError> {
+    const FIELDS: [&str; 6] = [
+        "subject",
+        "subjectRegExp",
+        "issuer",
+        "issuerRegExp",
+        "subjectKind",
+        "github",
+    ];
+    node.object(&FIELDS, &[], |object| {
+        let mut rule = identity(object, PlainText::Exact)?;
+        if let Some(kind) = object.get("subjectKind") {
+            let parsed = SubjectKind::parse(kind.string()?);
+            rule.subject_kind = Some(parsed.ok_or_else(|| kind.wrong("email, uri, dns, ip or username"))?);
+        }
+        if let Some(github) = object.get("github") {
+            let words = GithubField::ALL.map(GithubField::word);
+            github.object(&words, &[], |fields| {
+                for field in GithubField::ALL {
+                    if let Some(node) = fields.get(field.word()) {
+                        let wanted = TextMatch::exact(node.string()?).map_err(|source| node.text(source))?;
+                        rule.github.push((field, wanted));
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(SignerRule::Keyless(Box::new(rule)))
+    })
+}

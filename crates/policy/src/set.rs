@@ -1,0 +1,172 @@
+//! Many policies at once: load them, ask which concern an image, decide.
+
+mod evaluate;
+mod hint;
+
+use proofmark_types::ImageRef;
+use proofmark_verify::PublicKey;
+use serde::Serialize;
+
+use crate::error::PolicyError;
+use crate::model::{Check, Policy, Rule};
+use crate::question::{Concern, Decision, Mode, OnUnreachable, Question, RequestContext};
+use crate::read;
+
+/// Policies that were understood whole.
+#[derive(Clone, Debug)]
+pub struct PolicySet {
+    policies: Vec<Policy>,
+    no_match: NoMatch,
+}
+
+/// What happens to an image that no policy concerns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoMatch {
+    /// It does not run, as in policy-controller.
+    #[default]
+    Deny,
+    /// It runs, as in Kyverno.
+    Allow,
+}
+
+/// Something that a reader of a policy should know: where our reading is safer than that of the peer whose format it is,
+/// or a field that something else decides here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Note {
+    /// The policy.
+    pub policy: String,
+    /// The file it came from.
+    pub file: String,
+    /// The note.
+    pub text: String,
+}
+
+/// One policy, for lists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PolicySummary {
+    /// Its name.
+    pub name: String,
+    /// The kind of document that it was read from.
+    pub kind: &'static str,
+    /// The file that it was read from.
+    pub file: String,
+    /// Its rules, by name, with what happens when they are not satisfied.
+    pub rules: Vec<(String, Mode)>,
+    /// What happens when evidence cannot be fetched.
+    pub on_unreachable: OnUnreachable,
+}
+
+impl PolicySet {
+    /// Reads files of policies, each with the name that messages call it. A file may hold several documents and lists.
+    /// Nothing is skipped: whatever is not understood is an error that says where.
+    pub fn load(files: &[(&str, &[u8])]) -> Result<Self, PolicyError> {
+        Ok(Self {
+            policies: read::policies(files)?,
+            no_match: NoMatch::default(),
+        })
+    }
+
+    /// A set without any policy, in which [`NoMatch`] decides everything.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            policies: Vec::new(),
+            no_match: NoMatch::default(),
+        }
+    }
+
+    /// The same policies, with another answer for images that none concerns.
+    #[must_use]
+    pub fn with_no_match(mut self, no_match: NoMatch) -> Self {
+        self.no_match = no_match;
+        self
+    }
+
+    /// What must be fetched before [`PolicySet::decide`] can be asked.
+    #[must_use]
+    pub fn concerns(&self, image: &ImageRef, context: &RequestContext<'_>) -> Concern {
+        let mut concern = Concern::default();
+        for (policy, rule) in self.rules_for(image, context) {
+            if !concern.policies.contains(&policy.name) {
+                concern.policies.push(policy.name.clone());
+            }
+            let evidence = rule.checks.iter().any(|check| match check {
+                Check::Evidence(demand) => demand.settled().is_none(),
+                Check::ImageAllowed { .. } | Check::DigestRequired { .. } => false,
+            });
+            concern.needs_evidence |= evidence;
+            concern.needs_digest |= evidence || rule.pin;
+            concern.pin |= rule.pin;
+        }
+        concern
+    }
+
+    /// Whether the image may run here. This is the function that decides it.
+    ///
+    /// 1. Every rule that concerns the image and the object is found; without any, [`NoMatch`] decides.
+    /// 2. Every one is evaluated over the reference and the proofs, independently of the others.
+    /// 3. What is not met denies, warns or is recorded, as the rule's mode says. What could not be found out is undecided,
+    ///    which denies; a policy may say otherwise for evidence that cannot be fetched.
+    ///
+    /// Nothing is fetched, and nothing is verified: [`Question::proofs`] is believed because only `verify` can make it.
+    pub fn decide(&self, question: &Question<'_>) -> Decision {
+        let rules: Vec<_> = self.rules_for(question.image, question.context).collect();
+        evaluate::decide(&rules, self.no_match, question)
+    }
+
+    /// Every key that some policy names, each once, for the verifier.
+    #[must_use]
+    pub fn verification_keys(&self) -> Vec<PublicKey> {
+        let mut keys: Vec<PublicKey> = Vec::new();
+        for key in self.policies.iter().flat_map(|policy| &policy.keys) {
+            if keys.iter().all(|known| known.fingerprint() != key.fingerprint()) {
+                keys.push(key.clone());
+            }
+        }
+        keys
+    }
+
+    /// What readers of these policies should know.
+    #[must_use]
+    pub fn notes(&self) -> Vec<Note> {
+        let notes = self.policies.iter().flat_map(|policy| {
+            policy.notes.iter().map(|text| Note {
+                policy: policy.name.clone(),
+                file: policy.file.clone(),
+                text: text.clone(),
+            })
+        });
+        notes.collect()
+    }
+
+    /// The policies, in the order of the files.
+    #[must_use]
+    pub fn summaries(&self) -> Vec<PolicySummary> {
+        let summaries = self.policies.iter().map(|policy| PolicySummary {
+            name: policy.name.clone(),
+            kind: policy.format.kind(),
+            file: policy.file.clone(),
+            rules: policy.rules.iter().map(|rule| (rule.name.clone(), rule.mode)).collect(),
+            on_unreachable: policy.on_unreachable,
+        });
+        summaries.collect()
+    }
+
+    /// What happens to an image that no policy concerns.
+    #[must_use]
+    pub fn no_match(&self) -> NoMatch {
+        self.no_match
+    }
+
+    fn rules_for<'a>(
+        &'a self,
+        image: &'a ImageRef,
+        context: &'a RequestContext<'a>,
+    ) -> impl Iterator<Item = (&'a Policy, &'a Rule)> {
+        self.policies
+            .iter()
+            .flat_map(|policy| policy.rules.iter().map(move |rule| (policy, rule)))
+            .filter(|(_, rule)| rule.concerns(image, context))
+    }
+}
