@@ -1,0 +1,172 @@
+//! Hanging evidence on an image.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream;
+use proofmark_evidence::layout::fallback_tag;
+use proofmark_evidence::legacy;
+use proofmark_oci::{Descriptor, ImageManifest, Index, Manifest};
+use proofmark_types::{Digest, Repository, Tag};
+
+use super::Client;
+use super::fallback::{Change, Merge};
+use super::manifests::Resolved;
+use super::referrers::index_of;
+use crate::RegistryError;
+use crate::limits::COPY_CONCURRENCY;
+
+impl Client {
+    /// Stores `manifest`, whose subject is `subject`, with its blobs, where evidence for `repository` is kept, and sees
+    /// that it is listed.
+    ///
+    /// 1. Blobs, then the manifest by digest.
+    /// 2. The registry says that it noted the subject (`OCI-Subject`): done.
+    /// 3. It does not say so, but has the referrers API and lists the manifest: done.
+    /// 4. Otherwise the manifest's descriptor, with its artifact type and annotations, is added to the index under the
+    ///    fallback tag (distribution-spec 1.1, "Pushing Manifests with Subject").
+    pub async fn attach(
+        &self,
+        repository: &Repository,
+        subject: &Descriptor,
+        manifest: &ImageManifest,
+        blobs: &[Bytes],
+    ) -> Result<Digest, RegistryError> {
+        let home = self.evidence_home(repository);
+        if manifest.subject.as_ref().map(|named| &named.digest) != Some(&subject.digest) {
+            return Err(RegistryError::Malformed {
+                what: format!("the manifest to attach to {}", subject.digest),
+                reason: "it names another subject".to_owned(),
+            });
+        }
+        self.push_blobs(home, blobs).await?;
+        let bytes = Bytes::from(manifest.to_json());
+        let mut entry = Descriptor::of(manifest.media_type.clone(), &bytes);
+        let (digest, noted) = self.put_manifest(home, None, &manifest.media_type, bytes).await?;
+        if noted {
+            return Ok(digest);
+        }
+        if let Some(listed) = self.referrers_by_api(home, &subject.digest).await?
+            && listed.descriptors.iter().any(|listed| listed.digest == digest)
+        {
+            return Ok(digest);
+        }
+        // distribution-spec: "artifactType MUST be set to the artifactType of the manifest, or the config's media type
+        // where that is empty"; annotations are copied.
+        entry.artifact_type = Some(
+            manifest
+                .artifact_type
+                .clone()
+                .unwrap_or_else(|| manifest.config.media_type.clone()),
+        );
+        entry.annotations = manifest.annotations.clone();
+        let mut merge = Listed {
+            wanted: BTreeMap::from([(digest.clone(), entry)]),
+        };
+        self.settle(home, &fallback_tag(&subject.digest), &digest, &mut merge)
+            .await?;
+        Ok(digest)
+    }
+
+    /// Adds layers, with their blobs, to the image under one of cosign's tags (`.sig`, `.att`), keeping those that are
+    /// there, where evidence for `repository` is kept.
+    pub async fn append_legacy(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        layers: &[(Descriptor, Bytes)],
+    ) -> Result<(), RegistryError> {
+        let home = self.evidence_home(repository);
+        let Some((first, _)) = layers.first() else {
+            return Ok(());
+        };
+        let blobs: Vec<Bytes> = layers.iter().map(|(_, blob)| blob.clone()).collect();
+        self.push_blobs(home, &blobs).await?;
+        let mut merge = Appended {
+            wanted: layers.iter().map(|(layer, _)| layer.clone()).collect(),
+        };
+        self.settle(home, tag, &first.digest, &mut merge).await
+    }
+
+    async fn push_blobs(&self, repository: &Repository, blobs: &[Bytes]) -> Result<(), RegistryError> {
+        let mut pushes = stream::iter(blobs.iter().cloned())
+            .map(|blob| self.push_blob(repository, blob))
+            .buffer_unordered(COPY_CONCURRENCY);
+        while let Some(pushed) = pushes.next().await {
+            pushed?;
+        }
+        Ok(())
+    }
+}
+
+/// The fallback index lists these.
+struct Listed {
+    /// What must be listed: ours, and all that was ever seen there.
+    wanted: BTreeMap<Digest, Descriptor>,
+}
+
+impl Merge for Listed {
+    fn merge(&mut self, current: Option<&Resolved>) -> Result<Option<Change>, RegistryError> {
+        let mut index = match current {
+            Some(resolved) => index_of(resolved)?,
+            None => Index::of(Vec::new()),
+        };
+        let mut changed = false;
+        for (digest, entry) in &self.wanted {
+            if !index.manifests.iter().any(|listed| listed.digest == *digest) {
+                index.manifests.push(entry.clone());
+                changed = true;
+            }
+        }
+        for listed in &index.manifests {
+            self.wanted
+                .entry(listed.digest.clone())
+                .or_insert_with(|| listed.clone());
+        }
+        Ok(changed.then(|| Change {
+            media_type: index.media_type.clone(),
+            manifest: index.to_json().into(),
+            config: None,
+        }))
+    }
+}
+
+/// The image under a legacy tag has these layers.
+struct Appended {
+    /// What must be there: ours, and all that was ever seen there.
+    wanted: Vec<Descriptor>,
+}
+
+impl Merge for Appended {
+    fn merge(&mut self, current: Option<&Resolved>) -> Result<Option<Change>, RegistryError> {
+        let mut layers = current.map(layers_of).transpose()?.unwrap_or_default();
+        let before = layers.len();
+        for layer in &self.wanted {
+            if !layers.contains(layer) {
+                layers.push(layer.clone());
+            }
+        }
+        let changed = layers.len() > before;
+        self.wanted.clone_from(&layers);
+        Ok(changed.then(|| {
+            // The config of such an image names its layers, so each state of the list has a config of its own.
+            let (manifest, config) = legacy::image(layers);
+            Change {
+                media_type: manifest.media_type.clone(),
+                manifest: manifest.to_json().into(),
+                config: Some(config.into()),
+            }
+        }))
+    }
+}
+
+fn layers_of(resolved: &Resolved) -> Result<Vec<Descriptor>, RegistryError> {
+    match resolved.parse()? {
+        Manifest::Image(image) => Ok(image.layers),
+        Manifest::Index(_) => Err(RegistryError::Malformed {
+            what: format!("the signature image {}", resolved.descriptor.digest),
+            reason: "it is an index, expected an image manifest".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,1 @@
+//! Which entry is found for which repository.

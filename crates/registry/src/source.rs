@@ -1,0 +1,113 @@
+//! An image, wherever it is: in a registry, in an OCI layout folder, in a `docker save` archive.
+
+mod archive;
+mod layout;
+mod layout_evidence;
+mod tar_table;
+mod verified;
+
+use std::io::Read;
+use std::path::Path;
+
+use bytes::Bytes;
+use proofmark_evidence::EvidenceSet;
+use proofmark_oci::Descriptor;
+use proofmark_types::{Digest, ImageRef, Repository};
+
+pub use self::archive::ArchiveImage;
+pub use self::layout::LayoutImage;
+use crate::RegistryError;
+use crate::client::{Client, Resolved};
+
+/// Where an image is read from. Whatever the place, digests and sizes are checked on the way.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ImageSource {
+    /// A registry.
+    Registry {
+        /// The client to ask with.
+        client: Client,
+        /// The image.
+        reference: ImageRef,
+    },
+    /// An OCI layout folder.
+    Layout(LayoutImage),
+    /// A tar archive as `docker save` or `skopeo copy docker-archive:` writes it, perhaps compressed with gzip.
+    DockerArchive(ArchiveImage),
+}
+
+impl ImageSource {
+    /// An image in a registry. Nothing is asked yet.
+    #[must_use]
+    pub fn registry(client: &Client, reference: &ImageRef) -> Self {
+        Self::Registry {
+            client: client.clone(),
+            reference: reference.clone(),
+        }
+    }
+
+    /// An image on disk: a folder is an OCI layout, a file a `docker save` archive. With several images in it `name`
+    /// says which (a tag, a full reference, or what the layout calls it). Blocks while it reads the table of contents.
+    pub fn open(path: &Path, name: Option<&str>) -> Result<Self, RegistryError> {
+        if path.is_dir() {
+            LayoutImage::open(path, name).map(Self::Layout)
+        } else {
+            ArchiveImage::open(path, name).map(Self::DockerArchive)
+        }
+    }
+
+    /// The image's manifest or index, verified.
+    pub async fn resolve(&self) -> Result<Resolved, RegistryError> {
+        match self {
+            Self::Registry { client, reference } => client.resolve(reference).await,
+            Self::Layout(layout) => layout.resolve(),
+            Self::DockerArchive(archive) => archive.resolve(),
+        }
+    }
+
+    /// Another manifest of the same image, such as a child of its index.
+    pub async fn manifest(&self, digest: &Digest) -> Result<Resolved, RegistryError> {
+        match self {
+            Self::Registry { client, reference } => client.manifest(reference.repository(), digest).await,
+            Self::Layout(layout) => layout.manifest(digest),
+            Self::DockerArchive(archive) => archive.manifest(digest),
+        }
+    }
+
+    /// A whole blob of at most `limit` bytes, verified.
+    pub async fn blob(&self, blob: &Descriptor, limit: u64) -> Result<Bytes, RegistryError> {
+        match self {
+            Self::Registry { client, reference } => client.blob(reference.repository(), blob, limit).await,
+            Self::Layout(layout) => layout.blob(blob, limit),
+            Self::DockerArchive(archive) => archive.blob(blob, limit),
+        }
+    }
+
+    /// A blob for a reader that blocks; read it on a thread that may. It is verified as it is read: a mismatch is an
+    /// error in place of the end.
+    pub async fn open_blob(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send>, RegistryError> {
+        match self {
+            Self::Registry { client, reference } => Ok(Box::new(client.open_blob(reference.repository(), blob).await?)),
+            Self::Layout(layout) => layout.open_blob(blob),
+            Self::DockerArchive(archive) => archive.open_blob(blob),
+        }
+    }
+
+    /// Everything that hangs on a digest, where the image is. A `docker save` archive cannot hold any.
+    pub async fn evidence(&self, digest: &Digest) -> Result<EvidenceSet, RegistryError> {
+        match self {
+            Self::Registry { client, reference } => client.evidence(reference.repository(), digest).await,
+            Self::Layout(layout) => Ok(layout.evidence(digest)),
+            Self::DockerArchive(_) => Ok(EvidenceSet::new(digest.clone())),
+        }
+    }
+
+    /// The repository it is in, if it is in one.
+    #[must_use]
+    pub fn repository(&self) -> Option<&Repository> {
+        match self {
+            Self::Registry { reference, .. } => Some(reference.repository()),
+            Self::Layout(_) | Self::DockerArchive(_) => None,
+        }
+    }
+}

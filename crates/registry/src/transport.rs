@@ -1,0 +1,309 @@
+//! Requests to registries as values, and the one function that sends them: authentication, throttling, redirects,
+//! timeouts and counting happen here and nowhere else.
+
+pub(crate) mod address;
+mod redirect;
+pub(crate) mod response;
+mod retry;
+pub(crate) mod wire;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use http::HeaderMap;
+use http::HeaderValue;
+use http::Method;
+use http::StatusCode;
+use http::header::AUTHORIZATION;
+use proofmark_types::RegistryHost;
+use url::Url;
+
+pub(crate) use self::response::Response;
+use self::retry::Patience;
+pub(crate) use self::wire::{Body, Outgoing, Wire};
+use crate::RegistryError;
+use crate::auth::{Access, Auth};
+use crate::counts::Operation;
+use crate::credentials::CredentialStore;
+use crate::limits::MAX_AUTH_ROUNDS;
+
+/// One request to a registry.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) operation: Operation,
+    pub(crate) method: Method,
+    pub(crate) target: Target,
+    pub(crate) access: Access,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
+    /// What is asked for, as an error says it.
+    pub(crate) what: String,
+}
+
+/// Where a request goes: always the registry of [`Call::access`].
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// A path after the host, with its query.
+    Path(String),
+    /// A location that the registry gave for an upload, checked by [`Transport::upload_location`].
+    Upload(Url),
+}
+
+impl Call {
+    pub(crate) fn get(operation: Operation, access: Access, path: String, what: String) -> Self {
+        Self {
+            operation,
+            method: Method::GET,
+            target: Target::Path(path),
+            access,
+            headers: HeaderMap::new(),
+            body: Body::Empty,
+            what,
+        }
+    }
+
+    pub(crate) fn method(mut self, method: Method) -> Self {
+        self.method = method;
+        self
+    }
+
+    pub(crate) fn header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
+    pub(crate) fn body(mut self, body: Body) -> Self {
+        self.body = body;
+        self
+    }
+}
+
+/// Sends calls.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    pub(crate) wire: Wire,
+    pub(crate) auth: Arc<Auth>,
+    schemes: Arc<Schemes>,
+}
+
+/// Which registries are spoken to without TLS.
+#[derive(Debug, Default)]
+pub(crate) struct Schemes {
+    /// Plain HTTP wherever TLS does not work.
+    pub(crate) allow_http: bool,
+    /// TLS even on loopback.
+    pub(crate) require_https: bool,
+    /// Plain HTTP for these at once.
+    pub(crate) plain_hosts: Vec<RegistryHost>,
+    /// What was found out where `allow_http` applies; true is plain.
+    pub(crate) found: Mutex<HashMap<RegistryHost, bool>>,
+}
+
+impl Schemes {
+    /// True: plain. False: TLS. None: to be found out.
+    fn plain(&self, registry: &RegistryHost) -> Option<bool> {
+        if self.plain_hosts.contains(registry) {
+            return Some(true);
+        }
+        if self.require_https {
+            return Some(false);
+        }
+        if registry.is_loopback() {
+            return Some(true);
+        }
+        if !self.allow_http {
+            return Some(false);
+        }
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.get(registry).copied()
+    }
+
+    fn learn(&self, registry: &RegistryHost, plain: bool) {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.insert(registry.clone(), plain);
+    }
+
+    fn may_be_plain(&self, registry: &RegistryHost) -> bool {
+        self.plain(registry).unwrap_or(true)
+    }
+}
+
+impl Transport {
+    pub(crate) fn new(wire: Wire, auth: Arc<Auth>, schemes: Arc<Schemes>) -> Self {
+        Self { wire, auth, schemes }
+    }
+
+    /// The same connections and counters with other credentials.
+    pub(crate) fn with_credentials(&self, credentials: CredentialStore) -> Self {
+        let auth = Arc::new(self.auth.with_credentials(credentials));
+        Self::new(self.wire.clone(), auth, Arc::clone(&self.schemes))
+    }
+
+    /// The same connections and credentials, counted from zero.
+    pub(crate) fn with_fresh_counts(&self) -> Self {
+        Self::new(
+            self.wire.with_fresh_counts(),
+            Arc::clone(&self.auth),
+            Arc::clone(&self.schemes),
+        )
+    }
+
+    /// Sends a call and returns the answer, whatever its status except 401, 403, 429, 503 and refused redirects, which
+    /// are errors.
+    ///
+    /// 1. Choose the scheme: TLS, or plain HTTP where that is allowed.
+    /// 2. Send, with what is known to be wanted as authorization (nothing at first).
+    /// 3. 401: learn what is asked for, authorize, repeat; bounded.
+    /// 4. 429 and 503: wait as told, repeat; bounded in number and time.
+    /// 5. Redirect (GET and HEAD): follow without authorization, by the rules of [`redirect`]; bounded.
+    pub(crate) async fn send(&self, mut call: Call) -> Result<Response, RegistryError> {
+        let registry = call.access.repository.registry().clone();
+        let mut rounds = 0;
+        let mut patience = Patience::new(self.wire.timeouts().throttle);
+        let mut plain = self.schemes.plain(&registry);
+        let mut authorization = self.auth.authorize(&self.wire, &call.access, None).await?;
+        loop {
+            let url = self.url(&call, plain.unwrap_or(false))?;
+            let mut outgoing = Outgoing::new(call.operation, call.method.clone(), url);
+            outgoing.headers = call.headers.clone();
+            if let Some(header) = &authorization.header {
+                outgoing.headers.insert(AUTHORIZATION, header.clone());
+            }
+            let replayable = call.body.is_replayable();
+            outgoing.body = call.body.take();
+            outgoing.retried = rounds > 0 || patience.attempts() > 0;
+            let response = match self.wire.send(outgoing).await {
+                // Step 1, where plain HTTP is allowed and it is not known whether the host has TLS.
+                Err(RegistryError::Unreachable { .. }) if plain.is_none() && replayable => {
+                    plain = Some(true);
+                    self.schemes.learn(&registry, true);
+                    continue;
+                }
+                other => other?,
+            };
+            if plain.is_none() {
+                plain = Some(false);
+                self.schemes.learn(&registry, false);
+            }
+            let status = response.status();
+            if status == StatusCode::UNAUTHORIZED {
+                let plain_http = response.url().scheme() == "http";
+                let (headers, public) = (response.headers(), response.is_public());
+                let known = self.auth.learn(&registry, headers, plain_http, public)?;
+                if !known || rounds >= MAX_AUTH_ROUNDS || !replayable {
+                    return Err(unauthorized(response, &registry, &call.what, &authorization.described).await);
+                }
+                let rejected = authorization.header.as_ref();
+                let next = self.auth.authorize(&self.wire, &call.access, rejected).await?;
+                // Nothing new to show: the answer would be the same.
+                if next.header.is_none() || next.header == authorization.header {
+                    return Err(unauthorized(response, &registry, &call.what, &next.described).await);
+                }
+                authorization = next;
+                rounds += 1;
+                continue;
+            }
+            if retry::is_throttle(status) || retry::is_server_error(status) {
+                let repeat = replayable && (retry::is_throttle(status) || is_read(&call.method));
+                match patience.next_wait(status, response.headers()).filter(|_| repeat) {
+                    Some(wait) => {
+                        drop(response);
+                        tokio::time::sleep(wait).await;
+                        continue;
+                    }
+                    None if retry::is_throttle(status) => {
+                        return Err(RegistryError::Throttled {
+                            registry: registry.to_string(),
+                            status: status.as_u16(),
+                            attempts: patience.attempts(),
+                            retry_after: retry::retry_after(response.headers()),
+                        });
+                    }
+                    None => return Ok(response),
+                }
+            }
+            if status == StatusCode::FORBIDDEN {
+                return Err(response.refusal(&registry, &call.what).await);
+            }
+            return self.follow(&call, &registry, response).await;
+        }
+    }
+
+    /// Step 5 of [`Transport::send`].
+    async fn follow(&self, call: &Call, registry: &RegistryHost, first: Response) -> Result<Response, RegistryError> {
+        let mut response = first;
+        let mut hops = 0;
+        while response.status().is_redirection() && response.status() != StatusCode::NOT_MODIFIED {
+            hops += 1;
+            let rules = redirect::Rules {
+                read: is_read(&call.method),
+                plain_allowed: self.schemes.may_be_plain(registry),
+                hops,
+            };
+            let next = redirect::next(&response, &rules)?;
+            let mut outgoing = Outgoing::new(call.operation, call.method.clone(), next);
+            // Everything that was for the registry alone stays behind; Accept and Range do not identify anybody.
+            for name in [http::header::ACCEPT, http::header::RANGE] {
+                for value in call.headers.get_all(&name) {
+                    outgoing.headers.append(name.clone(), value.clone());
+                }
+            }
+            outgoing.public_only = response.is_public();
+            outgoing.redirected = true;
+            response = self.wire.send(outgoing).await?;
+            let status = response.status();
+            if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
+                return Err(response.refusal(registry, &call.what).await);
+            }
+            if retry::is_throttle(status) {
+                return Err(RegistryError::Throttled {
+                    registry: response.host(),
+                    status: status.as_u16(),
+                    attempts: 1,
+                    retry_after: retry::retry_after(response.headers()),
+                });
+            }
+        }
+        Ok(response)
+    }
+
+    /// Where an upload goes on, from the `Location` of the answer that opened it.
+    ///
+    /// The specification allows a location anywhere ("does not necessarily need to be provided by the registry itself").
+    /// The registries in use answer with a path or with their own host (GHCR, Azure, Harbor, Zot, ECR, Docker Hub), and a
+    /// client that followed another host with its credentials had to be fixed (GHSA-jxpm-75mh-9fp7, oras-go). So: the same
+    /// host and port, or an error. Our own scheme is kept: a registry behind a TLS proxy often says `http`.
+    pub(crate) fn upload_location(&self, opened: &Response) -> Result<Url, RegistryError> {
+        redirect::upload_location(opened)
+    }
+
+    fn url(&self, call: &Call, plain: bool) -> Result<Url, RegistryError> {
+        match &call.target {
+            Target::Upload(url) => Ok(url.clone()),
+            Target::Path(path) => {
+                let scheme = if plain { "http" } else { "https" };
+                let endpoint = call.access.repository.registry().endpoint();
+                Url::parse(&format!("{scheme}://{endpoint}{path}")).map_err(|error| RegistryError::Setup {
+                    reason: format!("{endpoint}{path} is not an address: {error}"),
+                })
+            }
+        }
+    }
+}
+
+fn is_read(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+async fn unauthorized(response: Response, registry: &RegistryHost, what: &str, described: &str) -> RegistryError {
+    match response.refusal(registry, what).await {
+        RegistryError::Unauthorized { registry, what, reason } => RegistryError::Unauthorized {
+            registry,
+            what,
+            reason: format!("{described}; the registry said: {reason}"),
+        },
+        other => other,
+    }
+}
