@@ -1,1 +1,29 @@
-//! Package catalogers and SPDX and CycloneDX documents.
+//! What is inside an image: its packages, read from its files, and the documents that list them.
+//!
+//! [`catalog`] walks an image's layers once and returns a [`Bill`]; [`spdx::write`] and [`cyclonedx::write`] turn a bill
+//! into a document. A kind of package is one file in `cataloger/`, listed in [`cataloger`]'s registry: it says which
+//! files it wants and turns the bytes of one file into facts; `assemble` puts the facts together.
+//!
+//! Deliberately not done: nothing is looked up on a network or run; packages are not matched against advisories; no
+//! CPE is guessed. What could not be read is listed in the bill, never passed over.
+//!
+//! Specifications: SPDX 2.3, CycloneDX 1.6, purl-spec; deb-control(5), DEP 5, apk-tools' installed database, PEP 376
+//! and 566, npm's package.json, cargo-auditable's format, Go's `debug/buildinfo`.
+
+#![warn(clippy::as_conversions, clippy::indexing_slicing)]
+
+mod assemble;
+mod bill;
+mod catalog;
+mod cataloger;
+pub mod cyclonedx;
+mod document;
+mod licence;
+pub mod spdx;
+
+pub use bill::{
+    Bill, Distribution, LayerRecord, Location, Note, Package, PackageId, PackageKind, Relationship, Source, Uncertainty,
+};
+pub use catalog::{Options, SbomError, catalog};
+pub use document::DocumentInfo;
+pub use licence::Licence;

@@ -1,0 +1,163 @@
+//! The catalogers and what they have in common. To add one: a file in this folder, a line in [`registry`].
+
+mod apk;
+mod dpkg;
+mod executable;
+mod go_binary;
+mod npm;
+mod os_release;
+mod python;
+mod rust_binary;
+mod text;
+
+use crate::bill::{Distribution, PackageKind, Source, Uncertainty};
+
+pub(crate) use dpkg::doc_link;
+pub(crate) use go_binary::Scanner as GoScanner;
+pub(crate) use npm::package_folder;
+pub(crate) use python::site_folder;
+
+/// The largest metadata file read, in bytes. The largest dpkg status seen (a full desktop) has 8 MB.
+pub(crate) const MAX_METADATA_BYTES: u64 = 32 * 1024 * 1024;
+
+/// The largest executable held in memory while its sections are read. Most are below 10 MB; larger Go programs are
+/// scanned as they pass, and other larger ones noted.
+pub(crate) const MAX_EXECUTABLE_BYTES: u64 = 48 * 1024 * 1024;
+
+/// The most facts of one file: a full desktop has some 5,000 packages, the largest list of files 100,000 lines.
+pub(crate) const MAX_FACTS: usize = 1_000_000;
+
+/// One kind of package: which files tell of it, and what they say.
+pub(crate) trait Cataloger: Sync {
+    /// Whether the file tells of packages, by its path alone.
+    fn wants(&self, path: &str) -> bool;
+
+    /// What the file says.
+    fn read(&self, path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable>;
+}
+
+/// The catalogers that tell by path.
+pub(crate) fn registry() -> [&'static dyn Cataloger; 5] {
+    [
+        &os_release::OsRelease,
+        &dpkg::Dpkg,
+        &apk::Apk,
+        &python::Python,
+        &npm::Npm,
+    ]
+}
+
+/// What executables say, whatever their name.
+pub(crate) fn read_executable(bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
+    let Some(executable) = executable::Executable::parse(bytes) else {
+        return Ok(Vec::new());
+    };
+    let mut facts = rust_binary::read(&executable)?;
+    facts.extend(go_binary::read(&executable)?);
+    Ok(facts)
+}
+
+/// Whether the name or the mode make a file one that may be an executable or a library.
+pub(crate) fn may_be_executable(path: &str, mode: u32, size: u64) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let library = [".so", ".node", ".dll", ".exe", ".dylib"]
+        .iter()
+        .any(|end| name.ends_with(end))
+        || name.contains(".so.");
+    size >= executable::MIN_BYTES && (mode & 0o111 != 0 || library)
+}
+
+/// Whether a file starts as an executable does.
+pub(crate) fn is_executable(start: &[u8]) -> bool {
+    executable::has_magic(start)
+}
+
+/// One thing that one file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fact {
+    /// There is a package.
+    Package(Box<Draft>),
+    /// The image is of this distribution.
+    Distribution(Distribution),
+    /// A package of the system has these files.
+    Owned {
+        /// Of which package manager.
+        kind: PackageKind,
+        /// Its name, with `:architecture` where dpkg writes it so.
+        package: String,
+        /// The files, without leading slash.
+        files: Vec<Box<str>>,
+    },
+    /// A Debian package's copyright file names these licences.
+    DebianLicences {
+        /// The folder's name in `usr/share/doc`.
+        package: String,
+        /// The licences.
+        licences: Vec<String>,
+    },
+}
+
+/// A package as one file tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Draft {
+    pub(crate) kind: PackageKind,
+    pub(crate) name: String,
+    pub(crate) version: Option<String>,
+    pub(crate) architecture: Option<String>,
+    pub(crate) source: Option<Source>,
+    pub(crate) licences: Vec<String>,
+    pub(crate) supplier: Option<String>,
+    pub(crate) homepage: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) uncertain: Option<Uncertainty>,
+    /// Names under which others may need it, beside its own.
+    pub(crate) provides: Vec<String>,
+    /// What it needs.
+    pub(crate) needs: Vec<Need>,
+}
+
+/// What a package needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A package by name; the first installed of several satisfies it.
+    AnyOf(Vec<String>),
+    /// A package of the same file, by its position there.
+    Sibling(usize),
+}
+
+impl Draft {
+    pub(crate) fn new(kind: PackageKind, name: &str, version: Option<&str>) -> Self {
+        Self {
+            kind,
+            name: name.to_owned(),
+            version: version.map(str::to_owned),
+            architecture: None,
+            source: None,
+            licences: Vec::new(),
+            supplier: None,
+            homepage: None,
+            description: None,
+            uncertain: version.is_none().then_some(Uncertainty::NoVersion),
+            provides: Vec::new(),
+            needs: Vec::new(),
+        }
+    }
+}
+
+/// Why a file that should tell of packages does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unreadable {
+    /// A stable name.
+    pub(crate) code: &'static str,
+    /// In words.
+    pub(crate) reason: String,
+}
+
+impl Unreadable {
+    pub(crate) fn new(code: &'static str, reason: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason: reason.into(),
+        }
+    }
+}

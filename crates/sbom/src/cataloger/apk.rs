@@ -1,0 +1,86 @@
+//! Alpine packages: apk-tools' installed database, one letter a field.
+
+use super::{Cataloger, Draft, Fact, MAX_FACTS, Need, Unreadable};
+use crate::bill::{PackageKind, Source};
+
+/// Reads apk's database.
+pub(super) struct Apk;
+
+impl Cataloger for Apk {
+    fn wants(&self, path: &str) -> bool {
+        matches!(path, "lib/apk/db/installed" | "usr/lib/apk/db/installed")
+    }
+
+    fn read(&self, _path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
+        let text = String::from_utf8_lossy(bytes);
+        let mut facts = Vec::new();
+        for block in text.split("\n\n").take(MAX_FACTS) {
+            let Some(draft) = package(block) else { continue };
+            facts.push(Fact::Owned {
+                kind: PackageKind::Apk,
+                package: draft.name.clone(),
+                files: files(block),
+            });
+            facts.push(Fact::Package(Box::new(draft)));
+        }
+        if facts.is_empty() && !text.trim().is_empty() {
+            return Err(Unreadable::new(
+                "apk-installed-malformed",
+                "no block of it names a package",
+            ));
+        }
+        Ok(facts)
+    }
+}
+
+fn package(block: &str) -> Option<Draft> {
+    let field = |letter: char| {
+        block
+            .lines()
+            .filter_map(|line| line.strip_prefix(letter)?.strip_prefix(':'))
+            .find(|value| !value.is_empty())
+    };
+    let words = |letter| field(letter).unwrap_or_default().split_whitespace();
+    let name = field('P')?;
+    Some(Draft {
+        architecture: field('A').map(str::to_owned),
+        source: field('o').map(|origin| Source {
+            name: origin.to_owned(),
+            version: None,
+        }),
+        licences: field('L').map(str::to_owned).into_iter().collect(),
+        supplier: field('m').map(str::to_owned),
+        homepage: field('U').map(str::to_owned),
+        description: field('T').map(str::to_owned),
+        provides: words('p').map(bare_name).collect(),
+        // A leading ! is a conflict.
+        needs: words('D')
+            .filter(|word| !word.starts_with('!'))
+            .map(|word| Need::AnyOf(vec![bare_name(word)]))
+            .collect(),
+        ..Draft::new(PackageKind::Apk, name, field('V'))
+    })
+}
+
+/// `so:libc.musl-x86_64.so.1=1` without its version.
+fn bare_name(word: &str) -> String {
+    word.split(['=', '<', '>', '~']).next().unwrap_or_default().to_owned()
+}
+
+/// `F:` opens a folder, `R:` names a file in it.
+fn files(block: &str) -> Vec<Box<str>> {
+    let mut folder = "";
+    let mut files = Vec::new();
+    for line in block.lines().take(MAX_FACTS) {
+        if let Some(name) = line.strip_prefix("F:") {
+            folder = name;
+        } else if let Some(name) = line.strip_prefix("R:") {
+            files.push(if folder.is_empty() {
+                name.into()
+            } else {
+                format!("{folder}/{name}").into()
+            });
+        }
+    }
+    files
+}

@@ -1,0 +1,91 @@
+//! Python distributions: `METADATA` of a `dist-info` folder (PEP 376, core metadata), `PKG-INFO` of an `egg-info`.
+
+use super::text::Paragraphs;
+use super::{Cataloger, Draft, Fact, MAX_FACTS, Need, Unreadable};
+use crate::bill::PackageKind;
+
+/// Reads the metadata of installed distributions.
+pub(super) struct Python;
+
+impl Cataloger for Python {
+    fn wants(&self, path: &str) -> bool {
+        path.ends_with(".dist-info/METADATA") || path.ends_with(".egg-info/PKG-INFO") || path.ends_with(".egg-info")
+    }
+
+    fn read(&self, _path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
+        let text = String::from_utf8_lossy(bytes);
+        let header = Paragraphs::new(&text)
+            .next()
+            .ok_or_else(|| Unreadable::new("python-metadata-empty", "it is empty"))?;
+        let name = header
+            .first_line("Name")
+            .ok_or_else(|| Unreadable::new("python-metadata-no-name", "it names no distribution"))?;
+        let known = |value: &&str| !matches!(*value, "UNKNOWN" | "None");
+        let licences = match header.first_line("License-Expression") {
+            Some(expression) => vec![expression.to_owned()],
+            None => declared_licences(
+                header.get("License").filter(known),
+                header.all("Classifier").take(MAX_FACTS),
+            ),
+        };
+        let author = ["Maintainer", "Author", "Maintainer-email", "Author-email"]
+            .iter()
+            .find_map(|field| header.first_line(field).filter(known));
+        Ok(vec![Fact::Package(Box::new(Draft {
+            licences,
+            supplier: author.map(str::to_owned),
+            homepage: header.first_line("Home-page").filter(known).map(str::to_owned),
+            description: header.first_line("Summary").filter(known).map(str::to_owned),
+            needs: header
+                .all("Requires-Dist")
+                .take(MAX_FACTS)
+                // An extra is needed only by those who ask for it.
+                .filter(|need| !need.contains("extra =") && !need.contains("extra=="))
+                .map(|need| Need::AnyOf(vec![normalised(required_name(need))]))
+                .collect(),
+            provides: vec![normalised(name)],
+            ..Draft::new(PackageKind::Pypi, name, header.first_line("Version"))
+        }))])
+    }
+}
+
+/// The folder that holds the distribution: needs are met from the same one.
+pub(crate) fn site_folder(path: &str) -> &str {
+    let info = path
+        .strip_suffix("/METADATA")
+        .or_else(|| path.strip_suffix("/PKG-INFO"))
+        .unwrap_or(path);
+    info.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// The field may hold a short name or the whole text; classifiers are short always.
+fn declared_licences<'c>(field: Option<&str>, classifiers: impl Iterator<Item = &'c str>) -> Vec<String> {
+    if let Some(short) = field.filter(|value| value.len() <= 100 && !value.contains('\n')) {
+        return vec![short.to_owned()];
+    }
+    classifiers
+        .filter_map(|classifier| classifier.strip_prefix("License ::"))
+        .filter_map(|classifier| classifier.rsplit("::").next())
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty() && name != "OSI Approved")
+        .collect()
+}
+
+fn required_name(requirement: &str) -> &str {
+    let end = requirement.find(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c)));
+    requirement
+        .get(..end.unwrap_or(requirement.len()))
+        .unwrap_or(requirement)
+}
+
+/// PEP 503: case and runs of `-`, `_`, `.` do not count.
+fn normalised(name: &str) -> String {
+    let mut plain = String::with_capacity(name.len());
+    for part in name.split(['-', '_', '.']).filter(|part| !part.is_empty()) {
+        if !plain.is_empty() {
+            plain.push('-');
+        }
+        plain.push_str(&part.to_ascii_lowercase());
+    }
+    plain
+}

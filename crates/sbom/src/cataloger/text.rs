@@ -1,0 +1,65 @@
+//! Paragraphs of `Field: value` lines, as Debian, Python and (with one letter) Alpine write them.
+
+/// The paragraphs of a text: lines between empty ones, continuation lines (those that start with a blank) joined with
+/// line feeds.
+pub(super) struct Paragraphs<'t> {
+    lines: std::iter::Peekable<std::str::Lines<'t>>,
+}
+
+/// One paragraph: fields in the order written.
+#[derive(Default)]
+pub(super) struct Paragraph<'t> {
+    fields: Vec<(&'t str, String)>,
+}
+
+impl<'t> Paragraphs<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Self {
+            lines: text.lines().peekable(),
+        }
+    }
+}
+
+impl<'t> Iterator for Paragraphs<'t> {
+    type Item = Paragraph<'t>;
+
+    fn next(&mut self) -> Option<Paragraph<'t>> {
+        while self.lines.next_if(|line| line.trim().is_empty()).is_some() {}
+        self.lines.peek()?;
+        let mut paragraph = Paragraph::default();
+        while let Some(line) = self.lines.next_if(|line| !line.trim().is_empty()) {
+            if line.starts_with([' ', '\t']) {
+                if let Some((_, value)) = paragraph.fields.last_mut() {
+                    value.push('\n');
+                    value.push_str(line.trim());
+                }
+            } else if let Some((name, value)) = line.split_once(':') {
+                paragraph.fields.push((name, value.trim().to_owned()));
+            }
+        }
+        Some(paragraph)
+    }
+}
+
+impl Paragraph<'_> {
+    /// The first field of the name, if it is not empty.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.fields
+            .iter()
+            .find(|(seen, value)| seen.eq_ignore_ascii_case(name) && !value.is_empty())
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// All fields of the name that are not empty.
+    pub(super) fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s str> {
+        self.fields
+            .iter()
+            .filter(move |(seen, value)| seen.eq_ignore_ascii_case(name) && !value.is_empty())
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The first line of the field.
+    pub(super) fn first_line(&self, name: &str) -> Option<&str> {
+        self.get(name)?.lines().next().filter(|line| !line.is_empty())
+    }
+}

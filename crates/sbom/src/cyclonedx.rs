@@ -1,0 +1,366 @@
+//! CycloneDX 1.6 documents in JSON.
+//!
+//! What the format has no field for (the layer, the owning system package, an uncertain identity) is a property under
+//! `proofmark:`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proofmark_types::{Digest, UnixTime};
+use serde::Serialize;
+
+use crate::bill::{Bill, Package, PackageKind};
+use crate::document::{DocumentInfo, TOOL, line, web_address};
+use crate::licence::Licence;
+
+const IMAGE: &str = "image";
+
+/// The longest description written, in characters.
+const MAX_LINE: usize = 400;
+
+/// Writes the document; the same bytes for the same bill and information.
+#[must_use]
+pub fn write(bill: &Bill, info: &DocumentInfo) -> Vec<u8> {
+    let document = Document {
+        schema: "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        bom_format: "CycloneDX",
+        spec_version: "1.6",
+        serial_number: serial_number(&info.identity(bill, "cyclonedx-1.6")),
+        version: 1,
+        metadata: Metadata {
+            timestamp: info.created,
+            tools: Tools {
+                components: [Tool {
+                    r#type: "application",
+                    name: TOOL,
+                    version: info.tool_version.clone(),
+                }],
+            },
+            component: image(bill, info),
+        },
+        components: bill.packages.iter().map(|p| component(bill, p)).collect(),
+        dependencies: dependencies(bill),
+    };
+    serde_json::to_vec(&document).unwrap_or_default()
+}
+
+/// A UUID of version 8 (RFC 9562, 5.8) from the document's content.
+fn serial_number(identity: &Digest) -> String {
+    let hex = identity.hex();
+    let part = |range| hex.get(range).unwrap_or_default();
+    format!(
+        "urn:uuid:{}-{}-8{}-8{}-{}",
+        part(0..8),
+        part(8..12),
+        part(12..15),
+        part(15..18),
+        part(18..30)
+    )
+}
+
+fn image(bill: &Bill, info: &DocumentInfo) -> Component {
+    let mut properties = Vec::new();
+    for (index, layer) in bill.layers.iter().enumerate() {
+        properties.push(Property::new(
+            format!("{TOOL}:layer:{index}:digest"),
+            layer.digest.to_string(),
+        ));
+        properties.push(Property::new(
+            format!("{TOOL}:layer:{index}:diffID"),
+            layer.diff_id.to_string(),
+        ));
+    }
+    if let Some(distribution) = &bill.distribution {
+        properties.push(Property::new(format!("{TOOL}:distribution"), distribution.qualifier()));
+    }
+    if let Some(platform) = &info.platform {
+        properties.push(Property::new(format!("{TOOL}:platform"), platform.to_string()));
+    }
+    for note in &bill.notes {
+        let text = format!("/{}: {} ({})", note.path, note.reason, note.code);
+        properties.push(Property::new(format!("{TOOL}:notRead"), line(&text, MAX_LINE)));
+    }
+    Component {
+        r#type: "container",
+        bom_ref: IMAGE.to_owned(),
+        supplier: None,
+        group: None,
+        name: line(&info.name, MAX_LINE),
+        version: info.digest.as_ref().map(ToString::to_string),
+        description: None,
+        hashes: info.digest.iter().map(Hash::of).collect(),
+        licenses: Vec::new(),
+        purl: info.purl().map(|purl| purl.to_string()),
+        external_references: Vec::new(),
+        properties,
+        evidence: None,
+    }
+}
+
+fn component(bill: &Bill, package: &Package) -> Component {
+    let (group, name) = match (package.kind, package.name.rsplit_once('/')) {
+        (PackageKind::Npm, Some((scope, name))) if scope.starts_with('@') => (Some(scope), name),
+        _ => (None, package.name.as_str()),
+    };
+    let website = web_address(package.homepage.as_deref());
+    Component {
+        r#type: "library",
+        bom_ref: package.id.to_string(),
+        supplier: package.supplier.as_ref().map(|name| Supplier {
+            name: line(name.split('<').next().unwrap_or(name), MAX_LINE),
+        }),
+        group: group.map(str::to_owned),
+        name: line(name, MAX_LINE),
+        version: package.version.as_ref().map(|version| line(version, MAX_LINE)),
+        description: package.description.as_ref().map(|text| line(text, MAX_LINE)),
+        hashes: Vec::new(),
+        licenses: licences(&package.licences),
+        purl: package.purl.as_ref().map(ToString::to_string),
+        external_references: website
+            .map(|url| ExternalReference {
+                r#type: "website",
+                url: url.to_owned(),
+            })
+            .into_iter()
+            .collect(),
+        properties: properties(bill, package),
+        evidence: Some(Evidence {
+            occurrences: package
+                .locations
+                .iter()
+                .map(|location| Occurrence {
+                    location: format!("/{}", line(&location.path, 4096)),
+                })
+                .collect(),
+        }),
+    }
+}
+
+fn properties(bill: &Bill, package: &Package) -> Vec<Property> {
+    let mut properties = vec![Property::new(format!("{TOOL}:kind"), package.kind.to_string())];
+    let layers: BTreeSet<usize> = package.locations.iter().map(|location| location.layer).collect();
+    for layer in layers.into_iter().filter_map(|layer| bill.layers.get(layer)) {
+        properties.push(Property::new(format!("{TOOL}:layer:digest"), layer.digest.to_string()));
+        properties.push(Property::new(format!("{TOOL}:layer:diffID"), layer.diff_id.to_string()));
+    }
+    if let Some(source) = &package.source {
+        properties.push(Property::new(
+            format!("{TOOL}:source:name"),
+            line(&source.name, MAX_LINE),
+        ));
+        if let Some(version) = &source.version {
+            properties.push(Property::new(format!("{TOOL}:source:version"), line(version, MAX_LINE)));
+        }
+    }
+    if let Some(owner) = &package.owned_by {
+        properties.push(Property::new(format!("{TOOL}:ownedBy"), owner.to_string()));
+    }
+    if let Some(uncertain) = package.uncertain {
+        properties.push(Property::new(
+            format!("{TOOL}:uncertain"),
+            uncertain.reason().to_owned(),
+        ));
+    }
+    properties
+}
+
+/// One expression if all licences have one; names otherwise, because the format does not mix the two.
+fn licences(licences: &[Licence]) -> Vec<LicenceChoice> {
+    let expressions: Option<Vec<&str>> = licences.iter().map(Licence::expression).collect();
+    match expressions.as_deref() {
+        Some([]) => Vec::new(),
+        Some([one]) => vec![LicenceChoice::Expression {
+            expression: (*one).to_owned(),
+        }],
+        Some(several) => {
+            let bracketed = several.iter().map(|term| {
+                if term.contains(' ') {
+                    format!("({term})")
+                } else {
+                    (*term).to_owned()
+                }
+            });
+            vec![LicenceChoice::Expression {
+                expression: bracketed.collect::<Vec<_>>().join(" AND "),
+            }]
+        }
+        None => licences
+            .iter()
+            .map(|licence| LicenceChoice::Named {
+                license: NamedLicence {
+                    name: licence.to_string(),
+                },
+            })
+            .collect(),
+    }
+}
+
+/// The image needs the packages that no other package needs, and one of each circle, so that every package is reached
+/// from the image.
+fn dependencies(bill: &Bill) -> Vec<Dependency> {
+    let mut needs: BTreeMap<&str, Vec<&str>> = bill.packages.iter().map(|p| (p.id.as_str(), Vec::new())).collect();
+    let mut needed = BTreeSet::new();
+    for relationship in &bill.relationships {
+        if let Some(list) = needs.get_mut(relationship.from.as_str()) {
+            list.push(relationship.to.as_str());
+            needed.insert(relationship.to.as_str());
+        }
+    }
+    let (in_circles, free): (Vec<&str>, Vec<&str>) = needs.keys().partition(|id| needed.contains(*id));
+    let mut reached = BTreeSet::new();
+    let mut roots = Vec::new();
+    for candidate in free.into_iter().chain(in_circles) {
+        if reached.contains(candidate) {
+            continue;
+        }
+        roots.push(candidate.to_owned());
+        let mut next = vec![candidate];
+        while let Some(id) = next.pop() {
+            if reached.insert(id) {
+                next.extend(needs.get(id).into_iter().flatten());
+            }
+        }
+    }
+    let image = Dependency {
+        r#ref: IMAGE.to_owned(),
+        depends_on: roots,
+    };
+    let packages = needs.into_iter().map(|(id, depends_on)| Dependency {
+        r#ref: id.to_owned(),
+        depends_on: depends_on.into_iter().map(str::to_owned).collect(),
+    });
+    std::iter::once(image).chain(packages).collect()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    #[serde(rename = "$schema")]
+    schema: &'static str,
+    bom_format: &'static str,
+    spec_version: &'static str,
+    serial_number: String,
+    version: u32,
+    metadata: Metadata,
+    components: Vec<Component>,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Serialize)]
+struct Metadata {
+    timestamp: UnixTime,
+    tools: Tools,
+    component: Component,
+}
+
+#[derive(Serialize)]
+struct Tools {
+    components: [Tool; 1],
+}
+
+#[derive(Serialize)]
+struct Tool {
+    r#type: &'static str,
+    name: &'static str,
+    version: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Component {
+    r#type: &'static str,
+    #[serde(rename = "bom-ref")]
+    bom_ref: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    supplier: Option<Supplier>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hashes: Vec<Hash>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    licenses: Vec<LicenceChoice>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    purl: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    external_references: Vec<ExternalReference>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    properties: Vec<Property>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<Evidence>,
+}
+
+#[derive(Serialize)]
+struct Supplier {
+    name: String,
+}
+
+#[derive(Serialize)]
+struct Hash {
+    alg: &'static str,
+    content: String,
+}
+
+impl Hash {
+    fn of(digest: &Digest) -> Self {
+        Self {
+            alg: match digest.algorithm() {
+                proofmark_types::DigestAlgorithm::Sha256 => "SHA-256",
+                proofmark_types::DigestAlgorithm::Sha384 => "SHA-384",
+                proofmark_types::DigestAlgorithm::Sha512 => "SHA-512",
+            },
+            content: digest.hex(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum LicenceChoice {
+    Expression { expression: String },
+    Named { license: NamedLicence },
+}
+
+#[derive(Serialize)]
+struct NamedLicence {
+    name: String,
+}
+
+#[derive(Serialize)]
+struct ExternalReference {
+    r#type: &'static str,
+    url: String,
+}
+
+#[derive(Serialize)]
+struct Property {
+    name: String,
+    value: String,
+}
+
+impl Property {
+    fn new(name: String, value: String) -> Self {
+        Self { name, value }
+    }
+}
+
+#[derive(Serialize)]
+struct Evidence {
+    occurrences: Vec<Occurrence>,
+}
+
+#[derive(Serialize)]
+struct Occurrence {
+    location: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Dependency {
+    r#ref: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    depends_on: Vec<String>,
+}

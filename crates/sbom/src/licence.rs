@@ -1,0 +1,199 @@
+//! Licences as packages declare them, and what they are in SPDX's words where that is certain.
+
+use std::fmt;
+
+use spdx::{Expression, ParseMode};
+
+/// The longest text taken for a licence's name, in bytes; whole licence texts are not names.
+const MAX_LENGTH: usize = 1_000;
+
+/// A declared licence.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Licence {
+    text: String,
+    expression: Option<String>,
+}
+
+impl Licence {
+    /// Takes what the package says; nothing if it says nothing.
+    #[must_use]
+    pub fn declared(text: &str) -> Option<Self> {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let meaningless = [
+            "",
+            "unknown",
+            "none",
+            "noassertion",
+            "unlicensed",
+            "see license in license",
+        ];
+        if meaningless.contains(&text.to_ascii_lowercase().as_str()) {
+            return None;
+        }
+        let text: String = text.chars().filter(|c| !c.is_control()).take(MAX_LENGTH).collect();
+        Some(Self {
+            expression: expression(&text),
+            text,
+        })
+    }
+
+    /// What the package says, on one line.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The SPDX expression, if what the package says is one or has one certain meaning.
+    #[must_use]
+    pub fn expression(&self) -> Option<&str> {
+        self.expression.as_deref()
+    }
+}
+
+impl fmt::Display for Licence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expression.as_deref().unwrap_or(&self.text))
+    }
+}
+
+fn expression(text: &str) -> Option<String> {
+    // References to licences outside SPDX's list mean nothing in another document.
+    let valid = |text: &str| !text.contains("Ref-") && Expression::parse_mode(text, ParseMode::STRICT).is_ok();
+    if valid(text) {
+        return Some(text.to_owned());
+    }
+    let translated = translated(text).or_else(|| {
+        // Old Alpine packages list names with blanks between them; all apply.
+        let names: Option<Vec<_>> = text.split(' ').map(name).collect();
+        names.map(|names| names.join(" AND "))
+    })?;
+    valid(&translated).then_some(translated)
+}
+
+/// Names joined by `and` and `or`, which bind as in SPDX expressions, at the end perhaps in brackets.
+fn translated(text: &str) -> Option<String> {
+    let text = text.trim();
+    if text.contains(',') {
+        return None;
+    }
+    let mut expression = String::with_capacity(text.len() + 16);
+    let mut atom = String::new();
+    let spaced = text.replace('(', " ( ").replace(')', " ) ");
+    for word in spaced.split_whitespace() {
+        let operator = match word.to_ascii_lowercase().as_str() {
+            "and" | "&" => " AND ",
+            "or" | "|" | "||" => " OR ",
+            "(" if atom.is_empty() => "(",
+            ")" => ")",
+            _ => {
+                if !atom.is_empty() {
+                    atom.push(' ');
+                }
+                atom.push_str(word);
+                continue;
+            }
+        };
+        // "GPL 2 or later" is one name.
+        if !atom.is_empty() {
+            expression.push_str(&name(&atom)?);
+            atom.clear();
+        }
+        expression.push_str(operator);
+    }
+    if !atom.is_empty() {
+        expression.push_str(&name(&atom)?);
+    }
+    Some(expression)
+}
+
+/// One licence's name in SPDX's words.
+fn name(text: &str) -> Option<String> {
+    if let Some(id) = spdx::license_id(text).filter(|id| !id.is_deprecated()) {
+        return Some(id.name.to_owned());
+    }
+    let lower = text.to_ascii_lowercase();
+    gnu(&lower).or_else(|| alias(&lower).map(str::to_owned))
+}
+
+/// `gpl-2+`, `lgplv2.1`, `agpl-3.0-or-later`: Debian's, Alpine's and old SPDX forms.
+fn gnu(lower: &str) -> Option<String> {
+    let rest = lower.strip_prefix("gnu ").unwrap_or(lower);
+    let (family, rest) = ["agpl", "lgpl", "gpl", "gfdl"]
+        .iter()
+        .find_map(|family| Some((*family, rest.strip_prefix(family)?)))?;
+    let rest = rest.trim_start_matches(['-', ' ', 'v']);
+    let (version, suffix) = match rest.find(|c: char| !(c.is_ascii_digit() || c == '.')) {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    let later = match suffix {
+        "" | "-only" => "only",
+        "+" | "-or-later" => "or-later",
+        _ => return None,
+    };
+    let version = match (family, version.trim_end_matches(".0")) {
+        (_, "") => return None,
+        (_, version) if version.contains('.') => version.to_owned(),
+        (_, version) => format!("{version}.0"),
+    };
+    let family = if family == "gfdl" {
+        "GFDL".to_owned()
+    } else {
+        family.to_ascii_uppercase()
+    };
+    let version = if family == "GFDL" {
+        version.replace("1.0", "1.1")
+    } else {
+        version
+    };
+    let id = format!("{family}-{version}-{later}");
+    spdx::license_id(&id).map(|id| id.name.to_owned())
+}
+
+/// Other names with one certain meaning.
+fn alias(lower: &str) -> Option<&'static str> {
+    Some(match lower {
+        "expat" | "mit license" | "the mit license" | "mit/expat" | "mit-license" | "mit/x11" => "MIT",
+        "mit-x11" | "x11" => "X11",
+        "apache-2"
+        | "apache 2.0"
+        | "apache2"
+        | "apache 2"
+        | "apache license 2.0"
+        | "apache license version 2.0"
+        | "asl 2.0" => "Apache-2.0",
+        "bsd-2-clause" | "bsd-2" | "bsd 2-clause" | "2-clause bsd" | "simplified bsd" => "BSD-2-Clause",
+        "bsd-3-clause"
+        | "bsd-3"
+        | "bsd 3-clause"
+        | "3-clause bsd"
+        | "new bsd"
+        | "new bsd license"
+        | "bsd3"
+        | "bsd 3-clause license"
+        | "3-clause bsd license"
+        | "modified bsd" => "BSD-3-Clause",
+        "bsd-4-clause" | "bsd-4" => "BSD-4-Clause",
+        "bsd-4-clause-uc" => "BSD-4-Clause-UC",
+        "isc license" | "iscl" | "isc license iscl" => "ISC",
+        "zlib" => "Zlib",
+        "zlib/libpng" => "zlib-acknowledgement",
+        "artistic" | "artistic-1" | "artistic-1.0" => "Artistic-1.0-Perl",
+        "artistic-2" => "Artistic-2.0",
+        "mpl-1.1" => "MPL-1.1",
+        "mpl-2" | "mpl 2.0" | "mozilla public license 2.0" => "MPL-2.0",
+        "cc0" | "cc0-1" | "cc0 1.0" => "CC0-1.0",
+        "unlicense" | "the unlicense" => "Unlicense",
+        "boost" | "bsl-1" => "BSL-1.0",
+        "openssl" => "OpenSSL",
+        "python" | "python software foundation license" | "psf" | "psfl" | "psf-2" => "PSF-2.0",
+        "curl" => "curl",
+        "ofl-1.1" => "OFL-1.1",
+        "bsd-0-clause" | "0bsd" => "0BSD",
+        "wtfpl" | "wtfpl-2" => "WTFPL",
+        "vim" => "Vim",
+        "bzip2" => "bzip2-1.0.6",
+        "ijg" => "IJG",
+        _ => return None,
+    })
+}

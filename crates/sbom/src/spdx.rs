@@ -1,0 +1,326 @@
+//! SPDX 2.3 documents in JSON.
+//!
+//! One document describes one image: the image is a package that contains the others. Files are not listed. A system
+//! package that owns a language package contains it.
+
+use std::collections::BTreeMap;
+
+use proofmark_types::{Digest, UnixTime};
+use serde::Serialize;
+
+use crate::bill::{Bill, Package};
+use crate::document::{DocumentInfo, TOOL, line, web_address};
+use crate::licence::Licence;
+
+const NO_ASSERTION: &str = "NOASSERTION";
+const DOCUMENT: &str = "SPDXRef-DOCUMENT";
+const IMAGE: &str = "SPDXRef-Image";
+
+/// The longest description written, in characters.
+const MAX_LINE: usize = 400;
+
+/// Writes the document; the same bytes for the same bill and information.
+#[must_use]
+pub fn write(bill: &Bill, info: &DocumentInfo) -> Vec<u8> {
+    let mut extracted = BTreeMap::new();
+    let mut packages = vec![image(bill, info)];
+    packages.extend(bill.packages.iter().map(|p| package(bill, p, &mut extracted)));
+    let document = Document {
+        spdx_version: "SPDX-2.3",
+        data_license: "CC0-1.0",
+        spdxid: DOCUMENT,
+        name: line(&info.name, MAX_LINE),
+        document_namespace: format!(
+            "https://spdx.org/spdxdocs/{TOOL}-{}",
+            info.identity(bill, "spdx-2.3").hex()
+        ),
+        creation_info: CreationInfo {
+            created: info.created,
+            creators: [format!("Tool: {TOOL}-{}", info.tool_version)],
+        },
+        comment: incomplete(bill),
+        packages,
+        relationships: relationships(bill),
+        has_extracted_licensing_infos: extracted.into_values().collect(),
+    };
+    serde_json::to_vec(&document).unwrap_or_default()
+}
+
+fn image(bill: &Bill, info: &DocumentInfo) -> SpdxPackage {
+    let distribution = bill.distribution.as_ref();
+    SpdxPackage {
+        name: line(&info.name, MAX_LINE),
+        spdxid: IMAGE.to_owned(),
+        version_info: info.digest.as_ref().map(ToString::to_string),
+        supplier: NO_ASSERTION.to_owned(),
+        download_location: NO_ASSERTION,
+        files_analyzed: false,
+        checksums: info.digest.iter().map(Checksum::of).collect(),
+        homepage: None,
+        source_info: None,
+        license_concluded: NO_ASSERTION,
+        license_declared: NO_ASSERTION.to_owned(),
+        copyright_text: NO_ASSERTION,
+        description: distribution.map(|d| line(d.name.as_deref().unwrap_or(&d.id), MAX_LINE)),
+        comment: None,
+        external_refs: info
+            .purl()
+            .iter()
+            .map(|purl| ExternalRef::purl(purl.to_string()))
+            .collect(),
+        primary_package_purpose: "CONTAINER",
+    }
+}
+
+fn package(bill: &Bill, package: &Package, extracted: &mut BTreeMap<String, ExtractedLicence>) -> SpdxPackage {
+    SpdxPackage {
+        name: line(&package.name, MAX_LINE),
+        spdxid: reference(package),
+        version_info: package.version.as_ref().map(|version| line(version, MAX_LINE)),
+        supplier: supplier(package),
+        download_location: NO_ASSERTION,
+        files_analyzed: false,
+        checksums: Vec::new(),
+        homepage: web_address(package.homepage.as_deref()).map(str::to_owned),
+        source_info: source_info(bill, package),
+        license_concluded: NO_ASSERTION,
+        license_declared: declared(&package.licences, extracted),
+        copyright_text: NO_ASSERTION,
+        description: package.description.as_ref().map(|text| line(text, MAX_LINE)),
+        comment: package
+            .uncertain
+            .map(|uncertain| format!("identity uncertain: {}", uncertain.reason())),
+        external_refs: package
+            .purl
+            .iter()
+            .map(|purl| ExternalRef::purl(purl.to_string()))
+            .collect(),
+        primary_package_purpose: "LIBRARY",
+    }
+}
+
+fn reference(package: &Package) -> String {
+    format!("SPDXRef-Package-{}", package.id)
+}
+
+/// SPDX 2.3, 7.5: `Person: name (mail)` or `Organization: name (mail)`; the address is left out.
+fn supplier(package: &Package) -> String {
+    let Some(text) = &package.supplier else {
+        return NO_ASSERTION.to_owned();
+    };
+    let name = text.split(['<', '(']).next().unwrap_or_default();
+    let name = line(name, MAX_LINE);
+    if name.is_empty() || name.contains('@') {
+        return NO_ASSERTION.to_owned();
+    }
+    let kind = if package.kind.is_system() {
+        "Organization"
+    } else {
+        "Person"
+    };
+    format!("{kind}: {name}")
+}
+
+/// Where the package was found and which layers brought it.
+fn source_info(bill: &Bill, package: &Package) -> Option<String> {
+    /// The most places named; the CycloneDX document has all.
+    const MAX_PLACES: usize = 8;
+    let places: Vec<String> = package
+        .locations
+        .iter()
+        .take(MAX_PLACES)
+        .map(|location| match bill.layers.get(location.layer) {
+            Some(layer) => format!(
+                "/{} (layer {}, diffID {})",
+                line(&location.path, 4096),
+                layer.digest,
+                layer.diff_id
+            ),
+            None => format!("/{}", line(&location.path, 4096)),
+        })
+        .collect();
+    (!places.is_empty()).then(|| format!("found in {}", places.join(", ")))
+}
+
+/// All licences hold together; those that are not SPDX's are defined in the document.
+fn declared(licences: &[Licence], extracted: &mut BTreeMap<String, ExtractedLicence>) -> String {
+    let several = licences.len() > 1;
+    let terms: Vec<String> = licences
+        .iter()
+        .map(|licence| match licence.expression() {
+            Some(expression) if several && expression.contains(' ') => format!("({expression})"),
+            Some(expression) => expression.to_owned(),
+            None => {
+                let licence = ExtractedLicence::of(licence.text());
+                let id = licence.license_id.clone();
+                extracted.insert(id.clone(), licence);
+                id
+            }
+        })
+        .collect();
+    if terms.is_empty() {
+        NO_ASSERTION.to_owned()
+    } else {
+        terms.join(" AND ")
+    }
+}
+
+fn relationships(bill: &Bill) -> Vec<SpdxRelationship> {
+    let ids: BTreeMap<_, _> = bill.packages.iter().map(|p| (&p.id, reference(p))).collect();
+    let relation = |from: &str, kind, to: &str| SpdxRelationship {
+        spdx_element_id: from.to_owned(),
+        relationship_type: kind,
+        related_spdx_element: to.to_owned(),
+    };
+    let mut relationships = vec![relation(DOCUMENT, "DESCRIBES", IMAGE)];
+    for package in &bill.packages {
+        relationships.push(relation(IMAGE, "CONTAINS", &reference(package)));
+    }
+    for package in &bill.packages {
+        if let Some(owner) = package.owned_by.as_ref().and_then(|owner| ids.get(owner)) {
+            relationships.push(relation(owner, "CONTAINS", &reference(package)));
+        }
+    }
+    for needed in &bill.relationships {
+        if let (Some(from), Some(to)) = (ids.get(&needed.from), ids.get(&needed.to)) {
+            relationships.push(relation(from, "DEPENDS_ON", to));
+        }
+    }
+    relationships
+}
+
+/// A document that may be incomplete says so.
+fn incomplete(bill: &Bill) -> Option<String> {
+    /// The most notes named.
+    const MAX_NAMED: usize = 20;
+    let named = bill.notes.iter().take(MAX_NAMED).map(|note| {
+        let text = format!("/{}: {} ({})", note.path, note.reason, note.code);
+        line(&text, MAX_LINE)
+    });
+    let named: Vec<String> = named.collect();
+    (!named.is_empty()).then(|| format!("{} files could not be read: {}", bill.notes.len(), named.join("; ")))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    spdx_version: &'static str,
+    data_license: &'static str,
+    #[serde(rename = "SPDXID")]
+    spdxid: &'static str,
+    name: String,
+    document_namespace: String,
+    creation_info: CreationInfo,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
+    packages: Vec<SpdxPackage>,
+    relationships: Vec<SpdxRelationship>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    has_extracted_licensing_infos: Vec<ExtractedLicence>,
+}
+
+#[derive(Serialize)]
+struct CreationInfo {
+    created: UnixTime,
+    creators: [String; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SpdxPackage {
+    name: String,
+    #[serde(rename = "SPDXID")]
+    spdxid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version_info: Option<String>,
+    supplier: String,
+    download_location: &'static str,
+    files_analyzed: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    checksums: Vec<Checksum>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    homepage: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_info: Option<String>,
+    license_concluded: &'static str,
+    license_declared: String,
+    copyright_text: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    external_refs: Vec<ExternalRef>,
+    primary_package_purpose: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Checksum {
+    algorithm: String,
+    checksum_value: String,
+}
+
+impl Checksum {
+    fn of(digest: &Digest) -> Self {
+        Self {
+            algorithm: digest.algorithm().name().to_ascii_uppercase(),
+            checksum_value: digest.hex(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ExternalRef {
+    reference_category: &'static str,
+    reference_type: &'static str,
+    reference_locator: String,
+}
+
+impl ExternalRef {
+    fn purl(purl: String) -> Self {
+        Self {
+            reference_category: "PACKAGE-MANAGER",
+            reference_type: "purl",
+            reference_locator: purl,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SpdxRelationship {
+    spdx_element_id: String,
+    relationship_type: &'static str,
+    related_spdx_element: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ExtractedLicence {
+    license_id: String,
+    extracted_text: String,
+    name: String,
+}
+
+impl ExtractedLicence {
+    /// SPDX 2.3, 10.1: `LicenseRef-` and letters, digits, dots and dashes; the hash keeps similar names apart.
+    fn of(text: &str) -> Self {
+        let readable: String = text
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
+            .take(40)
+            .collect();
+        let hash = Digest::sha256_of(text.as_bytes()).hex();
+        Self {
+            license_id: format!(
+                "LicenseRef-{}-{}",
+                readable.trim_matches('-'),
+                hash.get(..8).unwrap_or(&hash)
+            ),
+            extracted_text: text.to_owned(),
+            name: text.to_owned(),
+        }
+    }
+}
