@@ -17,8 +17,8 @@ use der::asn1::ObjectIdentifier;
 use digest::consts::U64;
 use digest::{FixedOutput, HashMarker, Output, OutputSizeUser, Update};
 use proofmark_types::{Digest, DigestAlgorithm};
-use spki::SubjectPublicKeyInfoRef;
 use thiserror::Error;
+use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 /// A SubjectPublicKeyInfo of an RSA-8192 key is 1,062 bytes; twice that leaves room for parameters.
 const MAX_SPKI_BYTES: usize = 2_200;

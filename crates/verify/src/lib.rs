@@ -9,6 +9,7 @@
 #![warn(clippy::as_conversions, clippy::indexing_slicing)]
 
 mod asn1;
+mod candidate;
 mod certificate;
 mod chain;
 mod key;

@@ -109,7 +109,7 @@ pub(crate) fn verify(
             Err(reason) => failure = Some(reason),
         }
     }
-    Err(failure.unwrap_or(Reason::LogEntryMalformed {
+    Err(failure.unwrap_or_else(|| Reason::LogEntryMalformed {
         detail: "no log".to_owned(),
     }))
 }

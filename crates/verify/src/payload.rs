@@ -10,9 +10,9 @@ use proofmark_evidence::statement::{Statement, Subject as StatementSubject};
 use proofmark_types::{Digest, DigestAlgorithm};
 use serde_json::Value;
 
+use crate::candidate::{Payload, Subject};
 use crate::proof::ProofKind;
 use crate::reason::Reason;
-use crate::steps::{Payload, Subject};
 
 /// What was said.
 pub(crate) struct Said {

@@ -241,18 +241,20 @@ fn key_kind(details: &str) -> Option<KeyAlgorithm> {
     }
 }
 
+/// The start is required: a window that someone forgot to write must not be one that was always open
+/// (sigstore-conformance, `trust-root-tlog-missing-validity-start`).
 fn validity(place: &str, range: Option<Range>) -> Result<Validity, TrustRootError> {
-    let Some(range) = range else {
-        return Ok(Validity::default());
+    let Some((start, end)) = range.and_then(|range| Some((range.start?, range.end))) else {
+        return Err(field(place, "the start of the validity is missing".to_owned()));
     };
-    if let (Some(start), Some(end)) = (range.start, range.end)
+    if let Some(end) = end
         && end < start
     {
         return Err(field(place, format!("ends ({end}) before it starts ({start})")));
     }
     Ok(Validity {
-        start: range.start,
-        end: range.end,
+        start: Some(start),
+        end,
     })
 }
 

@@ -1,0 +1,161 @@
+//! Step 6: from the certificate to an authority that is believed, at every time that was found.
+
+use proofmark_types::UnixTime;
+use rustls_pki_types::CertificateDer;
+
+use crate::candidate::Candidate;
+use crate::certificate::Leaf;
+use crate::chain::{self, ChainFailure};
+use crate::proof::{LogProof, TimeSource, TimestampProof};
+use crate::reason::Reason;
+use crate::trust_root::{Authority, Validity};
+use crate::verifier::Verifier;
+
+/// The times at which a certificate has to be valid: all of them.
+pub(super) struct Times {
+    pub(super) at: Vec<(UnixTime, &'static str)>,
+    pub(super) source: TimeSource,
+    /// Whether anybody but our own clock says so.
+    pub(super) vouched: bool,
+}
+
+impl Times {
+    pub(super) fn of(timestamps: &[TimestampProof], logs: &[LogProof], now: UnixTime) -> Self {
+        let stamped = timestamps
+            .iter()
+            .map(|timestamp| (timestamp.time, TimeSource::TimestampAuthority));
+        let promised = logs
+            .iter()
+            .filter_map(|log| Some((log.integrated_time?, TimeSource::TransparencyLog)));
+        let found: Vec<(UnixTime, TimeSource)> = stamped.chain(promised).collect();
+        let Some((_, source)) = found.first().copied() else {
+            return Self {
+                at: vec![(now, TimeSource::CurrentTime.name())],
+                source: TimeSource::CurrentTime,
+                vouched: false,
+            };
+        };
+        let mut at: Vec<(UnixTime, &'static str)> = found.iter().map(|(at, source)| (*at, source.name())).collect();
+        at.dedup_by_key(|(at, _)| *at);
+        Self {
+            at,
+            source,
+            vouched: true,
+        }
+    }
+}
+
+/// Where a certificate leads.
+pub(super) struct Trusted {
+    pub(super) issuer_spki: Vec<u8>,
+    pub(super) authority: String,
+}
+
+pub(super) fn check_path(
+    verifier: &Verifier,
+    candidate: &Candidate<'_>,
+    leaf: &Leaf<'_>,
+    times: &Times,
+) -> Result<Trusted, Reason> {
+    let offered = offered(verifier, candidate);
+    let mut trusted = None;
+    for (at, source_name) in &times.at {
+        let found = path_at(verifier, leaf, &offered, *at, source_name)?;
+        trusted.get_or_insert(found);
+    }
+    trusted.ok_or(Reason::NoAuthorityGiven)
+}
+
+/// Intermediates that came along, where the user allowed that; an anchor among them is not one.
+pub(super) fn offered<'a>(verifier: &Verifier, candidate: &Candidate<'a>) -> Vec<CertificateDer<'a>> {
+    if verifier.intermediates_from_evidence {
+        candidate
+            .intermediates
+            .iter()
+            .map(|der| CertificateDer::from(der.as_slice()))
+            .collect()
+    } else {
+        Vec::new()
+    }
+}
+
+/// A path at one time; of several failures the most specific one is told.
+pub(super) fn path_at(
+    verifier: &Verifier,
+    leaf: &Leaf<'_>,
+    offered: &[CertificateDer<'_>],
+    at: UnixTime,
+    source_name: &'static str,
+) -> Result<Trusted, Reason> {
+    let outside = |detail: String| Reason::CertificateOutsideValidity {
+        at,
+        source_name,
+        detail,
+    };
+    if let Err(ChainFailure::OutsideValidity(detail)) = leaf.window.check(at) {
+        return Err(outside(detail));
+    }
+    let mut failure = Reason::NoAuthorityGiven;
+    for authority in authorities(verifier) {
+        match authority.path(leaf, offered, at) {
+            Ok(path) => {
+                return Ok(Trusted {
+                    issuer_spki: path.issuer_spki,
+                    authority: authority.name().to_owned(),
+                });
+            }
+            Err(ChainFailure::OutsideValidity(detail)) => failure = outside(detail),
+            Err(ChainFailure::Untrusted(detail)) => {
+                if !matches!(failure, Reason::CertificateOutsideValidity { .. }) {
+                    failure = Reason::CertificateUntrusted {
+                        at,
+                        source_name,
+                        detail,
+                    };
+                }
+            }
+        }
+    }
+    Err(failure)
+}
+
+/// An authority of the trust root, or one's own.
+pub(super) enum Believed<'a> {
+    Listed(&'a Authority),
+    Own(&'a chain::PreparedAuthority),
+}
+
+impl Believed<'_> {
+    fn path(&self, leaf: &Leaf<'_>, offered: &[CertificateDer<'_>], at: UnixTime) -> Result<chain::Path, ChainFailure> {
+        let (prepared, validity) = match self {
+            Self::Listed(authority) => (&authority.prepared, authority.validity),
+            Self::Own(prepared) => (*prepared, Validity::default()),
+        };
+        let path = prepared.path(&leaf.der, offered, at, chain::CODE_SIGNING)?;
+        // Only an authority that leads to the certificate is worth naming as one that was not believed then.
+        if validity.contains(at) {
+            Ok(path)
+        } else {
+            Err(ChainFailure::OutsideValidity(format!(
+                "the authority {} is not believed at that time",
+                self.name()
+            )))
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Listed(authority) => authority.name(),
+            Self::Own(prepared) => prepared.subject(),
+        }
+    }
+}
+
+pub(super) fn authorities(verifier: &Verifier) -> impl Iterator<Item = Believed<'_>> {
+    let listed = verifier
+        .trust_root
+        .iter()
+        .flat_map(|root| root.certificate_authorities().iter().map(Believed::Listed));
+    let own = verifier.own_authorities.iter().map(|prepared| Believed::Own(prepared));
+    listed.chain(own)
+}
