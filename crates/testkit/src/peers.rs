@@ -1,0 +1,116 @@
+//! The real programs that tests run against: found by an environment variable or on `PATH`, never fetched.
+
+mod docker_registry;
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+pub use docker_registry::DockerRegistry;
+
+/// A program of someone else's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    name: &'static str,
+    variable: &'static str,
+    program: &'static str,
+}
+
+/// cosign 3: writes bundles as referrers.
+pub const COSIGN3: Peer = Peer::new("cosign 3", "PROOFMARK_COSIGN3", "cosign-3");
+/// cosign 2: writes `.sig` and `.att` tags.
+pub const COSIGN2: Peer = Peer::new("cosign 2", "PROOFMARK_COSIGN2", "cosign-2");
+/// skopeo, the client of the containers/image library.
+pub const SKOPEO: Peer = Peer::new("skopeo", "PROOFMARK_SKOPEO", "skopeo");
+/// crane, the client of go-containerregistry.
+pub const CRANE: Peer = Peer::new("crane", "PROOFMARK_CRANE", "crane");
+/// oras, the client of the ORAS project.
+pub const ORAS: Peer = Peer::new("oras", "PROOFMARK_ORAS", "oras");
+/// docker-registry 2.8, which has no referrers API.
+pub const DOCKER_REGISTRY: Peer = Peer::new("docker-registry", "PROOFMARK_DOCKER_REGISTRY", "docker-registry");
+/// OpenSSL's command line.
+pub const OPENSSL: Peer = Peer::new("openssl", "PROOFMARK_OPENSSL", "openssl");
+/// A Python that has sigstore-python.
+pub const SIGSTORE_PYTHON: Peer = Peer::new("sigstore-python", "PROOFMARK_SIGSTORE_PYTHON", "sigstore-python");
+/// A Python that has the validators of SPDX and CycloneDX.
+pub const VALIDATORS_PYTHON: Peer = Peer::new(
+    "SBOM validators",
+    "PROOFMARK_VALIDATORS_PYTHON",
+    "sbom-validators-python",
+);
+
+impl Peer {
+    /// A program known by `name` in messages, found by `variable` or as `program` on `PATH`.
+    #[must_use]
+    pub const fn new(name: &'static str, variable: &'static str, program: &'static str) -> Self {
+        Self {
+            name,
+            variable,
+            program,
+        }
+    }
+
+    /// Where it is, if it is here. A variable that names no file counts as missing, not as a reason to look further.
+    #[must_use]
+    pub fn find(self) -> Option<PathBuf> {
+        let path = env::var_os("PATH");
+        find(
+            env::var_os(self.variable).as_deref().map(Path::new),
+            path.as_deref(),
+            self.program,
+        )
+    }
+
+    /// Where it is; without it, says `SKIPPED` and answers nothing, for the test to return. Under `CI=true`, where every
+    /// peer must be present, it fails the test instead.
+    ///
+    /// # Panics
+    ///
+    /// Under `CI=true` if the program is missing.
+    #[must_use]
+    #[expect(
+        clippy::print_stderr,
+        reason = "the test harness shows it to the person who runs the tests"
+    )]
+    pub fn or_skip(self) -> Option<PathBuf> {
+        let found = self.find();
+        if found.is_none() {
+            let missing = format!(
+                "{} not found (set {} or put {} on PATH)",
+                self.name, self.variable, self.program
+            );
+            assert!(env::var("CI").as_deref() != Ok("true"), "{missing}");
+            eprintln!("SKIPPED: {missing}");
+        }
+        found
+    }
+}
+
+fn find(named: Option<&Path>, path: Option<&std::ffi::OsStr>, program: &str) -> Option<PathBuf> {
+    if let Some(named) = named.filter(|named| !named.as_os_str().is_empty()) {
+        return named.is_file().then(|| named.to_owned());
+    }
+    env::split_paths(path?)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_wins_over_the_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let on_path = folder.path().join("program");
+        let named = folder.path().join("other");
+        std::fs::write(&on_path, "").unwrap();
+        std::fs::write(&named, "").unwrap();
+        let path = Some(folder.path().as_os_str());
+        assert_eq!(find(Some(&named), path, "program"), Some(named));
+        assert_eq!(find(None, path, "program"), Some(on_path.clone()));
+        assert_eq!(find(Some(Path::new("")), path, "program"), Some(on_path));
+        assert_eq!(find(Some(Path::new("/nowhere/x")), path, "program"), None);
+        assert_eq!(find(None, path, "absent"), None);
+        assert_eq!(find(None, None, "program"), None);
+    }
+}
