@@ -1,1 +1,48 @@
-//! Kubernetes admission webhook.
+//! Kubernetes admission webhook: no image runs that the policies do not let run.
+//!
+//! [`Admission::validate`] answers whether an object may be stored; behind it stands one function that decides whether
+//! one image may run, `Admission::may_run` in `admit`. [`Admission::mutate`] pins the tags of Pods. [`Server`] carries
+//! both over HTTPS, with certificates that it makes and renews itself.
+//!
+//! | module | what |
+//! |---|---|
+//! | `admit` | the decision, step by step; `admit::pin`: tags to digests |
+//! | `images` | every image of an object, and the rules that follow from it |
+//! | `evidence` | resolving, gathering and verifying once, held in memory; `hold`: the bounded store and the single flight |
+//! | `basis` | policies and trust root from disk, swapped whole |
+//! | `review`, `denial` | AdmissionReview v1, and answers that a person can act on |
+//! | `certificates`, `server`, `metrics` | TLS, HTTP, Prometheus |
+//! | `installation` | the webhook configurations, their rules made from `images` |
+//!
+//! It holds no state that decides: two replicas need not know of each other. It never asks a transparency log, a
+//! certificate authority or a TUF repository; registries are all it talks to.
+
+mod admit;
+mod basis;
+mod certificates;
+mod config;
+mod denial;
+mod evidence;
+mod hold;
+mod images;
+mod installation;
+mod metrics;
+mod review;
+mod server;
+mod text;
+
+pub use admit::Admission;
+pub use basis::BasisError;
+pub use certificates::{Certificates, Renewal, TlsConfig, TlsError};
+pub use config::{Clock, Config, Limits};
+pub use evidence::Deadline;
+pub use hold::Bounds;
+pub use images::{CustomKind, Found, ImagePath, Kinds, MAX_IMAGES, Rule, WalkError};
+pub use installation::{
+    Installation, InstallationError, SYSTEM_NAMESPACES, Target, webhook_configuration, webhook_configuration_yaml,
+};
+pub use review::{
+    Answer, GroupVersionKind, GroupVersionResource, MAX_MESSAGE_BYTES, MAX_REVIEW_BYTES, Operation, PatchOperation,
+    Request, ReviewError, UserInfo,
+};
+pub use server::{Server, StartError};

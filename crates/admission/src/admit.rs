@@ -1,0 +1,378 @@
+//! Whether an image may run, and whether an object may be stored.
+//!
+//! [`Admission::may_run`] is the function behind every answer: it is given an image as an object names it and says
+//! pass, fail or undecided, with reasons. [`Admission::validate`] asks it for every image that a request adds, and
+//! [`Admission::mutate`] (in `pin`) pins tags before that. Nothing is trusted that the object says about itself: no
+//! annotation, no label, no digest that another webhook wrote.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream;
+use proofmark_policy::{Decision, DecisionReason, Mode, Outcome, Question, RequestContext, Unavailable};
+use proofmark_types::{Digest, ImageRef};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::basis::{Basis, BasisError, Keeper, Sources};
+use crate::config::{Clock, Config};
+use crate::denial;
+use crate::evidence::{Deadline, Known, Lookups};
+use crate::images::{Found, Kinds, operation_runs, sub_resource_has_images};
+use crate::metrics::Metrics;
+use crate::review::{Answer, Operation, Request};
+use crate::text::shortened;
+
+mod pin;
+
+/// Images of one request that are looked at side by side: registries answer a handful of connections well.
+const IMAGES_AT_ONCE: usize = 16;
+
+/// The longest image string quoted back.
+const MAX_QUOTED_IMAGE: usize = 300;
+
+/// Decides reviews. Holds what was looked up; shared by all requests of a server.
+pub struct Admission {
+    pub(crate) kinds: Kinds,
+    pub(crate) keeper: Keeper,
+    pub(crate) lookups: Lookups,
+    pub(crate) metrics: Arc<Metrics>,
+    clock: Clock,
+}
+
+/// What [`Admission::may_run`] found out about one image.
+pub(crate) struct Verdict {
+    /// The image as written.
+    pub(crate) image: String,
+    /// The same, read; `None` when it is no reference.
+    pub(crate) reference: Option<ImageRef>,
+    /// What it stands for, where that was needed.
+    pub(crate) digest: Option<Digest>,
+    /// What is known about the digest, where that was needed and could be found out.
+    pub(crate) known: Option<Arc<Known>>,
+    /// Why something could not be found out.
+    pub(crate) unavailable: Option<Unavailable>,
+    /// Where the proofs are from: `held`, `fetched`, `joined`, `failed`, or `none` when nothing needed them.
+    pub(crate) evidence: &'static str,
+    pub(crate) decision: Decision,
+    /// Registry requests made for it.
+    pub(crate) requests: u64,
+    pub(crate) took: Duration,
+}
+
+impl Admission {
+    /// Reads and compiles the policies and the trust root that `config` names. Blocking, and done once.
+    pub fn open(config: &Config) -> Result<Self, BasisError> {
+        let keeper = Keeper::open(Sources {
+            policies: config.policies.clone(),
+            no_match: config.no_match,
+            trust_root: config.trust_root.clone(),
+        })?;
+        let metrics = Arc::new(Metrics::new());
+        let lookups = Lookups::new(
+            config.client.clone(),
+            config.clock.clone(),
+            config.limits,
+            metrics.clone(),
+        );
+        Ok(Self {
+            kinds: config.kinds.clone(),
+            keeper,
+            lookups,
+            metrics,
+            clock: config.clock.clone(),
+        })
+    }
+
+    /// Answers `/validate`: may this object be stored?
+    ///
+    /// 1. A request that makes nothing run passes: delete, connect, and sub-resources other than those that can add
+    ///    images (a scale-down must never be in the way of an incident).
+    /// 2. A kind without known places for images passes, and the answer says so.
+    /// 3. The images are those of the object as it will be stored. An object whose images cannot be told is denied.
+    /// 4. An update passes if it adds no image, compared with the stored object and with nothing that the object
+    ///    says: old workloads stay operable when policies change.
+    /// 5. Every distinct image that is added is decided, side by side, against one generation of policies.
+    /// 6. The object is stored only if every image passes. Time that runs out, a registry that is down and an
+    ///    internal error are not passes.
+    pub async fn validate(&self, request: &Request, deadline: Deadline) -> Answer {
+        let object = match self.object_with_images(request) {
+            Ok(object) => object,
+            Err(answer) => return answer,
+        };
+        // 3. and 4.
+        let added = match self.added_images(request, object) {
+            Ok(added) if added.is_empty() => return Answer::allow().noted("images", "none added"),
+            Ok(added) => added,
+            Err(answer) => return answer,
+        };
+        // 5.
+        let basis = self.keeper.current();
+        let context = context(request);
+        let distinct: Vec<String> = {
+            let mut images: Vec<String> = added.iter().map(|found| found.image.to_owned()).collect();
+            images.sort_unstable();
+            images.dedup();
+            images
+        };
+        let verdicts: Vec<Verdict> = stream::iter(distinct)
+            .map(|image| {
+                let (basis, context) = (&basis, &context);
+                async move { self.may_run(basis, &image, context, deadline).await }
+            })
+            .buffered(IMAGES_AT_ONCE)
+            .collect()
+            .await;
+        for verdict in &verdicts {
+            self.record(request, &basis, verdict);
+        }
+        self.metrics
+            .review_requests(verdicts.iter().map(|verdict| verdict.requests).sum());
+        // 6.
+        denial::answer(request, &verdicts)
+    }
+
+    /// Decides whether one image may run. **This is the function that says so**; everything else in this crate
+    /// brings it questions or carries its answers.
+    ///
+    /// 1. The image is read as a reference by Docker's rules. What cannot be read cannot be matched against a policy:
+    ///    with policies in force it is refused.
+    /// 2. The policies say what they need to know about it. When none concerns it, nothing is looked up.
+    /// 3. A tag is resolved, once; from here on there is only the digest (CVE-2022-47633: who resolves twice can be
+    ///    given two answers).
+    /// 4. What is proven about the digest is taken from what is held, or gathered from the registry and verified, for
+    ///    this repository, digest and generation of trust anchors. Proofs are held, decisions never (GHSA-2r43-6962-xcw5,
+    ///    kyverno#17173).
+    /// 5. The policies decide over the proofs, or over the reason why there are none; each says for itself what an
+    ///    unreachable registry means (`onUnreachable`).
+    /// 6. A refusal over proofs that were held is decided once more over fresh ones: signatures arrive after images.
+    pub(crate) async fn may_run(
+        &self,
+        basis: &Arc<Basis>,
+        image: &str,
+        context: &RequestContext<'_>,
+        deadline: Deadline,
+    ) -> Verdict {
+        let started = Instant::now();
+        // 1.
+        let reference = match ImageRef::parse(image) {
+            Ok(reference) => reference,
+            Err(error) => return unreadable(basis, image, &error, started),
+        };
+        // 2.
+        let concern = basis.policies.concerns(&reference, context);
+        let mut verdict = Verdict {
+            image: shortened(image, MAX_QUOTED_IMAGE),
+            reference: None,
+            digest: None,
+            known: None,
+            unavailable: None,
+            evidence: "none",
+            decision: nothing_decided(),
+            requests: 0,
+            took: Duration::ZERO,
+        };
+        // 3.
+        if concern.needs_digest || concern.needs_evidence {
+            let (resolved, requests) = self.lookups.resolve(&reference, deadline).await;
+            verdict.requests += requests;
+            match resolved {
+                Ok(digest) => verdict.digest = Some(digest),
+                Err(error) => verdict.unavailable = Some(error),
+            }
+        }
+        // 4. to 6.
+        for again in [false, true] {
+            let mut held = None;
+            if let Some(digest) = verdict.digest.as_ref().filter(|_| concern.needs_evidence) {
+                let lookup = self
+                    .lookups
+                    .proofs(basis, reference.repository(), digest, again, deadline)
+                    .await;
+                verdict.evidence = lookup.source;
+                verdict.requests += lookup.requests;
+                held = lookup.held;
+                match lookup.known {
+                    Ok(known) => verdict.known = Some(known),
+                    Err(error) => (verdict.known, verdict.unavailable) = (None, Some(error)),
+                }
+            }
+            let unavailable = verdict.unavailable.clone().unwrap_or_else(not_needed);
+            verdict.decision = basis.policies.decide(&Question {
+                image: &reference,
+                digest: verdict.digest.as_ref(),
+                proofs: verdict.known.as_ref().map(|known| &known.proofs).ok_or(&unavailable),
+                // A reference is resolved to what it names, never through an index to a child of it.
+                index_proofs: None,
+                held: held.as_ref().map(|known| &known.proofs),
+                context,
+                now: (self.clock)(),
+            });
+            if verdict.decision.reasons.is_empty() || verdict.evidence != "held" {
+                break;
+            }
+        }
+        verdict.reference = Some(reference);
+        verdict.took = started.elapsed();
+        verdict
+    }
+
+    /// Steps 1 and 2: the object, if the request can make something of it run.
+    fn object_with_images<'r>(&self, request: &'r Request) -> Result<&'r Value, Answer> {
+        if !operation_runs(request.operation) || !sub_resource_has_images(request.sub_resource.as_deref()) {
+            return Err(Answer::allow().noted("images", "nothing runs because of this request"));
+        }
+        let (group, kind) = (&request.kind.group, &request.kind.kind);
+        if !self.kinds.knows(group, kind) {
+            let note = format!("no places of images are known for {kind} of \"{group}\"; nothing was checked");
+            return Err(Answer::allow().noted("images", note));
+        }
+        // Parsing saw to it that a create and an update have an object.
+        request
+            .object
+            .as_ref()
+            .ok_or_else(|| Answer::deny(400, "proofmark: the request has no object [review-no-object]"))
+    }
+
+    /// The images that the request adds: all of a new object; of a changed one those strings that occur more often
+    /// than in the stored object, so that moving a container changes nothing and adding one does.
+    fn added_images<'r>(&self, request: &'r Request, object: &'r Value) -> Result<Vec<Found<'r>>, Answer> {
+        let (group, kind) = (&request.kind.group, &request.kind.kind);
+        let images = self.kinds.images(group, kind, object).map_err(|error| {
+            Answer::deny(
+                403,
+                format!(
+                    "proofmark: {} may not be stored: {error} [{}]",
+                    request.subject(),
+                    error.code()
+                ),
+            )
+        })?;
+        let mut stored: BTreeMap<&str, usize> = BTreeMap::new();
+        if request.operation == Operation::Update
+            && let Some(old) = &request.old_object
+            // What is stored and cannot be walked excuses nothing.
+            && let Ok(old) = self.kinds.images(group, kind, old)
+        {
+            for found in old {
+                *stored.entry(found.image).or_default() += 1;
+            }
+        }
+        let mut wanted: BTreeMap<&str, usize> = BTreeMap::new();
+        for found in &images {
+            *wanted.entry(found.image).or_default() += 1;
+        }
+        Ok(images
+            .into_iter()
+            .filter(|found| wanted.get(found.image) > stored.get(found.image))
+            .collect())
+    }
+
+    /// One line of JSON for every decision, and the counters.
+    fn record(&self, request: &Request, basis: &Basis, verdict: &Verdict) {
+        let decision = &verdict.decision;
+        self.metrics
+            .decision(&decision.policies, basis.number, outcome_name(decision.outcome));
+        let line = serde_json::json!({
+            "decision": decision.outcome,
+            "image": verdict.image,
+            "image.digest": verdict.digest.as_ref().map(ToString::to_string),
+            "object": shortened(&request.subject(), MAX_QUOTED_IMAGE),
+            "operation": request.operation.as_str(),
+            "sub_resource": request.sub_resource,
+            "user": shortened(&request.user.username, MAX_QUOTED_IMAGE),
+            "uid": request.uid,
+            "dry_run": request.dry_run,
+            "policies": decision.policies,
+            "accepted": decision.accepted,
+            "reasons": decision.reasons.iter().map(|reason| serde_json::json!({
+                "policy": reason.policy, "rule": reason.rule, "mode": reason.mode, "code": reason.code,
+                "message": shortened(&reason.message, 500),
+            })).collect::<Vec<_>>(),
+            "evidence": verdict.evidence,
+            "registry_requests": verdict.requests,
+            "generation": basis.generation.to_string(),
+            "duration_ms": verdict.took.as_secs_f64() * 1000.0,
+        });
+        tracing::info!(target: "proofmark::decision", "{line}");
+    }
+}
+
+/// The words of metrics and logs.
+pub(crate) fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Pass => "pass",
+        Outcome::Fail => "fail",
+        Outcome::Undecided => "undecided",
+    }
+}
+
+fn context(request: &Request) -> RequestContext<'_> {
+    RequestContext {
+        namespace: request.namespace.as_deref(),
+        kind: Some(&request.kind.kind),
+        name: Some(request.name.as_str()).filter(|name| !name.is_empty()),
+        operation: Some(match request.operation {
+            Operation::Create => proofmark_policy::Operation::Create,
+            Operation::Update => proofmark_policy::Operation::Update,
+            Operation::Delete => proofmark_policy::Operation::Delete,
+            Operation::Connect => proofmark_policy::Operation::Connect,
+        }),
+        object: request.object.as_ref(),
+    }
+}
+
+/// The verdict over a text that is no reference. The kubelet cannot pull it either, so refusing it costs nothing;
+/// letting it pass would rest on our parser and the runtime's being the same. Where nothing is enforced, it is a warning.
+fn unreadable(basis: &Basis, image: &str, error: &proofmark_types::ReferenceError, started: Instant) -> Verdict {
+    let mut decision = nothing_decided();
+    if !basis.enforces {
+        decision.outcome = Outcome::Pass;
+        decision
+            .warnings
+            .push(format!("{image} is not an image reference: {error}"));
+    } else {
+        decision.outcome = Outcome::Fail;
+        decision.reasons.push(DecisionReason {
+            policy: "all".to_owned(),
+            rule: "reference".to_owned(),
+            mode: Mode::Enforce,
+            code: "invalid-reference".to_owned(),
+            message: format!("not an image reference: {}", crate::basis::with_causes(error)),
+            hint: "correct the image of the container".to_owned(),
+            undecided: false,
+        });
+    }
+    Verdict {
+        image: shortened(image, MAX_QUOTED_IMAGE),
+        reference: None,
+        digest: None,
+        known: None,
+        unavailable: None,
+        evidence: "none",
+        decision,
+        requests: 0,
+        took: started.elapsed(),
+    }
+}
+
+/// Denies until something decided.
+fn nothing_decided() -> Decision {
+    Decision {
+        outcome: Outcome::Undecided,
+        reasons: Vec::new(),
+        warnings: Vec::new(),
+        audit: BTreeMap::new(),
+        accepted: Vec::new(),
+        policies: Vec::new(),
+    }
+}
+
+fn not_needed() -> Unavailable {
+    Unavailable {
+        code: "not-looked-up".to_owned(),
+        reason: "no policy needs evidence about this image, so none was fetched".to_owned(),
+    }
+}

@@ -1,0 +1,344 @@
+//! What decisions rest on: the policies and the trust root, read from disk, compiled once, swapped whole.
+//!
+//! A set that does not compile never replaces one that does: the old one stays in force, and that is said in the log,
+//! in a metric and by `/readyz`. Nothing here is read on the path of a request.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use proofmark_policy::{Mode, NoMatch, PolicyError, PolicySet};
+use proofmark_types::{Digest, Hasher, UnixTime};
+use proofmark_verify::{TrustRoot, TrustRootError, Verifier};
+use thiserror::Error;
+
+/// The most files of a policy folder; a cluster with a policy a team has some hundred.
+const MAX_POLICY_FILES: usize = 1000;
+
+/// The largest policy file: a Kubernetes object has at most 1.5 MiB (etcd's request limit).
+const MAX_POLICY_BYTES: u64 = 2 * 1024 * 1024;
+
+/// All policy files together; they are kept compiled, and read again at every look.
+const MAX_POLICIES_BYTES: usize = 32 * 1024 * 1024;
+
+/// The largest trusted root; the public one has 7 KiB.
+const MAX_TRUST_ROOT_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Where policies and trust root are.
+#[derive(Clone, Debug)]
+pub(crate) struct Sources {
+    pub(crate) policies: PathBuf,
+    pub(crate) no_match: NoMatch,
+    pub(crate) trust_root: Option<PathBuf>,
+}
+
+/// One generation of policies and trust anchors; immutable.
+pub(crate) struct Basis {
+    pub(crate) policies: PolicySet,
+    pub(crate) verifier: Verifier,
+    /// Of the trust root and of every key that policies name: proofs made under another generation are not used.
+    pub(crate) generation: Digest,
+    /// When the trust root's file was written.
+    pub(crate) trust_root_written: Option<UnixTime>,
+    /// How many policies there are.
+    pub(crate) number: usize,
+    /// Whether some image may be refused at all: not while every rule only warns or records.
+    pub(crate) enforces: bool,
+}
+
+/// Why policies or the trust root cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BasisError {
+    /// The folder or a file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file, or all together, is past a limit of this module.
+    #[error("{path}: {what} is past the limit of {limit}")]
+    TooLarge {
+        /// Which.
+        path: PathBuf,
+        /// What is counted.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+    /// A policy does not compile.
+    #[error("the policies in {path} do not compile: {source}")]
+    Policies {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: PolicyError,
+    },
+    /// The trust root does not parse.
+    #[error("the trust root {path} does not parse: {source}")]
+    TrustRoot {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: TrustRootError,
+    },
+}
+
+impl BasisError {
+    /// Stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "policies-unreadable",
+            Self::TooLarge { .. } => "policies-too-large",
+            Self::Policies { .. } => "policies-do-not-compile",
+            Self::TrustRoot { .. } => "trust-root-malformed",
+        }
+    }
+}
+
+/// What a look at the disk found.
+#[derive(Debug)]
+pub(crate) enum Looked {
+    /// The same bytes as at the last look.
+    Unchanged,
+    /// New policies are in force.
+    Replaced,
+    /// The new ones are not usable; the old ones stay.
+    Kept(BasisError),
+}
+
+/// Keeps the basis up to date.
+pub(crate) struct Keeper {
+    sources: Sources,
+    current: RwLock<Arc<Basis>>,
+    looked: Mutex<LastLook>,
+}
+
+struct LastLook {
+    content: Option<Digest>,
+    failure: Option<String>,
+}
+
+impl Keeper {
+    /// Reads and compiles for the first time; without a basis there is nothing to fall back to.
+    pub(crate) fn open(sources: Sources) -> Result<Self, BasisError> {
+        let read = Raw::read(&sources)?;
+        let basis = read.compile(&sources)?;
+        Ok(Self {
+            sources,
+            current: RwLock::new(Arc::new(basis)),
+            looked: Mutex::new(LastLook {
+                content: Some(read.content()),
+                failure: None,
+            }),
+        })
+    }
+
+    /// The generation in force. A request takes it once and keeps it to its end.
+    pub(crate) fn current(&self) -> Arc<Basis> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why what is on disk is not in force; `None` when it is.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.looked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .failure
+            .clone()
+    }
+
+    /// Looks at the disk again. Blocking.
+    pub(crate) fn look(&self) -> Looked {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = Raw::read(&self.sources).and_then(|read| {
+            let content = Some(read.content());
+            if looked.content == content {
+                return Ok(None);
+            }
+            looked.content = content;
+            read.compile(&self.sources).map(Some)
+        });
+        match outcome {
+            // A file that could not be read for a moment, and is unchanged now, is no failure any more; a set that
+            // does not compile is remembered by its content and stays one.
+            Ok(None) => Looked::Unchanged,
+            Ok(Some(basis)) => {
+                looked.failure = None;
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(basis);
+                Looked::Replaced
+            }
+            Err(error) => {
+                let text = with_causes(&error);
+                if looked.failure.as_ref() == Some(&text) {
+                    return Looked::Unchanged;
+                }
+                if matches!(error, BasisError::Read { .. } | BasisError::TooLarge { .. }) {
+                    looked.content = None;
+                }
+                looked.failure = Some(text);
+                Looked::Kept(error)
+            }
+        }
+    }
+}
+
+/// The bytes on disk, bounded.
+struct Raw {
+    policies: Vec<(String, Vec<u8>)>,
+    trust_root: Option<(Vec<u8>, Option<UnixTime>)>,
+}
+
+impl Raw {
+    fn read(sources: &Sources) -> Result<Self, BasisError> {
+        let policies = read_folder(&sources.policies)?;
+        let trust_root = match &sources.trust_root {
+            Some(path) => {
+                let bytes = read_file(path, MAX_TRUST_ROOT_BYTES)?;
+                let written = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+                Some((bytes, written.map(UnixTime::from_system)))
+            }
+            None => None,
+        };
+        Ok(Self { policies, trust_root })
+    }
+
+    fn content(&self) -> Digest {
+        let mut hasher = Hasher::sha256();
+        let mut add = |bytes: &[u8]| {
+            hasher.update(&bytes.len().to_be_bytes());
+            hasher.update(bytes);
+        };
+        for (name, bytes) in &self.policies {
+            add(name.as_bytes());
+            add(bytes);
+        }
+        if let Some((bytes, _)) = &self.trust_root {
+            add(bytes);
+        }
+        hasher.finish()
+    }
+
+    fn compile(&self, sources: &Sources) -> Result<Basis, BasisError> {
+        let files: Vec<(&str, &[u8])> = self
+            .policies
+            .iter()
+            .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+            .collect();
+        let policies = PolicySet::load(&files).map_err(|source| BasisError::Policies {
+            path: sources.policies.clone(),
+            source,
+        })?;
+        let policies = policies.with_no_match(sources.no_match);
+        let mut verifier = Verifier::new();
+        let mut hasher = Hasher::sha256();
+        for key in policies.verification_keys() {
+            hasher.update(key.fingerprint().to_string().as_bytes());
+            verifier = verifier.with_key(key);
+        }
+        let mut trust_root_written = None;
+        if let (Some((bytes, written)), Some(path)) = (&self.trust_root, &sources.trust_root) {
+            let root = TrustRoot::parse(bytes).map_err(|source| BasisError::TrustRoot {
+                path: path.clone(),
+                source,
+            })?;
+            hasher.update(b"trust root");
+            hasher.update(bytes);
+            verifier = verifier.with_trust_root(Arc::new(root));
+            trust_root_written = *written;
+        }
+        let summaries = policies.summaries();
+        let mut modes = summaries
+            .iter()
+            .flat_map(|summary| &summary.rules)
+            .map(|(_, mode)| *mode);
+        Ok(Basis {
+            number: summaries.len(),
+            enforces: sources.no_match == NoMatch::Deny || modes.any(|mode| mode == Mode::Enforce),
+            policies,
+            verifier,
+            generation: hasher.finish(),
+            trust_root_written,
+        })
+    }
+}
+
+/// Policy files in the order of their names. A mounted ConfigMap has links to files and hidden folders.
+fn read_folder(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, BasisError> {
+    let unreadable = |source| BasisError::Read {
+        path: folder.to_owned(),
+        source,
+    };
+    let mut files = Vec::new();
+    let mut total = 0;
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if name.starts_with('.') || !matches!(extension, Some("yaml" | "yml" | "json")) {
+            continue;
+        }
+        if files.len() == MAX_POLICY_FILES {
+            return Err(too_large(folder, "the number of files", MAX_POLICY_FILES));
+        }
+        let bytes = read_file(&path, MAX_POLICY_BYTES)?;
+        total += bytes.len();
+        if total > MAX_POLICIES_BYTES {
+            return Err(too_large(folder, "the size of all files", MAX_POLICIES_BYTES));
+        }
+        files.push((name.to_owned(), bytes));
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, BasisError> {
+    let unreadable = |source| BasisError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let file = fs::File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > limit {
+        return Err(BasisError::TooLarge {
+            path: path.to_owned(),
+            what: "the size in bytes",
+            limit,
+        });
+    }
+    Ok(bytes)
+}
+
+fn too_large(path: &Path, what: &'static str, limit: usize) -> BasisError {
+    BasisError::TooLarge {
+        path: path.to_owned(),
+        what,
+        limit: limit as u64,
+    }
+}
+
+/// An error with its sources, for a log line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! What a server is told when it starts.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use proofmark_policy::NoMatch;
+use proofmark_registry::Client;
+use proofmark_types::UnixTime;
+
+use crate::certificates::TlsConfig;
+use crate::hold::Bounds;
+use crate::images::Kinds;
+
+/// Tells the time; another than the system's in tests.
+pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
+
+/// Everything that a [`crate::Server`] needs. Nothing is read from the environment.
+#[derive(Clone)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Certificates.
+    pub tls: TlsConfig,
+    /// Folder of policies: every `.yaml`, `.yml` and `.json` file in it.
+    pub policies: PathBuf,
+    /// What happens to an image that no policy concerns; it is denied unless this says otherwise.
+    pub no_match: NoMatch,
+    /// `trusted_root.json`; needed for keyless signatures.
+    pub trust_root: Option<PathBuf>,
+    /// How registries are reached, with which credentials.
+    pub client: Client,
+    /// Kinds whose images are looked at.
+    pub kinds: Kinds,
+    /// Bounds and periods.
+    pub limits: Limits,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Config {
+    /// The defaults around what has none.
+    #[must_use]
+    pub fn new(listen: SocketAddr, tls: TlsConfig, policies: PathBuf, client: Client) -> Self {
+        Self {
+            listen,
+            tls,
+            policies,
+            no_match: NoMatch::default(),
+            trust_root: None,
+            client,
+            kinds: Kinds::default(),
+            limits: Limits::default(),
+            clock: Arc::new(|| UnixTime::from_system(SystemTime::now())),
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("listen", &self.listen)
+            .field("tls", &self.tls)
+            .field("policies", &self.policies)
+            .field("no_match", &self.no_match)
+            .field("trust_root", &self.trust_root)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bounds and periods of a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Proofs held.
+    pub held: Bounds,
+    /// How long proofs are used without asking the registry again. They cannot become wrong (a digest is what it is,
+    /// and proofs that rest on the current time are not held); what can change is that more evidence appears.
+    pub evidence_fresh: Duration,
+    /// How long proofs are kept for policies that say `onUnreachable: allow-held`.
+    pub evidence_held: Duration,
+    /// How long a refusal rests on held proofs: the signature may be pushed right after the image.
+    pub refusal_kept: Duration,
+    /// How long a tag's digest is believed. Seconds: a tag moves.
+    pub tag_kept: Duration,
+    /// The longest one lookup may go on after those who asked for it have left; its result is kept for the next.
+    pub lookup: Duration,
+    /// How often policies and trust root are looked at.
+    pub reload: Duration,
+    /// How often the certificates are looked at.
+    pub renewal: Duration,
+    /// How long requests under way may take when the server stops.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // Design budget: 64 MB of resident memory with evidence held.
+            held: Bounds {
+                entries: 10_000,
+                bytes: 32 * 1024 * 1024,
+            },
+            evidence_fresh: Duration::from_secs(10 * 60),
+            evidence_held: Duration::from_secs(24 * 3600),
+            refusal_kept: Duration::from_secs(2),
+            tag_kept: Duration::from_secs(3),
+            // The longest `timeoutSeconds` of a webhook.
+            lookup: Duration::from_secs(30),
+            reload: Duration::from_secs(3),
+            renewal: Duration::from_secs(60),
+            drain: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The HTTPS server: `/validate`, `/mutate`, `/metrics`, `/healthz`, `/readyz` on one port.
+//!
+//! It bounds what it is sent (connections, bytes in memory, time), answers in the time that the API server gives, and
+//! turns whatever goes wrong inside into a denial with the request's uid. It does not authenticate the API server:
+//! answers are about images and carry no secret; who may reach the port is a matter of the network.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+use crate::admit::Admission;
+use crate::basis::{BasisError, Looked, with_causes};
+use crate::certificates::{Certificates, TlsError};
+use crate::config::{Clock, Config, Limits};
+
+mod http;
+
+/// Connections open at once: an API server keeps some tens to a webhook, and a cluster has few API servers.
+const MAX_CONNECTIONS: usize = 1024;
+
+/// How long a client may take for the TLS handshake, and then for the head of each request.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to leave off accepting when the system has no more sockets.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often metrics are folded.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// A running webhook.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    certificates: Arc<Certificates>,
+    stopping: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+    background: JoinSet<()>,
+}
+
+/// Why the webhook does not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// No certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The TLS library refuses its settings.
+    #[error("cannot set up TLS")]
+    TlsSettings(#[source] rustls::Error),
+    /// The policies or the trust root cannot be used; there is nothing to fall back to at the start.
+    #[error(transparent)]
+    Basis(#[from] BasisError),
+}
+
+impl StartError {
+    /// Stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Listen { .. } => "listen",
+            Self::Tls(error) => error.code(),
+            Self::TlsSettings(_) => "tls-settings",
+            Self::Basis(error) => error.code(),
+        }
+    }
+}
+
+/// What every request is answered with.
+struct Shared {
+    admission: Admission,
+    certificates: Arc<Certificates>,
+    clock: Clock,
+    /// KiB of request bodies that may be in memory.
+    body_budget: Semaphore,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Server {
+    /// Compiles the policies, makes the certificates, binds the port and answers.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let admission = Admission::open(&config)?;
+        let certificates = Arc::new(Certificates::open(config.tls.clone(), (config.clock)())?);
+        let acceptor = acceptor(certificates.clone())?;
+        let listen = |source| StartError::Listen {
+            address: config.listen,
+            source,
+        };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let (stopping, stopped) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            admission,
+            certificates: certificates.clone(),
+            clock: config.clock.clone(),
+            body_budget: Semaphore::new(http::BODY_BUDGET_KIB),
+            stopping: stopped.clone(),
+        });
+        shared.report_basis();
+        let mut background = JoinSet::new();
+        background.spawn(reload(shared.clone(), config.limits.reload));
+        background.spawn(renew(shared.clone(), config.limits.renewal));
+        background.spawn(upkeep(shared.clone()));
+        let accepting = tokio::spawn(accept(listener, acceptor, shared, stopped, config.limits));
+        tracing::info!(%address, "admission webhook is listening");
+        Ok(Self {
+            address,
+            certificates,
+            stopping,
+            accepting,
+            background,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The authorities that a client has to trust, in PEM; goes into the webhook configuration.
+    #[must_use]
+    pub fn ca_bundle_pem(&self) -> String {
+        self.certificates.ca_bundle_pem()
+    }
+
+    /// The certificates, for those who want to know when they end.
+    #[must_use]
+    pub fn certificates(&self) -> &Arc<Certificates> {
+        &self.certificates
+    }
+
+    /// Takes no more connections, lets requests under way end within [`Limits::drain`], and returns when all is done.
+    pub async fn stop(mut self) {
+        // Nobody listening means that the accept loop has ended, which is what is wanted.
+        let _ = self.stopping.send(true);
+        if let Err(error) = (&mut self.accepting).await {
+            tracing::error!(%error, "the accept loop ended in an internal error");
+        }
+        self.background.shutdown().await;
+    }
+}
+
+fn acceptor(certificates: Arc<Certificates>) -> Result<TlsAcceptor, StartError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(StartError::TlsSettings)?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(tls)))
+}
+
+async fn accept(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    shared: Arc<Shared>,
+    mut stopping: watch::Receiver<bool>,
+    limits: Limits,
+) {
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut open = JoinSet::new();
+    loop {
+        // Ended connections are forgotten as others come, so that the set does not grow.
+        while open.try_join_next().is_some() {}
+        let accepted = tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => match connections.clone().try_acquire_owned() {
+                Ok(permit) => {
+                    let (acceptor, shared, stopping) = (acceptor.clone(), shared.clone(), stopping.clone());
+                    open.spawn(async move {
+                        serve(stream, acceptor, shared, stopping).await;
+                        drop(permit);
+                    });
+                }
+                // Closed at once: the API server retries or fails closed, and memory stays bounded.
+                Err(_) => shared.admission.metrics.refused(),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    let drained = async { while open.join_next().await.is_some() {} };
+    if tokio::time::timeout(limits.drain, drained).await.is_err() {
+        tracing::warn!("requests were still under way when the time to drain was over; they are cut off");
+    }
+    open.shutdown().await;
+}
+
+async fn serve(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
+    // Small answers on kept connections: waiting to fill a segment would cost 40 ms each.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
+        Err(_) => return tracing::debug!("TLS handshake took too long"),
+    };
+    let service = service_fn(move |request| {
+        let shared = shared.clone();
+        async move { Ok::<_, std::convert::Infallible>(http::respond(shared, request).await) }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_TIMEOUT);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    // The guard that `wait_for` yields must not live across the next await.
+    let stop = async move { drop(stopping.wait_for(|stop| *stop).await) };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended early");
+    }
+}
+
+async fn reload(shared: Arc<Shared>, period: Duration) {
+    loop {
+        tokio::time::sleep(period).await;
+        let looking = shared.clone();
+        let looked = tokio::task::spawn_blocking(move || looking.admission.keeper.look()).await;
+        match looked {
+            Ok(Looked::Unchanged) => {}
+            Ok(Looked::Replaced) => {
+                let basis = shared.admission.keeper.current();
+                shared.admission.metrics.reload("replaced");
+                tracing::info!(policies = basis.number, generation = %basis.generation, "policies and trust root reloaded");
+            }
+            Ok(Looked::Kept(error)) => {
+                shared.admission.metrics.reload("kept-old");
+                tracing::error!(
+                    code = error.code(), error = %with_causes(&error),
+                    "what is on disk cannot be used; the policies and the trust root of before stay in force"
+                );
+            }
+            Err(error) => tracing::error!(%error, "looking at the policies ended in an internal error"),
+        }
+        shared.report_basis();
+    }
+}
+
+async fn renew(shared: Arc<Shared>, period: Duration) {
+    loop {
+        tokio::time::sleep(period).await;
+        let (certificates, now) = (shared.certificates.clone(), (shared.clock)());
+        match tokio::task::spawn_blocking(move || certificates.renew(now)).await {
+            Ok(Ok(renewal)) => {
+                if renewal.serving {
+                    tracing::info!(until = %shared.certificates.serving_end(), "serving certificate renewed");
+                }
+                if renewal.bundle {
+                    tracing::warn!(
+                        until = %shared.certificates.authority_end(),
+                        "the bundle of authorities changed; put the new one into the webhook configuration"
+                    );
+                }
+            }
+            Ok(Err(error)) => {
+                tracing::error!(code = error.code(), error = %with_causes(&error), "cannot renew certificates");
+            }
+            Err(error) => tracing::error!(%error, "renewing certificates ended in an internal error"),
+        }
+    }
+}
+
+async fn upkeep(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(UPKEEP).await;
+        shared.admission.metrics.upkeep();
+    }
+}
+
+impl Shared {
+    fn report_basis(&self) {
+        let keeper = &self.admission.keeper;
+        self.admission
+            .metrics
+            .policies(keeper.current().number, keeper.failure().is_none());
+    }
+}

@@ -1,0 +1,308 @@
+//! One HTTP request to one answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Body;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request as HttpRequest, Response, StatusCode};
+
+use super::Shared;
+use crate::admit::Admission;
+use crate::evidence::Deadline;
+use crate::review::{Answer, MAX_REVIEW_BYTES, Request, ReviewError};
+
+/// KiB of request bodies in memory at once; nine of the largest, thousands of the usual 5 KiB.
+pub(super) const BODY_BUDGET_KIB: usize = 64 * 1024;
+
+/// What the API server waits when its configuration does not say (`timeoutSeconds` defaults to 10).
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest `timeoutSeconds`.
+const MAX_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The least and the most of the time that is kept for the way back; between them a tenth of the whole.
+const LEAST_MARGIN: Duration = Duration::from_millis(100);
+const MOST_MARGIN: Duration = Duration::from_secs(1);
+
+type Reply = Response<Full<Bytes>>;
+
+/// The two questions of an API server.
+#[derive(Clone, Copy)]
+enum Hook {
+    Validate,
+    Mutate,
+}
+
+impl Hook {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Validate => "validate",
+            Self::Mutate => "mutate",
+        }
+    }
+
+    async fn answer(self, admission: &Admission, request: &Request, deadline: Deadline) -> Answer {
+        match self {
+            Self::Validate => admission.validate(request, deadline).await,
+            Self::Mutate => admission.mutate(request, deadline).await,
+        }
+    }
+}
+
+pub(super) async fn respond<B>(shared: Arc<Shared>, request: HttpRequest<B>) -> Reply
+where
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Send + 'static,
+{
+    match (request.method(), request.uri().path()) {
+        (&Method::POST, "/validate") => review(shared, Hook::Validate, request).await,
+        (&Method::POST, "/mutate") => review(shared, Hook::Mutate, request).await,
+        (&Method::GET, "/healthz") => plain(StatusCode::OK, "ok\n"),
+        (&Method::GET, "/readyz") => readiness(&shared),
+        (&Method::GET, "/metrics") => plain(StatusCode::OK, metrics(&shared)),
+        (_, "/validate" | "/mutate") => wrong_method("POST"),
+        (_, "/healthz" | "/readyz" | "/metrics") => wrong_method("GET"),
+        _ => plain(
+            StatusCode::NOT_FOUND,
+            "expected /validate, /mutate, /metrics, /healthz or /readyz\n",
+        ),
+    }
+}
+
+/// Reads a review, has it answered, and answers whatever happens.
+async fn review<B>(shared: Arc<Shared>, hook: Hook, request: HttpRequest<B>) -> Reply
+where
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Send + 'static,
+{
+    let started = Instant::now();
+    let budget = budget(request.uri().query());
+    let deadline = Deadline::after(budget);
+    let parsed = match read(&shared, request.into_body(), deadline).await {
+        Ok(parsed) => parsed,
+        Err(refusal) => {
+            shared
+                .admission
+                .metrics
+                .review(hook.name(), "?", "bad-request", started.elapsed());
+            return refusal;
+        }
+    };
+    let (uid, operation) = (parsed.uid.clone(), parsed.operation.as_str());
+    let answering = shared.clone();
+    let answer = isolated(&shared.admission, async move {
+        hook.answer(&answering.admission, &parsed, deadline).await
+    })
+    .await;
+    let outcome = match (answer.allowed, answer.patch.is_empty()) {
+        (true, true) => "allowed",
+        (true, false) => "patched",
+        (false, _) => "denied",
+    };
+    shared
+        .admission
+        .metrics
+        .review(hook.name(), operation, outcome, started.elapsed());
+    json(StatusCode::OK, answer.to_json(&uid))
+}
+
+/// Runs `answering` as a task of its own: a panic in it is this request's denial and nobody else's matter.
+async fn isolated(admission: &Admission, answering: impl Future<Output = Answer> + Send + 'static) -> Answer {
+    match tokio::spawn(answering).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            admission.metrics.panic();
+            tracing::error!(%error, "a review ended in an internal error and is denied");
+            Answer::deny(
+                500,
+                "proofmark: the webhook failed on this request, so nothing is known about its images [internal-error]; \
+                 its log has the details",
+            )
+        }
+    }
+}
+
+async fn read<B>(shared: &Shared, body: B, deadline: Deadline) -> Result<Request, Reply>
+where
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static>,
+{
+    let too_large = ReviewError::TooLarge {
+        limit: MAX_REVIEW_BYTES,
+    };
+    let hint = body.size_hint();
+    if hint.lower() > MAX_REVIEW_BYTES as u64 {
+        return Err(bad_review(&too_large));
+    }
+    // A body that does not say how long it is may be as long as any.
+    let expected = hint.upper().map_or(MAX_REVIEW_BYTES, |upper| {
+        usize::try_from(upper).unwrap_or(MAX_REVIEW_BYTES)
+    });
+    let kib = u32::try_from(expected.min(MAX_REVIEW_BYTES).div_ceil(1024)).unwrap_or(u32::MAX);
+    let late = || {
+        plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the webhook is overloaded or the review came too slowly\n",
+        )
+    };
+    let reading = async {
+        // The permits are given back once the body is parsed: what is left of it is smaller than it was.
+        let Ok(_permits) = shared.body_budget.acquire_many(kib).await else {
+            return Err(late());
+        };
+        let bytes = match Limited::new(body, MAX_REVIEW_BYTES).collect().await {
+            Ok(collected) => collected.to_bytes(),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => return Err(bad_review(&too_large)),
+            Err(error) => {
+                return Err(plain(
+                    StatusCode::BAD_REQUEST,
+                    format!("the body ended early: {error}\n"),
+                ));
+            }
+        };
+        Request::parse(&bytes).map_err(|error| bad_review(&error))
+    };
+    match tokio::time::timeout_at(deadline.0, reading).await {
+        Ok(read) => read,
+        Err(_) => {
+            shared.admission.metrics.refused();
+            Err(late())
+        }
+    }
+}
+
+/// A denial where there is a uid to deny, an HTTP error otherwise: an answer under another uid, or under none, would
+/// be thrown away as a failed call.
+fn bad_review(error: &ReviewError) -> Reply {
+    tracing::warn!(code = error.code(), %error, "review refused");
+    let text = format!("proofmark: {error} [{}]", error.code());
+    if let Some(uid) = error.uid() {
+        return json(StatusCode::OK, Answer::deny(400, text).to_json(uid));
+    }
+    let status = match error {
+        ReviewError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let body = serde_json::json!({ "code": error.code(), "message": text });
+    json(status, body.to_string().into_bytes())
+}
+
+/// How long the answer may take: the `timeout` that the API server names, less what the way back takes.
+fn budget(query: Option<&str>) -> Duration {
+    let named = query
+        .into_iter()
+        .flat_map(|query| query.split('&'))
+        .find_map(|pair| pair.strip_prefix("timeout="))
+        .and_then(go_duration);
+    let timeout = named.unwrap_or(DEFAULT_TIMEOUT).min(MAX_TIMEOUT);
+    timeout.saturating_sub((timeout / 10).clamp(LEAST_MARGIN, MOST_MARGIN))
+}
+
+/// Go's `time.Duration` as the API server writes it: `10s`, `1m30s`, `500ms`, `1.5s`.
+fn go_duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    // Hours, minutes, seconds and fractions: more parts is no duration.
+    for _ in 0..6 {
+        if rest.is_empty() {
+            break;
+        }
+        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, tail) = rest.split_at(number_end);
+        let unit_end = tail
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_end);
+        let scale = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        total += Duration::try_from_secs_f64(number.parse::<f64>().ok()? * scale).ok()?;
+        rest = tail;
+    }
+    (rest.is_empty() && !text.is_empty()).then_some(total)
+}
+
+/// Ready to decide: policies compiled, trust root parsed (both from the start on), certificate alive, not stopping.
+fn readiness(shared: &Shared) -> Reply {
+    let basis = shared.admission.keeper.current();
+    let now = (shared.clock)();
+    let certificate_left = shared.certificates.serving_end().since(now);
+    let mut lines = vec![match shared.admission.keeper.failure() {
+        None => format!("policies: {} in force", basis.number),
+        Some(failure) => format!(
+            "policies: {} of before in force, those on disk cannot be used: {}",
+            basis.number,
+            crate::text::one_line(&failure)
+        ),
+    }];
+    lines.push(match basis.verifier.trust_root() {
+        Some(_) => "trust root: loaded".to_owned(),
+        None => "trust root: none configured, keyless signatures are not believed".to_owned(),
+    });
+    lines.push(format!("certificate: {} h left", certificate_left.as_secs() / 3600));
+    let stopping = *shared.stopping.borrow();
+    if stopping {
+        lines.push("stopping".to_owned());
+    }
+    let ready = !certificate_left.is_zero() && !stopping;
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    lines.push(if ready {
+        "ready\n".to_owned()
+    } else {
+        "not ready\n".to_owned()
+    });
+    plain(status, lines.join("\n"))
+}
+
+/// What is counted elsewhere is brought up to date when it is asked for.
+fn metrics(shared: &Shared) -> String {
+    let admission = &shared.admission;
+    let now = (shared.clock)();
+    let (entries, bytes) = admission.lookups.size();
+    admission.metrics.held(entries, bytes);
+    if let Some(written) = admission.keeper.current().trust_root_written {
+        admission.metrics.trust_root_age(now.since(written));
+    }
+    let certificates = &shared.certificates;
+    admission.metrics.certificates(
+        certificates.serving_end().since(now),
+        certificates.authority_end().since(now),
+    );
+    admission.metrics.render()
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Reply {
+    reply(status, "application/json", body)
+}
+
+fn plain(status: StatusCode, text: impl Into<String>) -> Reply {
+    reply(status, "text/plain; charset=utf-8", text.into().into_bytes())
+}
+
+fn wrong_method(allowed: &'static str) -> Reply {
+    let mut reply = plain(StatusCode::METHOD_NOT_ALLOWED, format!("expected {allowed}\n"));
+    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    reply
+}
+
+fn reply(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Reply {
+    let mut reply = Response::new(Full::new(Bytes::from(body)));
+    *reply.status_mut() = status;
+    reply
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply
+}
+
+#[cfg(test)]
+mod tests;

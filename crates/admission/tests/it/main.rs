@@ -1,0 +1,9 @@
+//! The webhook as an API server sees it: over HTTPS, with a real registry behind it and images that are really signed.
+
+mod bad_input;
+mod decisions;
+mod pinning;
+mod recorded;
+mod transport;
+mod unreachable;
+mod world;

@@ -1,0 +1,189 @@
+//! Registries that are slow, hang, break or lie.
+
+use std::time::{Duration, Instant};
+
+use crate::world::{Wire, World, pod};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_hangs_costs_the_deadline_and_no_more() {
+    let world = World::new().await;
+    let (image, digest) = world.signed("app").await;
+    let webhook = world.webhook(&[world.policy("signed", "")], |_| {}).await;
+    world.wire.send(Wire::Hanging).unwrap();
+    for image in [image.clone(), format!("{image}@{digest}")] {
+        let started = Instant::now();
+        let response = webhook.review("/validate?timeout=1s", &pod(&[&image])).await;
+        let took = started.elapsed();
+        response.assert_denied_because("evidence-unreachable");
+        assert!(response.message().contains("[deadline]"), "{}", response.message());
+        assert!(response.message().contains("undecided"), "{}", response.message());
+        assert!(
+            took < Duration::from_secs(1),
+            "{took:?}: the API server has given up by then"
+        );
+    }
+    let response = webhook.review("/mutate?timeout=1s", &pod(&[&image])).await;
+    response.assert_denied_because("evidence-unreachable");
+    // The lookup went on: when the registry is back, so is the answer, without a new request by us.
+    world.wire.send(Wire::Open).unwrap();
+    webhook.validate(&pod(&[&image])).await.assert_allowed();
+    webhook.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_is_down_means_what_the_policy_says() {
+    for (mode, held, allowed) in [
+        ("deny", false, false),
+        ("deny", true, false),
+        ("allow-held", false, false),
+        ("allow-held", true, true),
+        ("warn", false, true),
+        ("warn", true, true),
+    ] {
+        let world = World::new().await;
+        let (image, digest) = world.signed("app").await;
+        let pinned = format!("{image}@{digest}");
+        let webhook = world
+            .webhook(&[world.policy("signed", &format!("onUnreachable: {mode}\n"))], |_| {})
+            .await;
+        if held {
+            webhook.validate(&pod(&[&pinned])).await.assert_allowed();
+        }
+        world.wire.send(Wire::Down).unwrap();
+        // What was verified minutes ago needs nobody.
+        if held {
+            webhook.validate(&pod(&[&pinned])).await.assert_allowed();
+        }
+        world.ahead.store(3600, std::sync::atomic::Ordering::SeqCst);
+        let response = webhook.validate(&pod(&[&pinned])).await;
+        assert_eq!(response.allowed(), allowed, "{mode}, held {held}: {}", response.0);
+        if allowed {
+            assert!(
+                !response.warnings().is_empty(),
+                "{mode}: nothing is let through silently"
+            );
+        } else {
+            response.assert_denied_because("evidence-unreachable");
+        }
+        world.ahead.store(3600 * 25, std::sync::atomic::Ordering::SeqCst);
+        let response = webhook.validate(&pod(&[&pinned])).await;
+        assert_eq!(
+            response.allowed(),
+            mode == "warn",
+            "{mode}: what is held ends after a day"
+        );
+        webhook.server.stop().await;
+    }
+}
+
+/// Held evidence that does not satisfy is no pass, registry or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn held_evidence_must_satisfy() {
+    let world = World::new().await;
+    let image = world.push("app", "1.0", "app").await;
+    let pinned = format!("{}@{}", world.image("app"), image.digest);
+    let webhook = world
+        .webhook(&[world.policy("signed", "onUnreachable: allow-held\n")], |_| {})
+        .await;
+    webhook
+        .validate(&pod(&[&pinned]))
+        .await
+        .assert_denied_because("unsigned");
+    world.wire.send(Wire::Down).unwrap();
+    world.ahead.store(3600, std::sync::atomic::Ordering::SeqCst);
+    assert!(!webhook.validate(&pod(&[&pinned])).await.allowed());
+    webhook.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_that_need_no_evidence_ask_nobody() {
+    let world = World::new().await;
+    let policy = format!(
+        "apiVersion: proofmark.dev/v1alpha1
+kind: ImagePolicy
+metadata: {{ name: allowed }}
+spec:
+  match: {{ images: [\"**\"] }}
+  registries: [\"{}/team/**\"]
+",
+        world.wire_address
+    );
+    let webhook = world.webhook(&[("allowed.yaml".to_owned(), policy)], |_| {}).await;
+    world.wire.send(Wire::Hanging).unwrap();
+    webhook
+        .validate(&pod(&[&world.image("team/app:1")]))
+        .await
+        .assert_allowed();
+    webhook
+        .validate(&pod(&[&world.image("other/app:1")]))
+        .await
+        .assert_denied_because("image-not-allowed");
+    webhook
+        .validate(&pod(&["nginx"]))
+        .await
+        .assert_denied_because("image-not-allowed");
+    assert!(
+        webhook
+            .metric("proofmark_admission_registry_requests_total")
+            .await
+            .abs()
+            < 0.5
+    );
+    webhook.server.stop().await;
+}
+
+/// A registry that answers something else: each has its code, and a fix that fits.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_failure_of_a_registry_is_told_apart() {
+    for (answer, code, fix) in [
+        ("404 Not Found", "not-found", "check the name and the tag"),
+        ("401 Unauthorized", "unauthorized", "give the webhook credentials"),
+        ("403 Forbidden", "denied", "give the webhook credentials"),
+        (
+            "429 Too Many Requests\r\nRetry-After: 3600",
+            "throttled",
+            "wait and try again",
+        ),
+        (
+            "500 Internal Server Error",
+            "unexpected-status",
+            "check that the registry is up",
+        ),
+    ] {
+        let registry = answering(answer).await;
+        let world = World::new().await;
+        let (name, policy) = world.policy("signed", "");
+        let policy = policy.replace(&world.wire_address.to_string(), &registry);
+        let webhook = world.webhook(&[(name, policy)], |_| {}).await;
+        let response = webhook.validate(&pod(&[&format!("{registry}/app:1")])).await;
+        response.assert_denied_because("evidence-unreachable");
+        let text = response.message();
+        assert!(
+            text.contains(&format!("[{code}]")) && text.contains(fix),
+            "{answer}: {text}"
+        );
+        webhook.server.stop().await;
+    }
+}
+
+/// Answers every request with this status line and nothing else.
+async fn answering(status: &'static str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut buffer = [0; 8192];
+                while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+                    let head = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+                    if stream.write_all(head.as_bytes()).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
