@@ -188,7 +188,8 @@ impl Client {
         bytes_left: &AtomicU64,
     ) -> Found {
         let mut found = Found::default();
-        let mut wanted: Vec<(&Descriptor, Origin)> = image.layers.iter().zip(origins).collect();
+        // Owned, so that the future is `Send` for every lifetime and can be spawned.
+        let mut wanted: Vec<(Descriptor, Origin)> = image.layers.iter().cloned().zip(origins).collect();
         wanted.retain(|(layer, _)| is_evidence_layer(layer));
         if wanted.len() > MAX_EVIDENCE_LAYERS {
             let place = wanted
@@ -202,13 +203,16 @@ impl Client {
             wanted.truncate(MAX_EVIDENCE_LAYERS);
         }
         let mut read = stream::iter(wanted)
-            .map(async |(layer, origin)| (layer, origin, self.evidence_blob(repository, layer, bytes_left).await))
+            .map(async |(layer, origin)| {
+                let blob = self.evidence_blob(repository, &layer, bytes_left).await;
+                (layer, origin, blob)
+            })
             .buffered(EVIDENCE_CONCURRENCY);
         while let Some((layer, origin, blob)) = read.next().await {
             match blob {
                 Ok(blob) => found.items.push(Item {
                     origin,
-                    content: read_layer(layer, &blob),
+                    content: read_layer(&layer, &blob),
                 }),
                 Err(error) => {
                     let place = origin.to_string();
