@@ -72,117 +72,115 @@ async fn manifests_of_docker_and_indexes() {
     .await;
 }
 
-#[tokio::test]
-async fn each_bad_manifest_has_its_reason() {
-    let world = World::start().await;
-    let good = world.image_manifest(REPOSITORY, "layer", json!({})).await;
-    let missing = Digest::sha256_of(b"missing");
+/// What is wrong, the declared type, the manifest, and the code of the refusal.
+type Bad = (&'static str, &'static str, String, &'static str);
+
+fn bad_manifests(good: &[u8], present: &Digest, missing: &Digest) -> Vec<Bad> {
     let with = |change: Value| {
-        let mut manifest: Value = serde_json::from_slice(&good).unwrap();
+        let mut manifest: Value = serde_json::from_slice(good).unwrap();
         for (key, value) in change.as_object().unwrap() {
             manifest[key] = value.clone();
         }
         manifest.to_string()
     };
+    let config = |descriptor: Value| with(json!({"config": descriptor}));
     let layer = |digest: &Digest, size: usize| with(json!({"layers": [descriptor(LAYER, digest, size)]}));
-    let present = Digest::sha256_of(b"layer");
-    let cases = [
-        ("not JSON", MANIFEST, "{".to_owned(), "MANIFEST_INVALID"),
-        ("no object", MANIFEST, "[]".to_owned(), "MANIFEST_INVALID"),
-        ("nothing", MANIFEST, String::new(), "MANIFEST_INVALID"),
-        (
-            "schema 1",
-            MANIFEST,
-            with(json!({"schemaVersion": 1})),
-            "MANIFEST_INVALID",
-        ),
-        ("declared otherwise", INDEX, with(json!({})), "MANIFEST_INVALID"),
+    let child = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor(MANIFEST, missing, 7)]});
+    let invalid = "MANIFEST_INVALID";
+    let unknown = "MANIFEST_BLOB_UNKNOWN";
+    vec![
+        ("not JSON", MANIFEST, "{".to_owned(), invalid),
+        ("no object", MANIFEST, "[]".to_owned(), invalid),
+        ("nothing", MANIFEST, String::new(), invalid),
+        ("schema 1", MANIFEST, with(json!({"schemaVersion": 1})), invalid),
+        ("declared otherwise", INDEX, with(json!({})), invalid),
         (
             "of no known kind",
             "text/plain",
             with(json!({"mediaType": "text/plain"})),
-            "MANIFEST_INVALID",
+            invalid,
         ),
-        (
-            "both kinds at once",
-            MANIFEST,
-            with(json!({"manifests": []})),
-            "MANIFEST_INVALID",
-        ),
+        ("both kinds at once", MANIFEST, with(json!({"manifests": []})), invalid),
         (
             "a digest cut short",
             MANIFEST,
-            with(json!({"config": {"mediaType": CONFIG, "digest": "sha256:12", "size": 2}})),
-            "MANIFEST_INVALID",
+            config(json!({"mediaType": CONFIG, "digest": "sha256:12", "size": 2})),
+            invalid,
         ),
         (
             "no size",
             MANIFEST,
-            with(json!({"config": {"mediaType": CONFIG, "digest": missing.to_string()}})),
-            "MANIFEST_INVALID",
+            config(json!({"mediaType": CONFIG, "digest": missing.to_string()})),
+            invalid,
         ),
         (
             "a key twice",
             MANIFEST,
             with(json!({})).replacen('{', r#"{"schemaVersion":2,"#, 1),
-            "MANIFEST_INVALID",
+            invalid,
         ),
-        ("no such layer", MANIFEST, layer(&missing, 7), "MANIFEST_BLOB_UNKNOWN"),
+        ("no such layer", MANIFEST, layer(missing, 7), unknown),
         (
             "no such config",
             MANIFEST,
-            with(json!({"config": descriptor(CONFIG, &missing, 7)})),
-            "MANIFEST_BLOB_UNKNOWN",
+            config(descriptor(CONFIG, missing, 7)),
+            unknown,
         ),
-        (
-            "a size that is not the layer's",
-            MANIFEST,
-            layer(&present, 6),
-            "MANIFEST_INVALID",
-        ),
-        (
-            "no such child",
-            INDEX,
-            json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor(MANIFEST, &missing, 7)]})
-                .to_string(),
-            "MANIFEST_BLOB_UNKNOWN",
-        ),
-    ];
+        ("a size that is not the layer's", MANIFEST, layer(present, 6), invalid),
+        ("no such child", INDEX, child.to_string(), unknown),
+    ]
+}
+
+#[tokio::test]
+async fn each_bad_manifest_has_its_reason() {
+    let world = World::start().await;
+    let good = world.image_manifest(REPOSITORY, "layer", json!({})).await;
+    let missing = Digest::sha256_of(b"missing");
     let before = files(world.folder.path());
-    for (what, media_type, manifest, code) in cases {
+    for (what, media_type, manifest, code) in bad_manifests(&good, &Digest::sha256_of(b"layer"), &missing) {
         let request = world.put(&at("1.0")).header("content-type", media_type).body(manifest);
         let message = refused(request, 400, code).await;
         println!("{what}: {message}");
     }
-    let wrong = world
-        .put(&at(&missing))
-        .header("content-type", MANIFEST)
-        .body(good.clone());
-    refused(wrong, 400, "DIGEST_INVALID").await;
-    for (size, length) in [(4 * 1024 * 1024 + 1, true), (100_000_000, false)] {
-        let big = vec![b' '; size];
-        let body = match length {
-            true => big.into(),
-            false => {
-                let pieces: Vec<_> = big
-                    .chunks(1 << 20)
-                    .map(|c| Ok::<_, std::io::Error>(c.to_vec()))
-                    .collect();
-                reqwest::Body::wrap_stream(futures::stream::iter(pieces))
-            }
-        };
+    let push = |reference: &str| {
+        world
+            .put(&at(reference))
+            .header("content-type", MANIFEST)
+            .body(good.clone())
+    };
+    refused(push(&missing.to_string()), 400, "DIGEST_INVALID").await;
+    refused(push("1.0").header("content-type", "no type"), 400, "MANIFEST_INVALID").await;
+    refused(push(".x"), 400, "TAG_INVALID").await;
+    refused(world.get(&at("sha256:12")), 400, "DIGEST_INVALID").await;
+    refused(world.get("/v2/Team/manifests/1"), 400, "NAME_INVALID").await;
+    refused(world.get(&at("1.0")), 404, "MANIFEST_UNKNOWN").await;
+    refused(world.post(&at("1.0")), 405, "UNSUPPORTED").await;
+    assert_eq!(files(world.folder.path()), before, "nothing of what was refused stays");
+}
+
+#[tokio::test]
+async fn a_manifest_of_more_than_four_mebibytes_is_refused() {
+    let world = World::start().await;
+    let limit = 4 * 1024 * 1024;
+    let announced = vec![b' '; limit + 1];
+    let pieces: Vec<_> = vec![b' '; 100_000_000]
+        .chunks(1 << 20)
+        .map(|piece| Ok::<_, std::io::Error>(piece.to_vec()))
+        .collect();
+    let streamed = reqwest::Body::wrap_stream(futures::stream::iter(pieces));
+    for body in [announced.into(), streamed] {
         let request = world.put(&at("1.0")).header("content-type", MANIFEST).body(body);
         // The server answers before the body ends; the client sees the answer or the closed connection.
         if let Ok(response) = request.send().await {
             assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
         }
     }
-    refused(world.put(&at(".x")), 400, "TAG_INVALID").await;
-    refused(world.get(&at("sha256:12")), 400, "DIGEST_INVALID").await;
-    refused(world.get("/v2/Team/manifests/1"), 400, "NAME_INVALID").await;
-    refused(world.get(&at("1.0")), 404, "MANIFEST_UNKNOWN").await;
-    refused(world.post(&at("1.0")), 405, "UNSUPPORTED").await;
-    assert_eq!(files(world.folder.path()), before, "nothing of what was refused stays");
+    let request = world
+        .put(&at("1.0"))
+        .header("content-type", MANIFEST)
+        .body(vec![b' '; limit]);
+    refused(request, 400, "MANIFEST_INVALID").await;
+    assert_eq!(files(world.folder.path()), ["lock"]);
 }
 
 #[tokio::test]

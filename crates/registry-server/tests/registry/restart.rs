@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use proofmark_types::Digest;
 use reqwest::StatusCode;
@@ -186,17 +188,21 @@ async fn killed_under_load_it_keeps_what_it_acknowledged() {
         let address = lines
             .find_map(|line| line.unwrap().strip_prefix("listening ").map(str::to_owned))
             .unwrap();
+        let count = Arc::new(AtomicU64::new(0));
         let tasks: Vec<_> = (0..4)
-            .map(|client| tokio::spawn(push_until_it_dies(address.clone(), round, client)))
+            .map(|client| tokio::spawn(push_until_it_dies(address.clone(), round, client, Arc::clone(&count))))
             .collect();
-        tokio::time::sleep(std::time::Duration::from_millis(40 + 30 * round)).await;
+        // Killed at another point of the work each time.
+        while count.load(Ordering::Relaxed) < 1 + 3 * round {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
         child.kill().unwrap();
         child.wait().unwrap();
         for task in tasks {
             acknowledged.extend(task.await.unwrap());
         }
     }
-    assert!(!acknowledged.is_empty());
+    assert!(acknowledged.len() > 50);
     let server = proofmark_registry_server::Server::start(config(folder.path()))
         .await
         .unwrap();
@@ -225,7 +231,7 @@ async fn killed_under_load_it_keeps_what_it_acknowledged() {
 }
 
 /// Pushes image after image, and answers those that were acknowledged.
-async fn push_until_it_dies(address: String, round: u64, client: u64) -> Vec<(String, Digest)> {
+async fn push_until_it_dies(address: String, round: u64, client: u64, count: Arc<AtomicU64>) -> Vec<(String, Digest)> {
     let http = reqwest::Client::new();
     let mut done = Vec::new();
     loop {
@@ -234,6 +240,7 @@ async fn push_until_it_dies(address: String, round: u64, client: u64) -> Vec<(St
             return done;
         };
         done.push((tag, digest));
+        count.fetch_add(1, Ordering::Relaxed);
     }
 }
 
