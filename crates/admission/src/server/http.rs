@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request as HttpRequest, Response, StatusCode};
@@ -16,6 +16,9 @@ use crate::review::{Answer, MAX_REVIEW_BYTES, Request, ReviewError};
 
 /// KiB of request bodies in memory at once; nine of the largest, thousands of the usual 5 KiB.
 pub(super) const BODY_BUDGET_KIB: usize = 64 * 1024;
+
+/// How much of a body that is too large is read and thrown away.
+const MAX_DISCARDED_BYTES: usize = 4 * MAX_REVIEW_BYTES;
 
 /// What the API server waits when its configuration does not say (`timeoutSeconds` defaults to 10).
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -131,9 +134,6 @@ where
         limit: MAX_REVIEW_BYTES,
     };
     let hint = body.size_hint();
-    if hint.lower() > MAX_REVIEW_BYTES as u64 {
-        return Err(bad_review(&too_large));
-    }
     // A body that does not say how long it is may be as long as any.
     let expected = hint.upper().map_or(MAX_REVIEW_BYTES, |upper| {
         usize::try_from(upper).unwrap_or(MAX_REVIEW_BYTES)
@@ -150,9 +150,9 @@ where
         let Ok(_permits) = shared.body_budget.acquire_many(kib).await else {
             return Err(late());
         };
-        let bytes = match Limited::new(body, MAX_REVIEW_BYTES).collect().await {
-            Ok(collected) => collected.to_bytes(),
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => return Err(bad_review(&too_large)),
+        let bytes = match collect(body).await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Err(bad_review(&too_large)),
             Err(error) => {
                 return Err(plain(
                     StatusCode::BAD_REQUEST,
@@ -169,6 +169,26 @@ where
             Err(late())
         }
     }
+}
+
+/// The whole body, or `None` when it is too large. What is too large is read on to a bound and thrown away: a client that
+/// is cut off while it writes does not see the answer.
+async fn collect<B: Body<Data = Bytes>>(body: B) -> Result<Option<Vec<u8>>, B::Error> {
+    let mut body = std::pin::pin!(body);
+    let mut bytes = Vec::new();
+    let mut seen = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        seen += data.len();
+        if seen <= MAX_REVIEW_BYTES {
+            bytes.extend_from_slice(&data);
+        } else if seen <= MAX_DISCARDED_BYTES {
+            bytes = Vec::new();
+        } else {
+            break;
+        }
+    }
+    Ok((seen <= MAX_REVIEW_BYTES).then_some(bytes))
 }
 
 /// A denial where there is a uid to deny, an HTTP error otherwise: an answer under another uid, or under none, would

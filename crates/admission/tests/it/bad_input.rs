@@ -63,10 +63,11 @@ async fn other_paths_and_methods_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_does_not_parse_never_passes_an_enforcing_set() {
     let world = World::new().await;
-    let webhook = world.webhook(&[world.policy("signed", "")], |config| {
-        config.no_match = proofmark_policy::NoMatch::Allow;
-    });
-    let webhook = webhook.await;
+    let webhook = world
+        .webhook(&[world.policy("signed", "")], |config| {
+            config.no_match = proofmark_policy::NoMatch::Allow;
+        })
+        .await;
     for image in [
         "Not A Ref!!",
         "http://x/y",
@@ -102,10 +103,11 @@ async fn an_image_that_does_not_parse_never_passes_an_enforcing_set() {
         .assert_allowed();
     webhook.server.stop().await;
 
-    let warning = world.webhook(&[world.policy("signed", "mode: warn\n")], |config| {
-        config.no_match = proofmark_policy::NoMatch::Allow;
-    });
-    let warning = warning.await;
+    let warning = world
+        .webhook(&[world.policy("signed", "mode: warn\n")], |config| {
+            config.no_match = proofmark_policy::NoMatch::Allow;
+        })
+        .await;
     let response = warning.validate(&pod(&["Not A Ref!!"])).await;
     response.assert_allowed();
     assert!(

@@ -220,12 +220,14 @@ async fn attestations_and_their_conditions_count() {
     let name = world.image("app:1.0");
     let more = "attestations:
   - type: spdxjson
+    requireLog: false
     condition: predicate.packages.size() > 1
 ";
-    let webhook = world.webhook(&[world.policy("sbom", more)], |config| {
-        config.limits.refusal_kept = Duration::ZERO;
-    });
-    let webhook = webhook.await;
+    let webhook = world
+        .webhook(&[world.policy("sbom", more)], |config| {
+            config.limits.refusal_kept = Duration::ZERO;
+        })
+        .await;
     assert!(!webhook.validate(&pod(&[&name])).await.allowed(), "no attestation yet");
     world
         .attest("app", &image, &world.key, "spdxjson", json!({ "packages": [1] }))
@@ -311,10 +313,11 @@ async fn a_refusal_is_not_remembered() {
     let world = World::new().await;
     let image = world.push("late", "1.0", "late").await;
     let name = world.image("late:1.0");
-    let webhook = world.webhook(&[world.policy("signed", "")], |config| {
-        config.limits.refusal_kept = Duration::from_secs(2);
-    });
-    let webhook = webhook.await;
+    let webhook = world
+        .webhook(&[world.policy("signed", "")], |config| {
+            config.limits.refusal_kept = Duration::from_secs(2);
+        })
+        .await;
     webhook.validate(&pod(&[&name])).await.assert_denied_because("unsigned");
     world.sign("late", &image, &world.key).await;
     webhook.validate(&pod(&[&name])).await.assert_denied_because("unsigned");

@@ -20,10 +20,11 @@ async fn tags_become_digests_and_the_result_is_admitted() {
     let world = World::new().await;
     let (image, digest) = world.signed("app").await;
     let (side, side_digest) = world.signed("side").await;
-    let webhook = world.webhook(&[world.policy("signed", "")], |config| {
-        config.no_match = proofmark_policy::NoMatch::Allow;
-    });
-    let webhook = webhook.await;
+    let webhook = world
+        .webhook(&[world.policy("signed", "")], |config| {
+            config.no_match = proofmark_policy::NoMatch::Allow;
+        })
+        .await;
     let latest = world.push("app", "latest", "app").await;
     assert_eq!(latest.digest, digest);
     let by_digest = format!("{}@{digest}", world.image("app"));

@@ -32,17 +32,20 @@ async fn a_client_that_trusts_our_authority_is_served_and_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_are_swapped_under_way() {
+    const DAY: i64 = 24 * 3600;
     let world = World::new().await;
+    // Started five days ago, as far as it knows; clients live today.
+    world.ahead.store(-5 * DAY, Ordering::SeqCst);
     let webhook = world.webhook(&[], |_| {}).await;
     let bundle = webhook.server.ca_bundle_pem();
     let first = webhook.server.certificates().serving_end();
-    // Five of seven days are gone.
-    world.ahead.store(5 * 24 * 3600, Ordering::SeqCst);
+    assert_eq!(webhook.get("/healthz").await.0, 200);
+    world.ahead.store(0, Ordering::SeqCst);
     webhook
         .until(|| async { webhook.server.certificates().serving_end() > first })
         .await;
     assert_eq!(webhook.server.ca_bundle_pem(), bundle);
-    // The connection of before, and a new one that trusts the same bundle.
+    // The connection of before goes on, and a new one that trusts the same bundle gets the new certificate.
     assert_eq!(webhook.get("/healthz").await.0, 200);
     assert!(
         trusting(&bundle)
@@ -53,16 +56,33 @@ async fn certificates_are_swapped_under_way() {
             .status()
             .is_success()
     );
-    // The authority comes to its last third: the bundle grows, and both old and new clients are served.
-    world.ahead.store(250 * 24 * 3600, Ordering::SeqCst);
-    webhook
-        .until(|| async { webhook.server.ca_bundle_pem() != bundle })
+    webhook.server.stop().await;
+
+    // An authority of 60 days that is 41 days old comes to its last third: the bundle grows, who trusts the old one is
+    // still served, and so is who trusts both.
+    std::fs::remove_dir_all(world.folder.path().join("tls")).unwrap();
+    world.ahead.store(-41 * DAY, Ordering::SeqCst);
+    let webhook = world
+        .webhook(&[], |config| {
+            config.tls.authority_lifetime = Duration::from_secs(60 * 24 * 3600)
+        })
         .await;
+    let old = webhook.server.ca_bundle_pem();
+    world.ahead.store(0, Ordering::SeqCst);
+    webhook.until(|| async { webhook.server.ca_bundle_pem() != old }).await;
     let both = webhook.server.ca_bundle_pem();
-    assert!(both.starts_with(&bundle));
-    webhook
-        .until(|| async { webhook.server.certificates().serving_end() > first })
-        .await;
+    assert!(both.starts_with(&old) && both.len() > old.len());
+    for bundle in [&old, &both] {
+        assert!(
+            trusting(bundle)
+                .get(webhook.url("/healthz"))
+                .send()
+                .await
+                .unwrap()
+                .status()
+                .is_success()
+        );
+    }
     assert!(webhook.metric("proofmark_admission_authority_remaining_seconds").await > 0.0);
     webhook.server.stop().await;
 }
@@ -70,10 +90,11 @@ async fn certificates_are_swapped_under_way() {
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_says_what_is_missing() {
     let world = World::new().await;
-    let webhook = world.webhook(&[world.policy("signed", "")], |config| {
-        config.limits.renewal = Duration::from_secs(3600);
-    });
-    let webhook = webhook.await;
+    let webhook = world
+        .webhook(&[world.policy("signed", "")], |config| {
+            config.limits.renewal = Duration::from_secs(3600);
+        })
+        .await;
     let (status, text) = webhook.get("/readyz").await;
     assert_eq!(status, 200, "{text}");
     for part in [

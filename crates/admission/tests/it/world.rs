@@ -208,8 +208,16 @@ spec:
         config.limits.renewal = Duration::from_millis(50);
         let ahead = self.ahead.clone();
         config.clock = Arc::new(move || {
-            let seconds = u64::try_from(ahead.load(Ordering::SeqCst)).unwrap();
-            UnixTime::from_system(std::time::SystemTime::now()).plus(Duration::from_secs(seconds))
+            let seconds = ahead.load(Ordering::SeqCst);
+            let (now, offset) = (
+                UnixTime::from_system(std::time::SystemTime::now()),
+                Duration::from_secs(seconds.unsigned_abs()),
+            );
+            if seconds < 0 {
+                now.minus(offset)
+            } else {
+                now.plus(offset)
+            }
         });
         config
     }
