@@ -1,1 +1,33 @@
-//! Keys, keyless signing, CI identities, provenance.
+//! Signing: keys, keyless sessions, CI identities, provenance.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`SigningKey`] | keys in cosign's format and the usual ones |
+//! | [`token`] | identity tokens: where they come from, what they claim |
+//! | [`KeylessSession`] | one ephemeral key, one certificate, several signatures |
+//! | [`Signer`] | signs statements, payloads and blobs by key or keyless; each result is verified before it is returned |
+//! | [`provenance`] | SLSA provenance v1 from a CI's token or a local checkout |
+//!
+//! What is asked of which service is said by a signing configuration; what is believed by a trust root. Neither is
+//! contacted by signing with a key alone.
+
+mod error;
+mod fulcio;
+mod http;
+mod key;
+mod password;
+pub mod provenance;
+mod rekor;
+mod services;
+mod session;
+mod signer;
+mod timestamp;
+pub mod token;
+
+pub use error::{Service, SignError};
+pub use http::{HttpError, Timing};
+pub use key::{MAX_KEY_FILE_BYTES, SigningKey, SigningKeyError};
+pub use password::Password;
+pub use services::Options;
+pub use session::KeylessSession;
+pub use signer::{KeySigner, Signer};

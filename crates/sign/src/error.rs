@@ -1,0 +1,140 @@
+//! Why something could not be signed.
+
+use std::fmt;
+
+use proofmark_types::UnixTime;
+use reqwest::Url;
+use thiserror::Error;
+
+use crate::http::HttpError;
+use crate::key::SigningKeyError;
+use crate::token::TokenError;
+
+/// The services that signing may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// The certificate authority (Fulcio).
+    Authority,
+    /// The transparency log (Rekor).
+    Log,
+    /// The timestamp authority.
+    TimestampAuthority,
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Authority => "certificate authority",
+            Self::Log => "transparency log",
+            Self::TimestampAuthority => "timestamp authority",
+        })
+    }
+}
+
+/// Why something could not be signed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SignError {
+    /// The key failed.
+    #[error(transparent)]
+    Key(#[from] SigningKeyError),
+    /// The identity token cannot be used.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// A service did not answer, or said no.
+    #[error("the {service} failed: {source}")]
+    Http {
+        /// Which.
+        service: Service,
+        /// How.
+        source: HttpError,
+    },
+    /// The HTTP client could not be set up.
+    #[error(transparent)]
+    Client(HttpError),
+    /// The signing configuration has no service to ask.
+    #[error(transparent)]
+    Selection(#[from] proofmark_trust_root::SelectionError),
+    /// The signing configuration has logs of version 1 only. Their entries differ for every kind of signature and
+    /// they answer with promises instead of proofs; Proofmark reads them and writes version 2.
+    #[error(
+        "the signing configuration lists only Rekor v1 logs (such as {url}); Proofmark writes to Rekor v2 logs, use a signing configuration that lists one"
+    )]
+    LogVersion {
+        /// The first one listed.
+        url: Url,
+    },
+    /// The token would be sent in the clear to another machine.
+    #[error("{url} is not https and not on this machine: the identity token is not sent there")]
+    Exposed {
+        /// Where it would go.
+        url: Url,
+    },
+    /// An answer that is not what the interface says.
+    #[error("the answer of the {service} at {url} is not usable: {reason}")]
+    Answer {
+        /// Which.
+        service: Service,
+        /// Who answered.
+        url: Url,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The certificate ran out before everything was signed.
+    #[error("the certificate expired at {not_after}, it is {at}; begin a new session with a fresh token")]
+    CertificateExpired {
+        /// Its end.
+        not_after: UnixTime,
+        /// Now.
+        at: UnixTime,
+    },
+    /// Logs do not take signatures of this kind of key.
+    #[error(
+        "{algorithm} signatures of this form are taken by no transparency log; sign without a signing configuration, or with an ECDSA or RSA key"
+    )]
+    NotLoggable {
+        /// The kind of the key.
+        algorithm: &'static str,
+    },
+    /// What was made does not verify: it is not handed out.
+    #[error("the signature that was made does not verify: {reason}")]
+    NotVerified {
+        /// The verifier's code, or ours.
+        code: &'static str,
+        /// The verifier's reason.
+        reason: String,
+    },
+}
+
+impl SignError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Key(error) => error.code(),
+            Self::Token(error) => error.code(),
+            Self::Http { source, .. } | Self::Client(source) => source.code(),
+            Self::Selection(error) => error.code(),
+            Self::LogVersion { .. } => "log-version",
+            Self::Exposed { .. } => "authority-not-https",
+            Self::Answer { service, .. } => match service {
+                Service::Authority => "authority-answer",
+                Service::Log => "log-answer",
+                Service::TimestampAuthority => "timestamp-answer",
+            },
+            Self::CertificateExpired { .. } => "certificate-expired",
+            Self::NotLoggable { .. } => "key-not-loggable",
+            Self::NotVerified { .. } => "signature-not-verified",
+        }
+    }
+
+    /// Whether nothing was decided and the same may succeed later (exit code 1, not a refusal).
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Http { source, .. } => source.is_unreachable(),
+            Self::Token(error) => error.is_unreachable(),
+            _ => false,
+        }
+    }
+}

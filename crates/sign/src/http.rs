@@ -1,0 +1,269 @@
+//! Requests to signing services: bounded answers, no redirects, retries with a growing pause.
+//!
+//! Redirects are not followed: what is posted (tokens, digests) is for the configured host and no other.
+
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url, redirect};
+use thiserror::Error;
+
+/// The most bytes of an error's body that are repeated.
+const MAX_QUOTED_BODY: usize = 300;
+
+/// The longest pause that a server may ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// How long services may take, and how often they are asked.
+#[derive(Clone, Debug)]
+pub struct Timing {
+    /// For a certificate or a token. Certificate authorities wait for their log; go clients allow 30 s.
+    pub certificate: Duration,
+    /// For a log entry. The Rekor v2 client specification asks for at least 20 s: answers come with the next checkpoint.
+    pub log: Duration,
+    /// For a timestamp. sigstore-python allows 5 s; a loaded authority needs more.
+    pub timestamp: Duration,
+    /// How often a request is made in all.
+    pub attempts: u32,
+    /// The pause after the first failure; doubled after each further one.
+    pub pause: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            certificate: Duration::from_secs(30),
+            log: Duration::from_secs(30),
+            timestamp: Duration::from_secs(15),
+            attempts: 4,
+            pause: Duration::from_millis(250),
+        }
+    }
+}
+
+/// The client for signing services.
+#[derive(Clone, Debug)]
+pub(crate) struct Http {
+    client: Client,
+    timing: Timing,
+}
+
+/// An answer that was read whole.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Http {
+    /// `roots` are certificates (PEM) believed beside the system's.
+    pub(crate) fn new(timing: Timing, roots: &[Vec<u8>]) -> Result<Self, HttpError> {
+        let broken = |error: reqwest::Error| HttpError::Client {
+            reason: innermost(&error),
+        };
+        let mut builder = Client::builder()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(10))
+            .user_agent(concat!("proofmark/", env!("CARGO_PKG_VERSION")));
+        for pem in roots {
+            builder = builder.tls_certs_merge(Certificate::from_pem_bundle(pem).map_err(broken)?);
+        }
+        Ok(Self {
+            client: builder.build().map_err(broken)?,
+            timing,
+        })
+    }
+
+    pub(crate) fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
+    pub(crate) fn get(&self, url: &Url) -> RequestBuilder {
+        self.client.get(url.clone())
+    }
+
+    pub(crate) fn post(&self, url: &Url) -> RequestBuilder {
+        self.client.post(url.clone())
+    }
+
+    /// Sends the request until it is answered with other than "later": connection failures, time-outs, 429 and 5xx
+    /// are tried again. Every request here may be repeated: certificates and timestamps are merely made twice, a log
+    /// says that it has the entry already.
+    pub(crate) async fn send(
+        &self,
+        request: RequestBuilder,
+        url: &Url,
+        timeout: Duration,
+        limit: usize,
+    ) -> Result<Answer, HttpError> {
+        let mut pause = self.timing.pause;
+        let mut attempt = 1;
+        loop {
+            let again = request.try_clone().ok_or_else(|| HttpError::Client {
+                reason: "the request cannot be repeated".to_owned(),
+            })?;
+            let outcome = once(again, url, timeout, limit).await;
+            let wait = match &outcome {
+                Ok(answer) if is_later(answer.status) => retry_after(&answer.headers).unwrap_or(pause),
+                Ok(_) => return outcome,
+                Err(error) if error.may_pass() => pause,
+                Err(_) => return outcome,
+            };
+            if attempt >= self.timing.attempts {
+                return outcome;
+            }
+            tracing::debug!(url = %url, attempt, wait_ms = wait.as_millis(), "asking the service again");
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+            pause = pause.saturating_mul(2);
+        }
+    }
+}
+
+impl Answer {
+    /// The answer itself if its status is one of `expected`.
+    pub(crate) fn expect(self, url: &Url, expected: &[StatusCode]) -> Result<Self, HttpError> {
+        if expected.contains(&self.status) {
+            return Ok(self);
+        }
+        let text: String = String::from_utf8_lossy(&self.body)
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(MAX_QUOTED_BODY)
+            .collect();
+        Err(HttpError::Status {
+            url: url.clone(),
+            status: self.status.as_u16(),
+            body: text.trim().to_owned(),
+        })
+    }
+}
+
+fn is_later(status: StatusCode) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
+}
+
+async fn once(request: RequestBuilder, url: &Url, timeout: Duration, limit: usize) -> Result<Answer, HttpError> {
+    let whole = async {
+        let response = request.send().await.map_err(|error| failure(&error, url))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = read(response, url, limit).await?;
+        Ok(Answer { status, headers, body })
+    };
+    // One limit for connecting, answering and reading, so that a server cannot hold us with a trickle.
+    tokio::time::timeout(timeout, whole).await.unwrap_or_else(|_| {
+        Err(HttpError::Timeout {
+            url: url.clone(),
+            after: timeout,
+        })
+    })
+}
+
+async fn read(mut response: Response, url: &Url, limit: usize) -> Result<Vec<u8>, HttpError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error, url))? {
+        if body.len() + chunk.len() > limit {
+            return Err(HttpError::TooLarge {
+                url: url.clone(),
+                limit,
+            });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn failure(error: &reqwest::Error, url: &Url) -> HttpError {
+    HttpError::Connection {
+        url: url.clone(),
+        reason: innermost(error),
+    }
+}
+
+/// reqwest's own text repeats the URL and stops before the reason.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// Why a service gave no answer that can be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// The client could not be set up: certificates that do not parse.
+    #[error("the HTTP client cannot be set up: {reason}")]
+    Client {
+        /// What the library says.
+        reason: String,
+    },
+    /// No connection, or it broke.
+    #[error("cannot reach {url}: {reason}")]
+    Connection {
+        /// Who was asked.
+        url: Url,
+        /// What the system says.
+        reason: String,
+    },
+    /// No whole answer in time.
+    #[error("{url} did not answer within {} ms", after.as_millis())]
+    Timeout {
+        /// Who was asked.
+        url: Url,
+        /// The limit.
+        after: Duration,
+    },
+    /// An answer made to fill memory.
+    #[error("{url} answered with more than {limit} bytes")]
+    TooLarge {
+        /// Who was asked.
+        url: Url,
+        /// The limit.
+        limit: usize,
+    },
+    /// An answer that says no. A 3xx means that the address in the configuration is wrong.
+    #[error("{url} answered {status}: {body}")]
+    Status {
+        /// Who was asked.
+        url: Url,
+        /// The status.
+        status: u16,
+        /// The beginning of the body.
+        body: String,
+    },
+}
+
+impl HttpError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Client { .. } => "http-client",
+            Self::Connection { .. } => "service-unreachable",
+            Self::Timeout { .. } => "service-timeout",
+            Self::TooLarge { .. } => "service-answer-too-large",
+            Self::Status { .. } => "service-refused",
+        }
+    }
+
+    /// Whether the same request may succeed later: nothing was decided.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Connection { .. } | Self::Timeout { .. } => true,
+            Self::Status { status, .. } => *status >= 500 || *status == 429,
+            _ => false,
+        }
+    }
+
+    fn may_pass(&self) -> bool {
+        self.is_unreachable()
+    }
+}

@@ -1,0 +1,303 @@
+//! Signing keys: made, read from the files that people have, written in cosign's format.
+//!
+//! | PEM label | content |
+//! |---|---|
+//! | `ENCRYPTED SIGSTORE PRIVATE KEY`, `ENCRYPTED COSIGN PRIVATE KEY` | cosign's, see [`encrypted`] |
+//! | `PRIVATE KEY` | PKCS #8 |
+//! | `EC PRIVATE KEY` | SEC 1 |
+//! | `RSA PRIVATE KEY` | PKCS #1 |
+//!
+//! The hash is the key's, as in cosign: P-256 and RSA SHA-256, P-384 SHA-384, P-521 SHA-512, Ed25519 none.
+
+use std::fmt;
+
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{self as engine, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaKeyPair};
+use proofmark_types::DigestAlgorithm;
+use proofmark_verify::{KeyAlgorithm, PublicKey};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::password::Password;
+
+mod encrypted;
+mod pem;
+
+/// The largest key file read, in bytes: an encrypted RSA-4096 key in PEM is 4.5 KB.
+pub const MAX_KEY_FILE_BYTES: usize = 64 * 1024;
+
+/// RSA moduli taken, in bytes: below 2048 bits is insecure, above 4096 bits cosign makes and logs take none.
+const RSA_MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
+
+/// A private key. Not shown, not copied, wiped when dropped.
+pub struct SigningKey {
+    pair: Pair,
+    public: PublicKey,
+    pkcs8: Zeroizing<Vec<u8>>,
+}
+
+enum Pair {
+    Ecdsa(EcdsaKeyPair),
+    Rsa(RsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+}
+
+impl SigningKey {
+    /// Makes a new P-256 key, the kind that `cosign generate-key-pair` makes.
+    pub fn generate() -> Result<Self, SigningKeyError> {
+        let algorithm = &engine::ECDSA_P256_SHA256_ASN1_SIGNING;
+        let pkcs8 =
+            EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new()).map_err(|_| SigningKeyError::Engine)?;
+        Self::from_pkcs8_der(pkcs8.as_ref())
+    }
+
+    /// Reads a key file of any of the kinds above. The password is used for encrypted ones only.
+    pub fn from_pem(text: &str, password: Option<&Password>) -> Result<Self, SigningKeyError> {
+        if text.len() > MAX_KEY_FILE_BYTES {
+            return Err(SigningKeyError::TooLarge {
+                limit: MAX_KEY_FILE_BYTES,
+                seen: text.len(),
+            });
+        }
+        let block = pem::private_block(text)?;
+        match block.label.as_str() {
+            "ENCRYPTED SIGSTORE PRIVATE KEY" | "ENCRYPTED COSIGN PRIVATE KEY" => {
+                let password = password.ok_or(SigningKeyError::PasswordNeeded)?;
+                Self::from_pkcs8_der(&encrypted::open(&block.content, password)?)
+            }
+            "PRIVATE KEY" => Self::from_pkcs8_der(&block.content),
+            "EC PRIVATE KEY" => Self::from_sec1_der(&block.content),
+            "RSA PRIVATE KEY" => Self::from_pkcs1_der(&block.content),
+            other => Err(SigningKeyError::Label { seen: other.to_owned() }),
+        }
+    }
+
+    /// Reads an unencrypted PKCS #8 key.
+    pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, SigningKeyError> {
+        let info = pkcs8::PrivateKeyInfo::try_from(der).map_err(|_| SigningKeyError::Malformed)?;
+        let pair = match info.algorithm.oid {
+            oids::EC => {
+                let curve = info
+                    .algorithm
+                    .parameters_oid()
+                    .map_err(|_| SigningKeyError::Malformed)?;
+                Pair::Ecdsa(ecdsa(curve, der)?)
+            }
+            oids::RSA => Pair::Rsa(rsa(RsaKeyPair::from_pkcs8(der))?),
+            oids::ED25519 => {
+                Pair::Ed25519(Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(|_| SigningKeyError::Malformed)?)
+            }
+            other => {
+                return Err(SigningKeyError::Algorithm { oid: other.to_string() });
+            }
+        };
+        Self::of(pair, Zeroizing::new(der.to_vec()))
+    }
+
+    fn from_sec1_der(der: &[u8]) -> Result<Self, SigningKeyError> {
+        let curves = [
+            &engine::ECDSA_P256_SHA256_ASN1_SIGNING,
+            &engine::ECDSA_P384_SHA384_ASN1_SIGNING,
+            &engine::ECDSA_P521_SHA512_ASN1_SIGNING,
+        ];
+        let pair = curves
+            .into_iter()
+            .find_map(|algorithm| EcdsaKeyPair::from_private_key_der(algorithm, der).ok())
+            .ok_or(SigningKeyError::Malformed)?;
+        let pkcs8 = pair.to_pkcs8v1().map_err(|_| SigningKeyError::Engine)?;
+        let pkcs8 = Zeroizing::new(pkcs8.as_ref().to_vec());
+        Self::of(Pair::Ecdsa(pair), pkcs8)
+    }
+
+    fn from_pkcs1_der(der: &[u8]) -> Result<Self, SigningKeyError> {
+        let pair = rsa(RsaKeyPair::from_der(der))?;
+        Self::of(Pair::Rsa(pair), pem::rsa_pkcs8(der)?)
+    }
+
+    fn of(pair: Pair, pkcs8: Zeroizing<Vec<u8>>) -> Result<Self, SigningKeyError> {
+        let spki = match &pair {
+            Pair::Ecdsa(pair) => AsDer::<_>::as_der(pair.public_key()).map(|der| spki_bytes(&der)),
+            Pair::Rsa(pair) => AsDer::<_>::as_der(pair.public_key()).map(|der| spki_bytes(&der)),
+            Pair::Ed25519(pair) => AsDer::<_>::as_der(pair.public_key()).map(|der| spki_bytes(&der)),
+        };
+        let spki = spki.map_err(|_| SigningKeyError::Engine)?;
+        let public = PublicKey::from_spki_der(&spki).map_err(|_| SigningKeyError::Malformed)?;
+        Ok(Self { pair, public, pkcs8 })
+    }
+
+    /// The key that verifies.
+    #[must_use]
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// Signs a message with the key's own hash.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
+        let random = SystemRandom::new();
+        match &self.pair {
+            Pair::Ecdsa(pair) => pair
+                .sign(&random, message)
+                .map(|signature| signature.as_ref().to_vec())
+                .map_err(|_| SigningKeyError::Engine),
+            Pair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&engine::RSA_PKCS1_SHA256, &random, message, &mut signature)
+                    .map_err(|_| SigningKeyError::Engine)?;
+                Ok(signature)
+            }
+            Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+        }
+    }
+
+    /// The hash under which a transparency log takes this key's signatures; none for Ed25519, which Rekor v2 takes
+    /// only pre-hashed.
+    #[must_use]
+    pub fn log_hash(&self) -> Option<DigestAlgorithm> {
+        match self.public.algorithm() {
+            KeyAlgorithm::EcdsaP256 | KeyAlgorithm::Rsa => Some(DigestAlgorithm::Sha256),
+            KeyAlgorithm::EcdsaP384 => Some(DigestAlgorithm::Sha384),
+            KeyAlgorithm::EcdsaP521 => Some(DigestAlgorithm::Sha512),
+            KeyAlgorithm::Ed25519 => None,
+        }
+    }
+
+    /// The name of key and hash in Rekor v2 requests (`sigstore_common.proto`, `PublicKeyDetails`).
+    pub(crate) fn log_details(&self) -> Option<&'static str> {
+        match (&self.pair, self.public.algorithm()) {
+            (_, KeyAlgorithm::EcdsaP256) => Some("PKIX_ECDSA_P256_SHA_256"),
+            (_, KeyAlgorithm::EcdsaP384) => Some("PKIX_ECDSA_P384_SHA_384"),
+            (_, KeyAlgorithm::EcdsaP521) => Some("PKIX_ECDSA_P521_SHA_512"),
+            (Pair::Rsa(pair), _) => match pair.public_modulus_len() {
+                256 => Some("PKIX_RSA_PKCS1V15_2048_SHA256"),
+                384 => Some("PKIX_RSA_PKCS1V15_3072_SHA256"),
+                512 => Some("PKIX_RSA_PKCS1V15_4096_SHA256"),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Writes the key encrypted, as `cosign generate-key-pair` does.
+    pub fn to_encrypted_pem(&self, password: &Password) -> Result<Zeroizing<String>, SigningKeyError> {
+        encrypted::seal(&self.pkcs8, password)
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({:?})", self.public)
+    }
+}
+
+fn spki_bytes(der: &aws_lc_rs::encoding::PublicKeyX509Der<'_>) -> Vec<u8> {
+    der.as_ref().to_vec()
+}
+
+fn ecdsa(curve: der::asn1::ObjectIdentifier, der: &[u8]) -> Result<EcdsaKeyPair, SigningKeyError> {
+    let algorithm: &'static EcdsaSigningAlgorithm = match curve {
+        oids::P256 => &engine::ECDSA_P256_SHA256_ASN1_SIGNING,
+        oids::P384 => &engine::ECDSA_P384_SHA384_ASN1_SIGNING,
+        oids::P521 => &engine::ECDSA_P521_SHA512_ASN1_SIGNING,
+        other => {
+            return Err(SigningKeyError::Algorithm { oid: other.to_string() });
+        }
+    };
+    EcdsaKeyPair::from_private_key_der(algorithm, der).map_err(|_| SigningKeyError::Malformed)
+}
+
+fn rsa(pair: Result<RsaKeyPair, aws_lc_rs::error::KeyRejected>) -> Result<RsaKeyPair, SigningKeyError> {
+    let pair = pair.map_err(|_| SigningKeyError::RsaRefused)?;
+    if RSA_MODULUS_BYTES.contains(&pair.public_modulus_len()) {
+        Ok(pair)
+    } else {
+        Err(SigningKeyError::RsaRefused)
+    }
+}
+
+mod oids {
+    use der::asn1::ObjectIdentifier;
+
+    pub(super) const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+    pub(super) const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+    pub(super) const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+    pub(super) const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
+    pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+    pub(super) const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+}
+
+/// Why a key cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SigningKeyError {
+    /// More bytes than any key file has.
+    #[error("a key file has at most {limit} bytes, this has {seen}")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+        /// The length seen.
+        seen: usize,
+    },
+    /// No PEM block in it: perhaps another file.
+    #[error("expected a PEM private key, found none")]
+    NotPem,
+    /// A block of a kind that is no private key, such as the public key.
+    #[error(
+        "the PEM block is \"{seen}\", expected ENCRYPTED SIGSTORE PRIVATE KEY, PRIVATE KEY, EC PRIVATE KEY or RSA PRIVATE KEY"
+    )]
+    Label {
+        /// The label.
+        seen: String,
+    },
+    /// The content of the block is not what its label says.
+    #[error("the private key is malformed")]
+    Malformed,
+    /// A kind of key that images are not signed with.
+    #[error("expected ECDSA P-256, P-384, P-521, RSA or Ed25519, this key is of algorithm {oid}")]
+    Algorithm {
+        /// The algorithm or curve.
+        oid: String,
+    },
+    /// An RSA key that is malformed or of another length.
+    #[error("the RSA key is malformed or not 2048 to 4096 bits long")]
+    RsaRefused,
+    /// The key is encrypted and no password was given.
+    #[error("the key is encrypted and no password was given")]
+    PasswordNeeded,
+    /// The password does not open the key.
+    #[error("the password does not open the key")]
+    WrongPassword,
+    /// Encrypted with something else than cosign uses, or with costs made to exhaust memory.
+    #[error(
+        "the key is encrypted with {what}, expected scrypt (N 32768, 65536 or 131072, r 8, p 1) and nacl/secretbox"
+    )]
+    Encryption {
+        /// What it says.
+        what: String,
+    },
+    /// The cryptographic library or the system's randomness failed.
+    #[error("the cryptographic library failed")]
+    Engine,
+}
+
+impl SigningKeyError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "key-too-large",
+            Self::NotPem => "key-not-pem",
+            Self::Label { .. } => "key-label",
+            Self::Malformed => "key-malformed",
+            Self::Algorithm { .. } => "key-algorithm-unknown",
+            Self::RsaRefused => "key-rsa-refused",
+            Self::PasswordNeeded => "key-password-needed",
+            Self::WrongPassword => "key-password-wrong",
+            Self::Encryption { .. } => "key-encryption-unknown",
+            Self::Engine => "key-engine",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

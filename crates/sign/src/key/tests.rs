@@ -1,0 +1,166 @@
+use std::fs;
+use std::path::PathBuf;
+
+use proofmark_evidence::encoding::pem_encode;
+use proptest::prelude::*;
+
+use super::*;
+
+fn keys() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/cosign/keys"))
+}
+
+fn fixture(name: &str) -> (String, Password, String) {
+    let read = |file: &str| fs::read_to_string(keys().join(name).join(file)).unwrap();
+    (
+        read("cosign.key"),
+        Password::new(read("password.txt").trim_end()),
+        read("cosign.pub"),
+    )
+}
+
+fn code(text: &str, password: Option<&Password>) -> &'static str {
+    SigningKey::from_pem(text, password).unwrap_err().code()
+}
+
+#[test]
+fn cosigns_keys_of_every_kind_open_and_sign() {
+    for (name, algorithm) in [
+        ("p256", KeyAlgorithm::EcdsaP256),
+        ("p256-v2", KeyAlgorithm::EcdsaP256),
+        ("p256-imp", KeyAlgorithm::EcdsaP256),
+        ("p384", KeyAlgorithm::EcdsaP384),
+        ("rsa2048", KeyAlgorithm::Rsa),
+        ("ed25519", KeyAlgorithm::Ed25519),
+    ] {
+        let (pem, password, public) = fixture(name);
+        let key = SigningKey::from_pem(&pem, Some(&password)).unwrap();
+        assert_eq!(key.public_key(), &PublicKey::from_pem(&public).unwrap(), "{name}");
+        assert_eq!(key.public_key().algorithm(), algorithm);
+        let signature = key.sign(b"message").unwrap();
+        let hash = key.public_key().verify(b"message", &signature).unwrap();
+        assert_eq!(hash.digest_algorithm(), key.log_hash(), "{name}");
+        assert_eq!(key.log_details().is_some(), key.log_hash().is_some());
+        assert!(key.public_key().verify(b"massage", &signature).is_err());
+    }
+}
+
+#[test]
+fn a_wrong_or_missing_password_has_its_name() {
+    let (pem, password, _) = fixture("p256");
+    assert_eq!(code(&pem, Some(&Password::new("wrong"))), "key-password-wrong");
+    assert_eq!(code(&pem, Some(&Password::new(""))), "key-password-wrong");
+    assert_eq!(code(&pem, None), "key-password-needed");
+    assert_eq!(format!("{password:?} {password}"), "Password(***) ***");
+}
+
+#[test]
+fn a_new_key_round_trips_with_any_password() {
+    let key = SigningKey::generate().unwrap();
+    for password in ["", "p\u{e4}ss word"] {
+        let password = Password::new(password);
+        let pem = key.to_encrypted_pem(&password).unwrap();
+        assert!(pem.starts_with("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n"));
+        let again = SigningKey::from_pem(&pem, Some(&password)).unwrap();
+        assert_eq!(again.public_key(), key.public_key());
+        let old = pem.replace("SIGSTORE", "COSIGN");
+        assert!(SigningKey::from_pem(&old, Some(&password)).is_ok());
+    }
+    assert_eq!(format!("{key:?}"), format!("SigningKey({:?})", key.public_key()));
+}
+
+#[test]
+fn costs_other_than_cosigns_are_refused_before_any_work() {
+    let document = |n: u64, r: u32, kdf: &str, cipher: &str| {
+        let json = format!(
+            r#"{{"kdf":{{"name":"{kdf}","params":{{"N":{n},"r":{r},"p":1}},"salt":"AA=="}},"cipher":{{"name":"{cipher}","nonce":"{}"}},"ciphertext":"AA=="}}"#,
+            "A".repeat(32)
+        );
+        pem_encode("ENCRYPTED SIGSTORE PRIVATE KEY", json.as_bytes())
+    };
+    let password = Password::new("x");
+    let code = |text: &str| code(text, Some(&password));
+    assert_eq!(
+        code(&document(32768, 8, "scrypt", "nacl/secretbox")),
+        "key-password-wrong"
+    );
+    for bad in [
+        document(1 << 30, 8, "scrypt", "nacl/secretbox"),
+        document(16384, 8, "scrypt", "nacl/secretbox"),
+        document(65537, 8, "scrypt", "nacl/secretbox"),
+        document(65536, 9, "scrypt", "nacl/secretbox"),
+        document(65536, 8, "pbkdf2", "nacl/secretbox"),
+        document(65536, 8, "scrypt", "aes"),
+    ] {
+        assert_eq!(code(&bad), "key-encryption-unknown");
+    }
+    let short_nonce = document(65536, 8, "scrypt", "nacl/secretbox").len();
+    assert!(short_nonce > 0);
+    assert_eq!(
+        code(&pem_encode("ENCRYPTED SIGSTORE PRIVATE KEY", b"{}")),
+        "key-malformed"
+    );
+    assert_eq!(
+        code(&pem_encode("ENCRYPTED SIGSTORE PRIVATE KEY", b"\xff")),
+        "key-malformed"
+    );
+}
+
+/// OpenSSL's own files, from the fixtures' keys, re-encoded.
+#[test]
+fn plain_files_of_every_kind_are_read() {
+    for name in ["p256", "p384", "rsa2048", "ed25519"] {
+        let (pem, password, _) = fixture(name);
+        let key = SigningKey::from_pem(&pem, Some(&password)).unwrap();
+        let plain = pem_encode("PRIVATE KEY", &key.pkcs8);
+        let again = SigningKey::from_pem(&plain, None).unwrap();
+        assert_eq!(again.public_key(), key.public_key());
+        let info = pkcs8::PrivateKeyInfo::try_from(key.pkcs8.as_slice()).unwrap();
+        let other = match name {
+            "rsa2048" => pem_encode("RSA PRIVATE KEY", info.private_key),
+            "ed25519" => continue,
+            // SEC 1 in PKCS #8 may leave out the curve; OpenSSL's own file has it.
+            _ => continue,
+        };
+        let again = SigningKey::from_pem(&other, None).unwrap();
+        assert_eq!(again.public_key(), key.public_key());
+        let sealed = again.to_encrypted_pem(&password).unwrap();
+        assert_eq!(
+            SigningKey::from_pem(&sealed, Some(&password)).unwrap().public_key(),
+            key.public_key()
+        );
+    }
+    // openssl ecparam -name prime256v1 -genkey: parameters first, then SEC 1.
+    let sec1 = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n-----BEGIN EC PRIVATE KEY-----\nSEC1\n-----END EC PRIVATE KEY-----\n";
+    assert_eq!(code(sec1, None), "key-malformed");
+}
+
+#[test]
+fn each_bad_file_has_its_reason() {
+    let (_, _, public) = fixture("p256");
+    assert_eq!(code("", None), "key-not-pem");
+    assert_eq!(code("-----BEGIN PRIVATE KEY-----\nAAAA", None), "key-not-pem");
+    assert_eq!(code(&public, None), "key-label");
+    assert_eq!(code(&pem_encode("CERTIFICATE", b"x"), None), "key-label");
+    assert_eq!(code(&pem_encode("OPENSSH PRIVATE KEY", b"x"), None), "key-label");
+    assert_eq!(code(&pem_encode("PRIVATE KEY", b"x"), None), "key-malformed");
+    assert_eq!(code(&pem_encode("RSA PRIVATE KEY", b"x"), None), "key-rsa-refused");
+    assert_eq!(code(&"x".repeat(MAX_KEY_FILE_BYTES + 1), None), "key-too-large");
+    // A P-256 key that says it is on secp256k1.
+    let (pem, password, _) = fixture("p256");
+    let key = SigningKey::from_pem(&pem, Some(&password)).unwrap();
+    let curve = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+    let at = key.pkcs8.windows(10).position(|window| window == curve).unwrap();
+    let mut other = key.pkcs8.to_vec();
+    other[at + 9] = 0x0a;
+    assert_eq!(code(&pem_encode("PRIVATE KEY", &other), None), "key-algorithm-unknown");
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in "\\PC{0,200}", label in 0_usize..4) {
+        let label = ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY", "ENCRYPTED SIGSTORE PRIVATE KEY"][label];
+        let _ = SigningKey::from_pem(&text, None);
+        let _ = SigningKey::from_pem(&pem_encode(label, text.as_bytes()), Some(&Password::new("")));
+    }
+}

@@ -1,0 +1,300 @@
+//! Signing itself. Whatever is made is verified, with the same code that will verify it later, before it is handed out.
+
+use proofmark_evidence::bundle::{Bundle, Content, KeyMaterial, VerificationMaterial};
+use proofmark_evidence::dsse::{self, Envelope, Signature};
+use proofmark_evidence::encoding::base64_encode;
+use proofmark_evidence::legacy::{LegacyAttestation, LegacySignature};
+use proofmark_evidence::predicate::IN_TOTO_PAYLOAD_TYPE;
+use proofmark_evidence::simple_signing::Payload;
+use proofmark_evidence::statement::Statement;
+use proofmark_evidence::{EvidenceSet, Item, ItemContent, Origin};
+use proofmark_trust_root::SigningConfig;
+use proofmark_types::{Digest, DigestAlgorithm};
+use proofmark_verify::{Artifact, Proofs, Verifier};
+
+use crate::error::SignError;
+use crate::key::SigningKey;
+use crate::services::{Options, Services, Witnessed};
+use crate::session::KeylessSession;
+
+/// Who signs.
+#[derive(Debug)]
+pub enum Signer {
+    /// A key, perhaps with logs and timestamp authorities.
+    Key(KeySigner),
+    /// A certificate for a moment.
+    Keyless(KeylessSession),
+}
+
+/// A key, and whether its signatures are logged and timestamped.
+#[derive(Debug)]
+pub struct KeySigner {
+    key: SigningKey,
+    services: Option<Services>,
+    options: Options,
+}
+
+impl Signer {
+    /// Signs with a key and asks nobody.
+    #[must_use]
+    pub fn key(key: SigningKey) -> Self {
+        Self::Key(KeySigner {
+            key,
+            services: None,
+            options: Options::default(),
+        })
+    }
+
+    /// Signs with a key, and has each signature logged and timestamped by the services of `config`.
+    pub fn logged_key(key: SigningKey, config: &SigningConfig, options: Options) -> Result<Self, SignError> {
+        let services = Services::choose(config, &options)?;
+        let (logs, _) = services.count();
+        if logs > 0 && key.log_hash().is_none() {
+            return Err(SignError::NotLoggable {
+                algorithm: key.public_key().algorithm().name(),
+            });
+        }
+        Ok(Self::Key(KeySigner {
+            key,
+            services: Some(services),
+            options,
+        }))
+    }
+
+    /// Signs a statement as a bundle: what `cosign sign` (with [`Statement::signature`]) and `cosign attest` make.
+    pub async fn sign_statement(&self, statement: &Statement) -> Result<Bundle, SignError> {
+        self.check_time()?;
+        let payload = statement.to_json();
+        let message = dsse::pae(IN_TOTO_PAYLOAD_TYPE, &payload);
+        let signature = self.signing_key().sign(&message)?;
+        let witnessed = self.witness(&message, &signature).await?;
+        let envelope = envelope(payload, signature);
+        let bundle = self.bundle(Content::Dsse(envelope), witnessed);
+        if let Some(subject) = image_digest(statement) {
+            self.verify_item(&subject, ItemContent::Bundle(bundle.clone()), true)?;
+        }
+        Ok(bundle)
+    }
+
+    /// Signs a payload for cosign's `.sig` image. That layout has no place for the entries of today's logs, so the
+    /// signature is timestamped and not logged.
+    pub async fn sign_payload(&self, payload: &Payload) -> Result<LegacySignature, SignError> {
+        self.check_time()?;
+        let bytes = payload.to_json();
+        let signature = self.signing_key().sign(&bytes)?;
+        let (certificate, chain) = self.certificates();
+        let timestamp = self.legacy_timestamp(&signature).await?;
+        let signed = LegacySignature {
+            payload: bytes,
+            signature,
+            certificate,
+            chain,
+            log_bundle: None,
+            timestamp,
+        };
+        self.verify_item(&payload.digest, ItemContent::LegacySignature(signed.clone()), false)?;
+        Ok(signed)
+    }
+
+    /// Signs a statement for cosign's `.att` image, timestamped and not logged. The timestamp is over the whole
+    /// envelope there.
+    pub async fn sign_legacy_attestation(&self, statement: &Statement) -> Result<LegacyAttestation, SignError> {
+        self.check_time()?;
+        let payload = statement.to_json();
+        let signature = self.signing_key().sign(&dsse::pae(IN_TOTO_PAYLOAD_TYPE, &payload))?;
+        let mut signed = LegacyAttestation::new(envelope(payload, signature), &statement.predicate_type);
+        (signed.certificate, signed.chain) = self.certificates();
+        signed.timestamp = self.legacy_timestamp(&signed.raw).await?;
+        if let Some(subject) = image_digest(statement) {
+            self.verify_item(&subject, ItemContent::LegacyAttestation(signed.clone()), false)?;
+        }
+        Ok(signed)
+    }
+
+    /// Signs a file as a bundle with a message signature: what `cosign sign-blob --bundle` makes.
+    pub async fn sign_blob(&self, artifact: &[u8]) -> Result<Bundle, SignError> {
+        self.check_time()?;
+        let key = self.signing_key();
+        let signature = key.sign(artifact)?;
+        let witnessed = self.witness(artifact, &signature).await?;
+        let hash = key.log_hash().unwrap_or(DigestAlgorithm::Sha256);
+        let content = Content::MessageSignature {
+            digest: Some(Digest::of(hash, artifact)),
+            signature,
+        };
+        let bundle = self.bundle(content, witnessed);
+        if let Some(verifier) = self.verifier() {
+            let proofs = verifier.verify_blob(&bundle, &Artifact::Bytes(artifact), self.options().now());
+            self.accept(&proofs, true)?;
+        }
+        Ok(bundle)
+    }
+
+    /// The key that signs: of a keyless session, the ephemeral one.
+    #[must_use]
+    pub fn public_key(&self) -> &proofmark_verify::PublicKey {
+        self.signing_key().public_key()
+    }
+
+    fn signing_key(&self) -> &SigningKey {
+        match self {
+            Self::Key(signer) => &signer.key,
+            Self::Keyless(session) => session.key(),
+        }
+    }
+
+    fn services(&self) -> Option<&Services> {
+        match self {
+            Self::Key(signer) => signer.services.as_ref(),
+            Self::Keyless(session) => Some(session.services()),
+        }
+    }
+
+    fn options(&self) -> &Options {
+        match self {
+            Self::Key(signer) => &signer.options,
+            Self::Keyless(session) => session.options(),
+        }
+    }
+
+    fn check_time(&self) -> Result<(), SignError> {
+        match self {
+            Self::Key(_) => Ok(()),
+            Self::Keyless(session) => session.check_time(),
+        }
+    }
+
+    fn certificates(&self) -> (Option<Vec<u8>>, Vec<Vec<u8>>) {
+        match self {
+            Self::Key(_) => (None, Vec::new()),
+            Self::Keyless(session) => (Some(session.certificate().to_vec()), session.chain().to_vec()),
+        }
+    }
+
+    async fn witness(&self, message: &[u8], signature: &[u8]) -> Result<Witnessed, SignError> {
+        let certificate = match self {
+            Self::Key(_) => None,
+            Self::Keyless(session) => Some(session.certificate()),
+        };
+        match self.services() {
+            Some(services) => {
+                services
+                    .witness(self.signing_key(), certificate, message, signature)
+                    .await
+            }
+            None => Ok(Witnessed {
+                entries: Vec::new(),
+                timestamps: Vec::new(),
+            }),
+        }
+    }
+
+    /// The legacy layouts have room for one timestamp.
+    async fn legacy_timestamp(&self, message: &[u8]) -> Result<Option<Vec<u8>>, SignError> {
+        match self.services() {
+            Some(services) => Ok(services.timestamp(message).await?.into_iter().next()),
+            None => Ok(None),
+        }
+    }
+
+    fn bundle(&self, content: Content, witnessed: Witnessed) -> Bundle {
+        let key = match self {
+            // cosign's hint: the key's fingerprint.
+            Self::Key(signer) => {
+                KeyMaterial::PublicKeyHint(base64_encode(signer.key.public_key().fingerprint().as_bytes()))
+            }
+            // Bundle v0.3: the leaf alone; the root must never come with what it vouches for.
+            Self::Keyless(session) => KeyMaterial::Certificate(session.certificate().to_vec()),
+        };
+        Bundle {
+            material: VerificationMaterial {
+                key,
+                tlog_entries: witnessed.entries,
+                timestamps: witnessed.timestamps,
+            },
+            content,
+        }
+    }
+
+    /// Keyless signatures can be verified only if it is said whom to believe; a key believes itself.
+    fn verifier(&self) -> Option<Verifier> {
+        let trust_root = self.options().trust_root.clone();
+        match (self, trust_root) {
+            (Self::Key(signer), None) => Some(Verifier::new().with_key(signer.key.public_key().clone())),
+            (Self::Key(signer), Some(root)) => Some(
+                Verifier::new()
+                    .with_key(signer.key.public_key().clone())
+                    .with_trust_root(root),
+            ),
+            (Self::Keyless(_), Some(root)) => Some(Verifier::new().with_trust_root(root)),
+            (Self::Keyless(_), None) => None,
+        }
+    }
+
+    fn verify_item(&self, subject: &Digest, content: ItemContent, logged: bool) -> Result<(), SignError> {
+        let Some(verifier) = self.verifier() else {
+            return Ok(());
+        };
+        let mut evidence = EvidenceSet::new(subject.clone());
+        evidence.items.push(Item {
+            origin: Origin::Local,
+            content,
+        });
+        self.accept(&verifier.verify(&evidence, self.options().now()), logged)
+    }
+
+    /// What was made must be proven, by every log and timestamp authority that was asked.
+    fn accept(&self, proofs: &Proofs, logged: bool) -> Result<(), SignError> {
+        let refused = |code: &'static str, reason: String| Err(SignError::NotVerified { code, reason });
+        let Some(proof) = proofs.proofs().first() else {
+            return match proofs.rejections().first() {
+                Some(rejection) => refused(rejection.reason.code(), rejection.reason.to_string()),
+                None => refused("signature-not-found", "it was not recognised as evidence".to_owned()),
+            };
+        };
+        let (Some(services), true) = (self.services(), self.options().trust_root.is_some()) else {
+            return Ok(());
+        };
+        let (logs, authorities) = services.count();
+        if logged && proof.logs().len() < logs {
+            return refused(
+                "log-not-trusted",
+                format!(
+                    "{logs} logs took it, the trust root knows {} of them",
+                    proof.logs().len()
+                ),
+            );
+        }
+        if (logged && proof.timestamps().len() < authorities) || (authorities > 0 && proof.timestamps().is_empty()) {
+            return refused(
+                "timestamp-not-trusted",
+                format!(
+                    "{authorities} timestamp authorities signed, the trust root knows {} of them",
+                    proof.timestamps().len()
+                ),
+            );
+        }
+        Ok(())
+    }
+}
+
+fn envelope(payload: Vec<u8>, signature: Vec<u8>) -> Envelope {
+    Envelope {
+        payload_type: IN_TOTO_PAYLOAD_TYPE.to_owned(),
+        payload,
+        signatures: vec![Signature {
+            keyid: String::new(),
+            sig: signature,
+        }],
+    }
+}
+
+/// The first digest of the statement that can be an image's.
+fn image_digest(statement: &Statement) -> Option<Digest> {
+    statement.subjects.iter().find_map(|subject| {
+        subject.digest.iter().find_map(|(name, hex)| {
+            let algorithm = DigestAlgorithm::parse(name).ok()?;
+            Digest::from_hex(algorithm, hex).ok()
+        })
+    })
+}
