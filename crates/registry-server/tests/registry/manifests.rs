@@ -149,7 +149,11 @@ async fn each_bad_manifest_has_its_reason() {
             .body(good.clone())
     };
     refused(push(&missing.to_string()), 400, "DIGEST_INVALID").await;
-    refused(push("1.0").header("content-type", "no type"), 400, "MANIFEST_INVALID").await;
+    let untyped = world
+        .put(&at("1.0"))
+        .header("content-type", "no type")
+        .body(good.clone());
+    refused(untyped, 400, "MANIFEST_INVALID").await;
     refused(push(".x"), 400, "TAG_INVALID").await;
     refused(world.get(&at("sha256:12")), 400, "DIGEST_INVALID").await;
     refused(world.get("/v2/Team/manifests/1"), 400, "NAME_INVALID").await;

@@ -3,7 +3,7 @@
 use proofmark_registry_server::Htpasswd;
 use proofmark_testkit::command::Sandbox;
 use proofmark_testkit::images::{Built, Layer, debian_like};
-use proofmark_testkit::peers::{CRANE, DockerRegistry, ORAS, SKOPEO};
+use proofmark_testkit::peers::{CRANE, DockerRegistry, OCI_CONFORMANCE, ORAS, SKOPEO};
 use reqwest::StatusCode;
 use serde_json::Value;
 
@@ -192,4 +192,32 @@ async fn clients_log_in() {
     };
     assert!(!push("alice:wrong").succeeded());
     push("alice:secret").expect_success();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_specifications_own_test_passes() {
+    let Some(test) = OCI_CONFORMANCE.or_skip() else { return };
+    let world = World::start().await;
+    let sandbox = Sandbox::new()
+        .with("OCI_REGISTRY", &world.server.address().to_string())
+        .with("OCI_TLS", "disabled")
+        .with("OCI_VERSION", "1.1")
+        .with("OCI_LOG", "warn")
+        // What the specification leaves open and this registry does.
+        .with("OCI_API_BLOBS_DIGEST_HEADER", "true")
+        .with("OCI_API_MANIFESTS_DIGEST_HEADER", "true")
+        .with("OCI_API_BLOBS_UPLOAD_CANCEL", "true");
+    let outcome = sandbox.run(&test, [] as [&str; 0]);
+    let junit = std::fs::read_to_string(sandbox.path().join("results/junit.xml")).unwrap_or_default();
+    let suite = junit
+        .lines()
+        .find(|line| line.contains("<testsuite "))
+        .unwrap_or_default();
+    println!("{}", suite.trim());
+    let failed: Vec<&str> = junit
+        .split("<testcase ")
+        .filter(|case| case.contains("<failure"))
+        .collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    outcome.expect_success();
 }
