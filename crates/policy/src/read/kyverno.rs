@@ -201,14 +201,14 @@ fn read_rule(
             }
             (None, Some(validate)) => {
                 let (own, check, images) = pattern::read(&validate, &mut policy.notes)?;
-                policy.rules.push(Rule {
+                pending.push(verify_images::Pending::complete(Rule {
                     name,
                     mode: context.mode(own),
                     scope,
                     images,
                     checks: vec![check],
                     pin: false,
-                });
+                }));
             }
             _ => {
                 return Err(PolicyError::DemandsNothing {

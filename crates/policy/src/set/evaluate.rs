@@ -449,7 +449,7 @@ fn explain(
     } else {
         "nothing acceptable".to_owned()
     };
-    let expected = format!("{}: expected it by {wanted}; found {count}", quorum.name);
+    let expected = format!("{}: expected by {wanted}; found {count}", quorum.name);
     if let Some((origin, reason)) = unmet.first() {
         let facts = format!(
             "{}: expected {}, got {} in {origin}",
@@ -459,7 +459,7 @@ fn explain(
     }
     let mut lines: Vec<String> = Vec::new();
     for refusal in &refusals {
-        let line = refusal.to_string();
+        let line = summarize(refusal);
         if !lines.contains(&line) {
             lines.push(line);
         }
@@ -476,6 +476,28 @@ fn explain(
         format!("{expected}: {}", lines.join("; "))
     };
     finish(code, message, incomplete)
+}
+
+/// One candidate in one line. Who and what was wanted stands before the list, and is not repeated in it.
+fn summarize(refusal: &Refusal) -> String {
+    const SAID: [&str; 5] = [
+        "not-of-the-wanted-kind",
+        "predicate-type-mismatch",
+        "signer-kind-mismatch",
+        "key-mismatch",
+        "signature-not-by-given-key",
+    ];
+    let Refusal {
+        origin,
+        code,
+        expected,
+        actual,
+    } = refusal;
+    if SAID.contains(code) {
+        format!("{actual} ({origin}) [{code}]")
+    } else {
+        format!("{actual}, expected {expected} ({origin}) [{code}]")
+    }
 }
 
 fn finish(code: &str, message: String, incomplete: &[String]) -> Finding {

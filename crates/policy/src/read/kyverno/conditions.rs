@@ -42,6 +42,6 @@ fn comparison(node: &Node<'_>) -> Result<Comparison, PolicyError> {
         let operator = Operator::parse(operator_node.string()?).map_err(|source| operator_node.condition(source))?;
         let value = object.required("value", "what the key is compared with")?;
         let message = object.string("message")?.map(ToOwned::to_owned);
-        Comparison::compile(key.string()?, operator, value.value(), message).map_err(|source| value.condition(source))
+        Comparison::compile(key.string()?, operator, value.value(), message).map_err(|source| node.condition(source))
     })
 }

@@ -19,6 +19,17 @@ pub(super) struct Pending {
     attestations: Vec<Attestation>,
 }
 
+impl Pending {
+    /// A rule that needs nothing of the others.
+    pub(super) fn complete(rule: Rule) -> Self {
+        Self {
+            rule,
+            attestors: Vec::new(),
+            attestations: Vec::new(),
+        }
+    }
+}
+
 struct Attestation {
     place: Place,
     name: String,
