@@ -76,7 +76,7 @@ pub enum BasisError {
         /// The folder.
         path: PathBuf,
         /// Why.
-        source: PolicyError,
+        source: Box<PolicyError>,
     },
     /// The trust root does not parse.
     #[error("the trust root {path} does not parse: {source}")]
@@ -232,7 +232,7 @@ impl Raw {
             .collect();
         let policies = PolicySet::load(&files).map_err(|source| BasisError::Policies {
             path: sources.policies.clone(),
-            source,
+            source: Box::new(source),
         })?;
         let policies = policies.with_no_match(sources.no_match);
         let mut verifier = Verifier::new();

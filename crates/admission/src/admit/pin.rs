@@ -118,7 +118,7 @@ impl Admission {
             reference: Some(reference),
             digest: None,
             known: None,
-            unavailable: Some(unavailable.clone()),
+            unavailable: Some(unavailable),
             evidence: "failed",
             decision,
             requests,

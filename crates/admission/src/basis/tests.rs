@@ -29,12 +29,12 @@ fn sources(folder: &Path) -> Sources {
 fn a_set_that_does_not_compile_never_replaces_one_that_does() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.yaml");
-    std::fs::write(&file, policy("one", "enforce")).unwrap();
+    fs::write(&file, policy("one", "enforce")).unwrap();
     let keeper = Keeper::open(sources(folder.path())).unwrap();
     assert_eq!((keeper.current().number, keeper.current().enforces), (1, true));
     assert!(matches!(keeper.look(), Looked::Unchanged));
 
-    std::fs::write(&file, policy("one", "enforce").replace("registries", "registryes")).unwrap();
+    fs::write(&file, policy("one", "enforce").replace("registries", "registryes")).unwrap();
     let Looked::Kept(error) = keeper.look() else {
         panic!("must be kept")
     };
@@ -48,18 +48,18 @@ fn a_set_that_does_not_compile_never_replaces_one_that_does() {
         keeper.failure()
     );
 
-    std::fs::write(&file, policy("one", "warn")).unwrap();
+    fs::write(&file, policy("one", "warn")).unwrap();
     assert!(matches!(keeper.look(), Looked::Replaced));
     assert_eq!((keeper.failure(), keeper.current().enforces), (None, false));
 
-    std::fs::remove_dir_all(folder.path()).unwrap();
+    fs::remove_dir_all(folder.path()).unwrap();
     let Looked::Kept(error) = keeper.look() else {
         panic!("must be kept")
     };
     assert_eq!(error.code(), "policies-unreadable");
     assert_eq!(keeper.current().number, 1);
-    std::fs::create_dir(folder.path()).unwrap();
-    std::fs::write(&file, policy("one", "warn")).unwrap();
+    fs::create_dir(folder.path()).unwrap();
+    fs::write(&file, policy("one", "warn")).unwrap();
     keeper.look();
     assert_eq!(keeper.failure(), None, "what is mended is no failure");
 }
@@ -67,11 +67,11 @@ fn a_set_that_does_not_compile_never_replaces_one_that_does() {
 #[test]
 fn only_policy_files_are_read_and_in_order() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("b.yml"), policy("b", "audit")).unwrap();
-    std::fs::write(folder.path().join("a.yaml"), policy("a", "audit")).unwrap();
-    std::fs::write(folder.path().join("README.md"), "not a policy").unwrap();
-    std::fs::create_dir(folder.path().join("..data")).unwrap();
-    std::fs::write(folder.path().join(".hidden.yaml"), "not a policy").unwrap();
+    fs::write(folder.path().join("b.yml"), policy("b", "audit")).unwrap();
+    fs::write(folder.path().join("a.yaml"), policy("a", "audit")).unwrap();
+    fs::write(folder.path().join("README.md"), "not a policy").unwrap();
+    fs::create_dir(folder.path().join("..data")).unwrap();
+    fs::write(folder.path().join(".hidden.yaml"), "not a policy").unwrap();
     let keeper = Keeper::open(sources(folder.path())).unwrap();
     let names: Vec<String> = keeper
         .current()
@@ -96,9 +96,9 @@ fn each_unusable_folder_has_its_code() {
     assert_eq!(code(sources(&folder.path().join("absent"))), "policies-unreadable");
     let trust_root = |content: Option<&[u8]>| {
         let path = folder.path().join("root.data");
-        let _ = std::fs::remove_file(&path);
+        let _ = fs::remove_file(&path);
         if let Some(content) = content {
-            std::fs::write(&path, content).unwrap();
+            fs::write(&path, content).unwrap();
         }
         Sources {
             trust_root: Some(path),
@@ -109,6 +109,6 @@ fn each_unusable_folder_has_its_code() {
     assert_eq!(code(trust_root(Some(b"{}x"))), "trust-root-malformed");
     let large = usize::try_from(MAX_TRUST_ROOT_BYTES).unwrap() + 1;
     assert_eq!(code(trust_root(Some(&vec![b' '; large]))), "policies-too-large");
-    std::fs::write(folder.path().join("a.yaml"), "kind: ConfigMap\napiVersion: v1\n").unwrap();
+    fs::write(folder.path().join("a.yaml"), "kind: ConfigMap\napiVersion: v1\n").unwrap();
     assert_eq!(code(sources(folder.path())), "policies-do-not-compile");
 }

@@ -57,7 +57,7 @@ fn each_bad_review_has_its_code() {
         ([&whole[..], b"{}"].concat(), "review-malformed"),
         (b"[]".to_vec(), "review-malformed"),
         (b"null".to_vec(), "review-malformed"),
-        (deep.clone().into_bytes(), "review-malformed"),
+        (deep.into_bytes(), "review-malformed"),
         (
             with("object", serde_json::json!({ "x": 1 }))
                 .iter()

@@ -11,10 +11,7 @@ use crate::world::{Wire, World, pod, pod_update, review};
 async fn a_signed_image_runs_and_its_twins_do_not() {
     let world = World::new().await;
     let (signed, digest) = world.signed("app").await;
-    let other = KeyPair::generate().unwrap();
     world.push("unsigned", "1.0", "unsigned").await;
-    let foreign = world.push("foreign", "1.0", "foreign").await;
-    world.sign("foreign", &foreign, &other).await;
     let attested = world.push("attested", "1.0", "attested").await;
     world
         .attest(
@@ -25,7 +22,7 @@ async fn a_signed_image_runs_and_its_twins_do_not() {
             json!({ "buildDefinition": {} }),
         )
         .await;
-    // A signature for another image, hung on this one.
+    // No signature of its own; another image of the same registry has one.
     let borrowed = world.push("borrowed", "1.0", "borrowed").await;
     let webhook = world.webhook(&[world.policy("signed", "")], |_| {}).await;
     for image in [
@@ -59,6 +56,17 @@ async fn a_signed_image_runs_and_its_twins_do_not() {
             response.assert_denied_because(code);
         }
     }
+    webhook.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_says_what_was_found_and_what_to_do() {
+    let world = World::new().await;
+    let (signed, _) = world.signed("app").await;
+    world.push("unsigned", "1.0", "unsigned").await;
+    let foreign = world.push("foreign", "1.0", "foreign").await;
+    world.sign("foreign", &foreign, &KeyPair::generate().unwrap()).await;
+    let webhook = world.webhook(&[world.policy("signed", "")], |_| {}).await;
     let response = webhook.validate(&pod(&[&world.image("foreign:1.0")])).await;
     assert!(!response.allowed());
     let text = response.message();
