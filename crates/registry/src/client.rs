@@ -43,7 +43,6 @@ struct Options {
 
 impl Client {
     /// Starts with no credentials, default timeouts and TLS everywhere but on loopback.
-    #[must_use]
     pub fn builder() -> ClientBuilder {
         ClientBuilder::new()
     }

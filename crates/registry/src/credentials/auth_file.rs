@@ -71,6 +71,10 @@ impl AuthFile {
         if content.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::empty());
         }
+        // A list would pass for an object with its fields in order.
+        if content.trim_ascii_start().first() != Some(&b'{') {
+            return Err(malformed("not a JSON object"));
+        }
         // The parser's own message may quote the content; only the place is passed on.
         let raw: RawFile = serde_json::from_slice(content).map_err(|error| {
             malformed(&format!(

@@ -1,6 +1,8 @@
 //! Running `docker-credential-<name> get`, bounded in time and output.
 
 use std::collections::HashMap;
+use std::path::Path;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -22,8 +24,16 @@ const TOKEN_USERNAME: &str = "<token>";
 /// Answers of helpers, kept for a while: they are slow, and an image takes dozens of requests.
 #[derive(Debug, Default)]
 pub(super) struct HelperCache {
-    answers: Mutex<HashMap<(String, String), (Instant, Option<Credential>)>>,
+    answers: Mutex<HashMap<Asked, Answered>>,
+    /// Where helpers are looked for instead of `PATH`, in tests.
+    pub(super) folder: Option<PathBuf>,
 }
+
+/// Helper and server.
+type Asked = (String, String);
+
+/// When, and what it said.
+type Answered = (Instant, Option<Credential>);
 
 impl HelperCache {
     /// Asks a helper for a server, or repeats what it said lately. One helper runs at a time.
@@ -35,33 +45,38 @@ impl HelperCache {
         {
             return Ok(answer.clone());
         }
-        let answer = run(helper, server).await?;
+        let answer = self.run(helper, server).await?;
         answers.insert(key, (Instant::now(), answer.clone()));
         Ok(answer)
     }
-}
 
-async fn run(helper: &str, server: &str) -> Result<Option<Credential>, CredentialError> {
-    // A name with a path separator would run a program from anywhere.
-    let plain = !helper.is_empty()
-        && helper
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    if !plain {
-        return Err(CredentialError::HelperName {
-            helper: helper.chars().take(80).collect(),
-        });
-    }
-    let failed = |reason: String| CredentialError::Helper {
-        helper: helper.to_owned(),
-        server: server.to_owned(),
-        reason,
-    };
-    let talk = talk(helper, server);
-    match tokio::time::timeout(HELPER_TIMEOUT, talk).await {
-        Err(_) => Err(failed(format!("no answer within {HELPER_TIMEOUT:?}"))),
-        Ok(Err(error)) => Err(failed(error.to_string())),
-        Ok(Ok(answer)) => answer.credential().map_err(failed),
+    async fn run(&self, helper: &str, server: &str) -> Result<Option<Credential>, CredentialError> {
+        // A name with a path separator would run a program from anywhere.
+        let plain = !helper.is_empty()
+            && helper
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        if !plain {
+            return Err(CredentialError::HelperName {
+                helper: helper.chars().take(80).collect(),
+            });
+        }
+        let failed = |reason: String| CredentialError::Helper {
+            helper: helper.to_owned(),
+            server: server.to_owned(),
+            reason,
+        };
+        let name = format!("docker-credential-{helper}");
+        let program = self
+            .folder
+            .as_ref()
+            .map_or_else(|| name.clone().into(), |folder| folder.join(&name));
+        let talk = talk(&program, server);
+        match tokio::time::timeout(HELPER_TIMEOUT, talk).await {
+            Err(_) => Err(failed(format!("no answer within {HELPER_TIMEOUT:?}"))),
+            Ok(Err(error)) => Err(failed(error.to_string())),
+            Ok(Ok(answer)) => answer.credential().map_err(failed),
+        }
     }
 }
 
@@ -70,8 +85,8 @@ struct Answer {
     output: Vec<u8>,
 }
 
-async fn talk(helper: &str, server: &str) -> std::io::Result<Answer> {
-    let mut child = Command::new(format!("docker-credential-{helper}"))
+async fn talk(program: &Path, server: &str) -> std::io::Result<Answer> {
+    let mut child = Command::new(program)
         .arg("get")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

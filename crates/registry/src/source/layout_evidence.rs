@@ -32,10 +32,11 @@ impl LayoutImage {
             });
         }
         for entry in self.index.manifests.iter().take(MAX_REFERRERS) {
-            if !seen.insert(&entry.digest) || entry.digest == *digest {
+            let named = named_place(entry, digest);
+            // One manifest may be listed under several names, and be about this digest under one of them only.
+            if !seen.insert((&entry.digest, named)) || entry.digest == *digest {
                 continue;
             }
-            let named = named_place(entry, digest);
             match self.manifest(&entry.digest).and_then(|resolved| resolved.parse()) {
                 Ok(Manifest::Image(image)) => {
                     let refers = image.subject.as_ref().is_some_and(|subject| subject.digest == *digest);
@@ -87,7 +88,7 @@ impl LayoutImage {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     Signatures,
     Attestations,

@@ -33,6 +33,8 @@ const MAX_LINKS: usize = 4;
 pub(super) struct Table {
     path: PathBuf,
     compressed: bool,
+    /// The file's own length.
+    length: u64,
     members: BTreeMap<String, Member>,
 }
 
@@ -55,6 +57,7 @@ impl Table {
         let mut table = Self {
             path: path.to_owned(),
             compressed,
+            length: file.metadata().map_err(|error| local(&shown, &error))?.len(),
             members: BTreeMap::new(),
         };
         let mut reader = table.start().map_err(|error| local(&shown, &error))?;
@@ -128,6 +131,10 @@ impl Table {
                 .checked_next_multiple_of(BLOCK)
                 .filter(|padded| *padded <= MAX_ARCHIVE_BYTES)
                 .ok_or_else(|| invalid("a member has an impossible size"))?;
+            // Skipping by seeking would not notice the end.
+            if !self.compressed && offset + size > self.length {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
             match header.kind {
                 b'x' | b'L' | b'K' => {
                     let content = read_extended(reader, size, padded)?;

@@ -219,6 +219,10 @@ mod tests {
         ] {
             assert_eq!(verdict(from, to, plain, public), Err(rule), "{from} {to}");
         }
+    }
+
+    #[test]
+    fn uploads_and_long_chains_are_refused() {
         let rules = |read, hops| Rules {
             read,
             plain_allowed: false,

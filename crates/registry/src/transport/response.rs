@@ -1,6 +1,5 @@
 //! An answer: its head at once, its body piece by piece and never more than asked for.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -59,7 +58,7 @@ impl Response {
     pub(crate) fn is_public(&self) -> bool {
         self.inner
             .remote_addr()
-            .is_some_and(|address| !is_private(IpAddr::from(address.ip())))
+            .is_some_and(|address| !is_private(address.ip()))
     }
 
     /// A header as text.
