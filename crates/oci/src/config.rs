@@ -245,3 +245,55 @@ impl ConfigError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = concat!(
+        r#"{"created":"2026-11-21T07:23:00Z","architecture":"amd64","os":"linux","#,
+        r#""config":{"User":"65532","Env":["PATH=/bin"],"Cmd":["/bin/sh"],"WorkingDir":"/app","Labels":{"a":"b"}},"#,
+        r#""rootfs":{"type":"layers","diff_ids":["#,
+        r#""sha256:479e2e69e46d77beb28c89214a611d516c5a5be6b5aa89c4936207c430c03dee"]},"#,
+        r#""history":[{"created":"2026-11-21T07:23:01Z","created_by":"COPY / /"},{"created_by":"CMD","empty_layer":true}]}"#
+    );
+
+    #[test]
+    fn a_config_is_read_and_written() {
+        let config = ImageConfig::parse(GOOD.as_bytes()).unwrap();
+        assert_eq!(config.platform().to_string(), "linux/amd64");
+        assert_eq!(config.diff_ids.len(), 1);
+        assert_eq!(config.config.cmd, ["/bin/sh"]);
+        assert_eq!(config.config.labels["a"], "b");
+        assert!(config.history[1].empty_layer);
+        assert_eq!(String::from_utf8(config.to_json()).unwrap(), GOOD);
+    }
+
+    #[test]
+    fn docker_writes_nulls_and_fractions() {
+        let text = r#"{"created":"2026-11-21T07:23:00.527460113Z","config":{"Env":null,"Labels":null},"rootfs":{"diff_ids":null}}"#;
+        let config = ImageConfig::parse(text.as_bytes()).unwrap();
+        assert_eq!(config.created.unwrap().to_string(), "2026-11-21T07:23:00Z");
+        assert!(config.diff_ids.is_empty());
+    }
+
+    #[test]
+    fn malformed_configs_are_refused() {
+        for bad in [
+            "{}".to_owned(),
+            GOOD.replace("diff_ids", "diff_Ids"),
+            GOOD.replace("sha256:479", "sha256:4"),
+            GOOD.replace("2026-11-21T07:23:00Z", "yesterday"),
+            GOOD.replace(r#"["PATH=/bin"]"#, r#""PATH=/bin""#),
+            GOOD.replace(r#""os":"linux""#, r#""os":"linux","os":"windows""#),
+        ] {
+            assert_eq!(
+                ImageConfig::parse(bad.as_bytes()).unwrap_err().code(),
+                "config-malformed",
+                "{bad}"
+            );
+        }
+        let large = vec![b' '; usize::try_from(MAX_CONFIG_BYTES).unwrap() + 1];
+        assert_eq!(ImageConfig::parse(&large).unwrap_err().code(), "config-too-large");
+    }
+}

@@ -229,3 +229,55 @@ pub struct PlatformError {
     /// What was given, shortened.
     pub text: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platforms_are_read_and_shown() {
+        for text in ["linux/amd64", "linux/arm64/v8", "windows/amd64"] {
+            assert_eq!(Platform::parse(text).unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "linux",
+            "linux/",
+            "/amd64",
+            "linux/arm/v7/x",
+            "Linux/amd64",
+            "linux/a b",
+        ] {
+            assert!(Platform::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn platforms_satisfy_what_was_asked_for() {
+        let platform = |text| Platform::parse(text).unwrap();
+        for (has, wanted, satisfies) in [
+            ("linux/arm64/v8", "linux/arm64", true),
+            ("linux/arm64", "linux/arm64/v8", true),
+            ("linux/arm/v7", "linux/arm/v7", true),
+            ("linux/arm/v6", "linux/arm/v7", false),
+            ("linux/amd64", "linux/arm64", false),
+            ("windows/amd64", "linux/amd64", false),
+        ] {
+            assert_eq!(
+                platform(has).satisfies(&platform(wanted)),
+                satisfies,
+                "{has} for {wanted}"
+            );
+        }
+    }
+
+    #[test]
+    fn content_matches_by_length_and_digest() {
+        let descriptor = Descriptor::of(MediaType::parse("application/json").unwrap(), b"{}");
+        assert!(descriptor.matches(b"{}"));
+        assert!(!descriptor.matches(b"[]"));
+        assert!(!descriptor.matches(b"{} "));
+        let other_size = Descriptor { size: 3, ..descriptor };
+        assert!(!other_size.matches(b"{}"));
+    }
+}

@@ -132,3 +132,41 @@ impl DockerArchiveError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str =
+        r#"[{"Config":"abc.json","RepoTags":["app:1.0"],"Layers":["l1/layer.tar","l2/layer.tar"],"LayerSources":{}}]"#;
+
+    #[test]
+    fn an_archive_lists_its_images() {
+        let images = parse(GOOD.as_bytes()).unwrap();
+        assert_eq!(images[0].config, "abc.json");
+        assert_eq!(images[0].layers.len(), 2);
+        assert_eq!(select(&images, None).unwrap(), &images[0]);
+        assert_eq!(select(&images, Some("app:1.0")).unwrap(), &images[0]);
+        assert_eq!(
+            select(&images, Some("app:2.0")).unwrap_err().code(),
+            "docker-archive-no-such-image"
+        );
+        assert_eq!(select(&[], None).unwrap_err().code(), "docker-archive-name-needed");
+        let untagged = GOOD.replace(r#"["app:1.0"]"#, "null");
+        assert!(parse(untagged.as_bytes()).unwrap()[0].repo_tags.is_empty());
+    }
+
+    #[test]
+    fn malformed_archives_are_refused() {
+        for (bad, code) in [
+            (GOOD.replace("abc.json", "../abc.json"), "docker-archive-path-escape"),
+            (GOOD.replace("l1/", "/etc/"), "docker-archive-path-escape"),
+            (GOOD.replace("l1/", "a/../../"), "docker-archive-path-escape"),
+            ("{}".to_owned(), "docker-archive-malformed"),
+            ("[{}]".to_owned(), "docker-archive-malformed"),
+            (GOOD.replace("RepoTags", "layers"), "docker-archive-malformed"),
+        ] {
+            assert_eq!(parse(bad.as_bytes()).unwrap_err().code(), code, "{bad}");
+        }
+    }
+}

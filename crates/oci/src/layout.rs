@@ -131,3 +131,62 @@ impl LayoutError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proofmark_types::MediaType;
+
+    use super::*;
+    use crate::media_types;
+
+    fn named(name: &str, content: &[u8]) -> Descriptor {
+        let mut descriptor = Descriptor::of(MediaType::parse(media_types::OCI_MANIFEST).unwrap(), content);
+        descriptor.annotations.insert(REF_NAME.to_owned(), name.to_owned());
+        descriptor
+    }
+
+    #[test]
+    fn the_marker_is_of_version_1() {
+        check_marker(MARKER).unwrap();
+        for bad in [
+            &br#"{"imageLayoutVersion":"2.0.0"}"#[..],
+            b"{}",
+            br#"{"imageLayoutVersion":1}"#,
+            b"",
+        ] {
+            assert!(check_marker(bad).is_err());
+        }
+    }
+
+    #[test]
+    fn images_are_selected_by_name_or_tag_or_because_there_is_one() {
+        let one = Index::of(vec![named("1.0", b"a")]);
+        assert_eq!(select(&one, None).unwrap(), &one.manifests[0]);
+        let two = Index::of(vec![named("1.0", b"a"), named("registry.example.com/app:2.0", b"b")]);
+        assert_eq!(select(&two, None).unwrap_err().code(), "layout-name-needed");
+        assert_eq!(select(&two, Some("1.0")).unwrap(), &two.manifests[0]);
+        assert_eq!(select(&two, Some("2.0")).unwrap(), &two.manifests[1]);
+        assert_eq!(
+            select(&two, Some("registry.example.com/app:2.0")).unwrap(),
+            &two.manifests[1]
+        );
+        assert_eq!(select(&two, Some("3.0")).unwrap_err().code(), "layout-no-such-image");
+        assert_eq!(select(&Index::empty(), None).unwrap_err().code(), "layout-name-needed");
+    }
+
+    #[test]
+    fn blobs_stand_under_their_digest() {
+        let digest = Digest::sha256_of(b"{}");
+        assert_eq!(
+            blob_path(&digest),
+            "blobs/sha256/44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+        );
+    }
+
+    #[test]
+    fn an_image_manifest_is_no_index() {
+        let manifest = br#"{"schemaVersion":2,"config":{"mediaType":"a/b","size":2,"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},"layers":[]}"#;
+        assert_eq!(parse_index(manifest).unwrap_err().code(), "layout-not-an-index");
+        assert_eq!(parse_index(b"{}").unwrap_err().code(), "manifest-schema-version");
+    }
+}

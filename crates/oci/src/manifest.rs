@@ -393,3 +393,6 @@ impl ManifestError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,9 @@ mod path;
 mod tar;
 mod tree;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 use std::thread;

@@ -29,7 +29,10 @@ pub(super) struct Tree {
 
 #[derive(Default)]
 struct Node {
-    #[expect(clippy::box_collection, reason = "most names are leaves, which pay 8 bytes for it instead of 48")]
+    #[expect(
+        clippy::box_collection,
+        reason = "most names are leaves, which pay 8 bytes for it instead of 48"
+    )]
     children: Option<Box<HashMap<Box<[u8]>, Self>>>,
     taken: Option<Taken>,
     whited_out: Option<u16>,
