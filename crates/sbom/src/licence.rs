@@ -62,12 +62,31 @@ fn expression(text: &str) -> Option<String> {
     if valid(text) {
         return Some(text.to_owned());
     }
-    let translated = translated(text).or_else(|| {
+    let translated = grouped(text).or_else(|| {
         // Old Alpine packages list names with blanks between them; all apply.
         let names: Option<Vec<_>> = text.split(' ').map(name).collect();
         names.map(|names| names.join(" AND "))
     })?;
     valid(&translated).then_some(translated)
+}
+
+/// DEP 5: after a comma, `and` binds less than `or` before it: `A or B, and C`.
+fn grouped(text: &str) -> Option<String> {
+    let groups: Option<Vec<String>> = text
+        .split(", and ")
+        .map(|group| {
+            let group = translated(group)?;
+            Some(if group.contains(" OR ") {
+                format!("({group})")
+            } else {
+                group
+            })
+        })
+        .collect();
+    groups.map(|groups| match groups.as_slice() {
+        [_] => translated(text).unwrap_or_default(),
+        several => several.join(" AND "),
+    })
 }
 
 /// Names joined by `and` and `or`, which bind as in SPDX expressions, at the end perhaps in brackets.
@@ -108,7 +127,12 @@ fn translated(text: &str) -> Option<String> {
 
 /// One licence's name in SPDX's words.
 fn name(text: &str) -> Option<String> {
-    if let Some(id) = spdx::license_id(text).filter(|id| !id.is_deprecated()) {
+    let known = spdx::identifiers::LICENSES
+        .iter()
+        .find(|licence| licence.name.eq_ignore_ascii_case(text))
+        .and_then(|licence| spdx::license_id(licence.name))
+        .filter(|id| !id.is_deprecated());
+    if let Some(id) = known {
         return Some(id.name.to_owned());
     }
     let lower = text.to_ascii_lowercase();
@@ -187,7 +211,6 @@ fn alias(lower: &str) -> Option<&'static str> {
         "boost" | "bsl-1" => "BSL-1.0",
         "openssl" => "OpenSSL",
         "python" | "python software foundation license" | "psf" | "psfl" | "psf-2" => "PSF-2.0",
-        "curl" => "curl",
         "ofl-1.1" => "OFL-1.1",
         "bsd-0-clause" | "0bsd" => "0BSD",
         "wtfpl" | "wtfpl-2" => "WTFPL",

@@ -14,7 +14,7 @@ impl Cataloger for Python {
 
     fn read(&self, _path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
         let text = String::from_utf8_lossy(bytes);
-        let header = Paragraphs::new(&text)
+        let header = Paragraphs::of_mail(&text)
             .next()
             .ok_or_else(|| Unreadable::new("python-metadata-empty", "it is empty"))?;
         let name = header

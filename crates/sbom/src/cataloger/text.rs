@@ -4,6 +4,8 @@
 /// line feeds.
 pub(super) struct Paragraphs<'t> {
     lines: std::iter::Peekable<std::str::Lines<'t>>,
+    /// Whether a line of blanks ends a paragraph (deb-control(5)) or continues a field (RFC 5322, 2.2.3).
+    blanks_end: bool,
 }
 
 /// One paragraph: fields in the order written.
@@ -13,9 +15,19 @@ pub(super) struct Paragraph<'t> {
 }
 
 impl<'t> Paragraphs<'t> {
+    /// As Debian writes them.
     pub(super) fn new(text: &'t str) -> Self {
         Self {
             lines: text.lines().peekable(),
+            blanks_end: true,
+        }
+    }
+
+    /// As mail and Python write them.
+    pub(super) fn of_mail(text: &'t str) -> Self {
+        Self {
+            blanks_end: false,
+            ..Self::new(text)
         }
     }
 }
@@ -24,10 +36,12 @@ impl<'t> Iterator for Paragraphs<'t> {
     type Item = Paragraph<'t>;
 
     fn next(&mut self) -> Option<Paragraph<'t>> {
-        while self.lines.next_if(|line| line.trim().is_empty()).is_some() {}
+        let blanks_end = self.blanks_end;
+        let is_end = |line: &str| line.is_empty() || (blanks_end && line.trim().is_empty());
+        while self.lines.next_if(|line| is_end(line)).is_some() {}
         self.lines.peek()?;
         let mut paragraph = Paragraph::default();
-        while let Some(line) = self.lines.next_if(|line| !line.trim().is_empty()) {
+        while let Some(line) = self.lines.next_if(|line| !is_end(line)) {
             if line.starts_with([' ', '\t']) {
                 if let Some((_, value)) = paragraph.fields.last_mut() {
                     value.push('\n');
