@@ -123,6 +123,12 @@ fn generalized_text(at: UnixTime) -> String {
     )
 }
 
+/// BOOLEAN, for requests that tests make.
+#[cfg(test)]
+pub(crate) fn boolean_for_test(value: bool) -> Vec<u8> {
+    vec![0x01, 0x01, if value { 0xff } else { 0 }]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,7 +142,10 @@ mod tests {
 
     #[test]
     fn identifiers_and_integers_are_those_of_the_standard() {
-        assert_eq!(oid(&[1, 2, 840, 113_549]), [0x06, 0x06, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d]);
+        assert_eq!(
+            oid(&[1, 2, 840, 113_549]),
+            [0x06, 0x06, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d]
+        );
         assert_eq!(oid(&[2, 5, 29, 15]), [0x06, 0x03, 0x55, 0x1d, 0x0f]);
         assert_eq!(unsigned(&[0, 0]), [2, 1, 0]);
         assert_eq!(unsigned(&[0x80]), [2, 2, 0, 0x80]);

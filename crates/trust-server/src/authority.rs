@@ -1,12 +1,9 @@
 //! The certificate authority: a token's identity and a client's key become a certificate for ten minutes.
 
-
 mod sct;
 
 use proofmark_types::UnixTime;
 use thiserror::Error;
-
-
 
 use crate::asn1;
 use crate::clock::{self, IssuingClock};
@@ -56,7 +53,10 @@ impl Authority {
         if not_after > self.not_after {
             return Err(IssueError::Expired);
         }
-        let issuer = Issuer { key: &self.key, name: self.name.clone() };
+        let issuer = Issuer {
+            key: &self.key,
+            name: self.name.clone(),
+        };
         let mut certificate = Certificate {
             serial: x509::random_serial()?,
             not_before,
@@ -83,7 +83,11 @@ fn extensions(principal: &Principal, spki: &[u8], issuer_spki: &[u8]) -> Vec<Vec
     ];
     for (number, value) in &principal.extensions {
         // The first six are the bare text, later ones a DER UTF8String (fulcio docs/oid-info.md).
-        let value = if *number <= 6 { value.as_bytes().to_vec() } else { asn1::utf8(value) };
+        let value = if *number <= 6 {
+            value.as_bytes().to_vec()
+        } else {
+            asn1::utf8(value)
+        };
         extensions.push(x509::extension(&[1, 3, 6, 1, 4, 1, 57264, 1, *number], false, &value));
     }
     extensions

@@ -58,7 +58,10 @@ pub(crate) struct IssuingClock {
 
 impl IssuingClock {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, latest: AtomicU64::new(0) }
+        Self {
+            clock,
+            latest: AtomicU64::new(0),
+        }
     }
 
     /// The time to issue at, in milliseconds; none when the clock went back by more than [`TOLERANCE`].

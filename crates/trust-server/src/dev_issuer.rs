@@ -59,7 +59,11 @@ impl DevIssuer {
         let (n, e) = key.components()?;
         let encode = |bytes| URL_SAFE_NO_PAD.encode(bytes);
         let jwk = json!({"kty": "RSA", "use": "sig", "alg": "RS256", "kid": KEY_ID, "n": encode(n), "e": encode(e)});
-        Ok(Self { key, jwks: json!({"keys": [jwk]}), origin })
+        Ok(Self {
+            key,
+            jwks: json!({"keys": [jwk]}),
+            origin,
+        })
     }
 
     /// The issuer of CI-shaped tokens: of type `ci-provider` for GitHub.
@@ -95,8 +99,15 @@ impl DevIssuer {
     pub fn mint_ci(&self, ci: &CiClaims<'_>, now: UnixTime) -> Result<String, KeyFileError> {
         let owner = ci.repository.split('/').next().unwrap_or_default();
         let workflow_ref = format!("{}/{}@{}", ci.repository, ci.workflow, ci.reference);
-        let branch = ci.reference.trim_start_matches("refs/heads/").trim_start_matches("refs/tags/");
-        let kind = if ci.reference.starts_with("refs/tags/") { "tag" } else { "branch" };
+        let branch = ci
+            .reference
+            .trim_start_matches("refs/heads/")
+            .trim_start_matches("refs/tags/");
+        let kind = if ci.reference.starts_with("refs/tags/") {
+            "tag"
+        } else {
+            "branch"
+        };
         let claims = json!({
             "iss": self.ci_issuer(),
             "sub": format!("repo:{}:ref:{}", ci.repository, ci.reference),

@@ -63,8 +63,10 @@ impl Material<'_> {
     }
 
     fn authority(&self, name: &str, uri: &str, chain: &[Vec<u8>]) -> Value {
-        let certificates: Vec<Value> =
-            chain.iter().map(|der| json!({"rawBytes": STANDARD.encode(der)})).collect();
+        let certificates: Vec<Value> = chain
+            .iter()
+            .map(|der| json!({"rawBytes": STANDARD.encode(der)}))
+            .collect();
         json!({
             "subject": {"organization": self.operator, "commonName": name},
             "uri": uri,

@@ -33,7 +33,13 @@ const UNAVAILABLE: u8 = 14;
 
 impl ApiError {
     pub(crate) fn bad_request(reason: &'static str, message: String) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, grpc: INVALID_ARGUMENT, reason, message, retry_after: false }
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            grpc: INVALID_ARGUMENT,
+            reason,
+            message,
+            retry_after: false,
+        }
     }
 
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
@@ -62,7 +68,13 @@ impl ApiError {
     }
 
     pub(crate) fn unavailable(reason: &'static str, message: String) -> Self {
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, grpc: UNAVAILABLE, reason, message, retry_after: true }
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            grpc: UNAVAILABLE,
+            reason,
+            message,
+            retry_after: true,
+        }
     }
 
     /// The body, once the request's id is known.
@@ -76,7 +88,9 @@ impl ApiError {
         });
         let mut response = (self.status, axum::Json(body)).into_response();
         if self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }

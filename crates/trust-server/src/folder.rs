@@ -120,7 +120,10 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FolderError> {
         .read_to_end(&mut bytes)
         .map_err(FolderError::io("read", path))?;
     if u64::try_from(bytes.len()).is_ok_and(|n| n > MAX_FILE_BYTES) {
-        return Err(FolderError::TooLarge { path: path.to_owned(), limit: MAX_FILE_BYTES });
+        return Err(FolderError::TooLarge {
+            path: path.to_owned(),
+            limit: MAX_FILE_BYTES,
+        });
     }
     Ok(bytes)
 }
@@ -131,7 +134,10 @@ pub(crate) fn read_private(path: &Path) -> Result<Vec<u8>, FolderError> {
     let metadata = fs::metadata(path).map_err(FolderError::io("open", path))?;
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(FolderError::Mode { path: path.to_owned(), mode });
+        return Err(FolderError::Mode {
+            path: path.to_owned(),
+            mode,
+        });
     }
     read(path)
 }

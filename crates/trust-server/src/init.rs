@@ -130,7 +130,10 @@ pub fn init(directory: &Path, options: &InitOptions) -> Result<(), InitError> {
     folder::create_private(&directory.join(files::KEYS))?;
     folder::create_private(&directory.join(files::LOG))?;
 
-    let (ca_chain, tsa_chain) = (certificate_authority(directory, options)?, timestamp_authority(directory, options)?);
+    let (ca_chain, tsa_chain) = (
+        certificate_authority(directory, options)?,
+        timestamp_authority(directory, options)?,
+    );
     let ct_key = EcdsaKey::create(&directory.join(files::CT_KEY))?;
     let seed = key::create_ed25519(&directory.join(files::LOG_KEY))?;
     let log_key: NoteKey = NoteSigner::from_seed(&log_name(&options.origin), &seed)?.key().clone();
@@ -151,14 +154,21 @@ pub fn init(directory: &Path, options: &InitOptions) -> Result<(), InitError> {
     };
     write_documents(directory, &material)?;
     // Last: a folder without it is not taken for a trust domain.
-    let stored = StoredConfig { origin, operator: options.operator.clone(), oidc_issuers: issuers };
-    let text = serde_saphyr::to_string(&stored).map_err(|error| InitError::Config { reason: error.to_string() })?;
+    let stored = StoredConfig {
+        origin,
+        operator: options.operator.clone(),
+        oidc_issuers: issuers,
+    };
+    let text = serde_saphyr::to_string(&stored).map_err(|error| InitError::Config {
+        reason: error.to_string(),
+    })?;
     folder::create_new(&config, folder::PRIVATE, text.as_bytes())?;
     Ok(())
 }
 
 fn write_documents(directory: &Path, material: &Material<'_>) -> Result<(), InitError> {
-    let chain = |certificates: &[Vec<u8>]| -> String { certificates.iter().map(|der| pem("CERTIFICATE", der)).collect() };
+    let chain =
+        |certificates: &[Vec<u8>]| -> String { certificates.iter().map(|der| pem("CERTIFICATE", der)).collect() };
     let documents = [
         (files::CA_CHAIN, chain(material.ca_chain)),
         (files::TSA_CHAIN, chain(material.tsa_chain)),
@@ -178,7 +188,10 @@ fn certificate_authority(directory: &Path, options: &InitOptions) -> Result<Vec<
     let root_key = EcdsaKey::create(&directory.join(files::CA_ROOT_KEY))?;
     let key = EcdsaKey::create(&directory.join(files::CA_KEY))?;
     let root_name = x509::name(&options.operator, "root");
-    let issuer = Issuer { key: &root_key, name: root_name.clone() };
+    let issuer = Issuer {
+        key: &root_key,
+        name: root_name.clone(),
+    };
     let root = root_certificate(&root_key, root_name, options.now)?;
     let intermediate = Certificate {
         serial: x509::random_serial()?,
@@ -202,7 +215,10 @@ fn timestamp_authority(directory: &Path, options: &InitOptions) -> Result<Vec<Ve
     let root_key = EcdsaKey::create(&directory.join(files::TSA_ROOT_KEY))?;
     let key = EcdsaKey::create(&directory.join(files::TSA_KEY))?;
     let root_name = x509::name(&options.operator, "timestamp root");
-    let issuer = Issuer { key: &root_key, name: root_name.clone() };
+    let issuer = Issuer {
+        key: &root_key,
+        name: root_name.clone(),
+    };
     let root = root_certificate(&root_key, root_name, options.now)?;
     let leaf = Certificate {
         serial: x509::random_serial()?,
@@ -222,14 +238,21 @@ fn timestamp_authority(directory: &Path, options: &InitOptions) -> Result<Vec<Ve
 }
 
 fn root_certificate(key: &EcdsaKey, name: Vec<u8>, now: UnixTime) -> Result<Vec<u8>, KeyFileError> {
-    let issuer = Issuer { key, name: name.clone() };
+    let issuer = Issuer {
+        key,
+        name: name.clone(),
+    };
     let root = Certificate {
         serial: x509::random_serial()?,
         not_before: now,
         not_after: now.plus(DAY * ROOT_DAYS),
         subject: name,
         spki: key.spki(),
-        extensions: vec![x509::usage_authority(), x509::authority(None), x509::subject_key_id(key.spki())],
+        extensions: vec![
+            x509::usage_authority(),
+            x509::authority(None),
+            x509::subject_key_id(key.spki()),
+        ],
     };
     root.sign(&issuer)
 }
@@ -244,7 +267,9 @@ fn origin_text(url: &Url) -> Result<String, InitError> {
         && url.username().is_empty()
         && url.password().is_none();
     if !bare {
-        return Err(InitError::Origin { origin: url.to_string() });
+        return Err(InitError::Origin {
+            origin: url.to_string(),
+        });
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }

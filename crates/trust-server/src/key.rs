@@ -7,9 +7,7 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
-};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use der::Decode;
@@ -63,8 +61,11 @@ impl EcdsaKey {
     /// Reads a key.
     pub(crate) fn load(path: &Path) -> Result<Self, KeyFileError> {
         let der = read_pem(path, "ECDSA P-256")?;
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &der)
-            .map_err(|_| KeyFileError::Malformed { path: path.to_owned(), expected: "ECDSA P-256" })?;
+        let pair =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &der).map_err(|_| KeyFileError::Malformed {
+                path: path.to_owned(),
+                expected: "ECDSA P-256",
+            })?;
         Self::of(pair)
     }
 
@@ -89,7 +90,11 @@ impl EcdsaKey {
 pub(crate) fn create_ed25519(path: &Path) -> Result<[u8; 32], KeyFileError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|_| KeyFileError::Engine)?;
-    let der = asn1::sequence(&[&asn1::unsigned(&[0]), ED25519_ALGORITHM, &asn1::octets(&asn1::octets(&seed))]);
+    let der = asn1::sequence(&[
+        &asn1::unsigned(&[0]),
+        ED25519_ALGORITHM,
+        &asn1::octets(&asn1::octets(&seed)),
+    ]);
     folder::create_new(path, folder::PRIVATE, pem("PRIVATE KEY", &der).as_bytes())?;
     Ok(seed)
 }
@@ -101,7 +106,10 @@ pub(crate) fn load_ed25519(path: &Path) -> Result<[u8; 32], KeyFileError> {
     let begin = [&[0x30, 0x2e][..], &head, &[0x04, 0x22, 0x04, 0x20]].concat();
     der.strip_prefix(&begin[..])
         .and_then(|seed| seed.try_into().ok())
-        .ok_or_else(|| KeyFileError::Malformed { path: path.to_owned(), expected: "Ed25519" })
+        .ok_or_else(|| KeyFileError::Malformed {
+            path: path.to_owned(),
+            expected: "Ed25519",
+        })
 }
 
 /// An RSA key that signs identity tokens of the development issuer.
@@ -121,15 +129,18 @@ impl RsaKey {
     /// Reads a key.
     pub(crate) fn load(path: &Path) -> Result<Self, KeyFileError> {
         let der = read_pem(path, "RSA")?;
-        let pair = RsaKeyPair::from_pkcs8(&der)
-            .map_err(|_| KeyFileError::Malformed { path: path.to_owned(), expected: "RSA" })?;
+        let pair = RsaKeyPair::from_pkcs8(&der).map_err(|_| KeyFileError::Malformed {
+            path: path.to_owned(),
+            expected: "RSA",
+        })?;
         Ok(Self { pair })
     }
 
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyFileError> {
         let mut signature = vec![0; self.pair.public_modulus_len()];
-        self.pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)?;
+        self.pair
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)?;
         Ok(signature)
     }
 
@@ -172,7 +183,10 @@ fn read_pem(path: &Path, expected: &'static str) -> Result<Vec<u8>, KeyFileError
     str::from_utf8(&bytes)
         .ok()
         .and_then(|text| from_pem("PRIVATE KEY", text))
-        .ok_or_else(|| KeyFileError::Malformed { path: path.to_owned(), expected })
+        .ok_or_else(|| KeyFileError::Malformed {
+            path: path.to_owned(),
+            expected,
+        })
 }
 
 #[cfg(test)]
@@ -205,6 +219,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dev.pem");
         let key = RsaKey::create(&path).unwrap();
-        assert_eq!(RsaKey::load(&path).unwrap().components().unwrap(), key.components().unwrap());
+        assert_eq!(
+            RsaKey::load(&path).unwrap().components().unwrap(),
+            key.components().unwrap()
+        );
     }
 }

@@ -140,12 +140,18 @@ impl Log {
         let checkpoint = match last {
             Some(signed) => {
                 let own = signed.verify_origin(signer.key(), &origin);
-                own.map_err(|source| OpenLogError::Checkpoint { place: "last record", source })?;
+                own.map_err(|source| OpenLogError::Checkpoint {
+                    place: "last record",
+                    source,
+                })?;
                 signed.encode()
             }
             None => {
                 let empty = Checkpoint::new(&origin, 0, committed.root());
-                let empty = empty.map_err(|source| OpenLogError::Checkpoint { place: "origin", source })?;
+                let empty = empty.map_err(|source| OpenLogError::Checkpoint {
+                    place: "origin",
+                    source,
+                })?;
                 empty.sign(&[&signer]).encode()
             }
         };
@@ -157,10 +163,23 @@ impl Log {
         let reader = wal.reader()?;
         let committed = Arc::new(RwLock::new(committed));
         let (queue, receiver) = mpsc::channel(MAX_QUEUE);
-        let sequencer = Sequencer { committed: Arc::clone(&committed), wal, signer, origin, high_water };
+        let sequencer = Sequencer {
+            committed: Arc::clone(&committed),
+            wal,
+            signer,
+            origin,
+            high_water,
+        };
         let thread = thread::spawn(move || sequencer.run(receiver));
         let thread = std::sync::Mutex::new(Some(thread));
-        Ok(Self { committed, queue, room: Semaphore::new(MAX_QUEUE), reader, log_id, thread })
+        Ok(Self {
+            committed,
+            queue,
+            room: Semaphore::new(MAX_QUEUE),
+            reader,
+            log_id,
+            thread,
+        })
     }
 
     /// Logs what a request asks for, or finds the entry that it duplicates, and proves it against a fresh checkpoint.
@@ -170,12 +189,18 @@ impl Log {
         let body = entry::canonical_body(request)?;
         let leaf = leaf_hash(&body);
         let (reply, answer) = oneshot::channel();
-        let submission = Submission { body: body.clone(), leaf, reply };
+        let submission = Submission {
+            body: body.clone(),
+            leaf,
+            reply,
+        };
         self.queue.try_send(submission).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
             mpsc::error::TrySendError::Closed(_) => SubmitError::Unavailable,
         })?;
-        let answer = tokio::time::timeout(DEADLINE, answer).await.map_err(|_| SubmitError::Deadline)?;
+        let answer = tokio::time::timeout(DEADLINE, answer)
+            .await
+            .map_err(|_| SubmitError::Deadline)?;
         let accepted = match answer {
             Ok(Ok(accepted)) => accepted,
             Ok(Err(Refused::Full)) => return Err(SubmitError::Full),
@@ -185,11 +210,23 @@ impl Log {
     }
 
     fn prove(&self, accepted: Accepted, leaf: &TreeHash, body: Vec<u8>) -> Result<Proven, SubmitError> {
-        let Accepted { index, size, root, checkpoint } = accepted;
+        let Accepted {
+            index,
+            size,
+            root,
+            checkpoint,
+        } = accepted;
         let hashes = prove_inclusion(index, size, &*self.read())?;
         // Whatever led to the index, the answer is true of the very bytes that were submitted.
         verify_inclusion(leaf, index, size, &hashes, &root)?;
-        Ok(Proven { index, size, root, hashes, checkpoint, body })
+        Ok(Proven {
+            index,
+            size,
+            root,
+            hashes,
+            checkpoint,
+            body,
+        })
     }
 
     /// The newest signed checkpoint.
@@ -207,14 +244,18 @@ impl Log {
         if path.kind() != TileKind::Entries {
             return Ok(self.read().hashes(path));
         }
-        let Some(places) = self.read().places(path) else { return Ok(None) };
+        let Some(places) = self.read().places(path) else {
+            return Ok(None);
+        };
         let end = path.first() + u64::from(path.width());
         let mut bundle = Vec::new();
         for place in places {
             let bytes = self.reader.entries(&place)?;
             let mut rest = &bytes[..];
             for index in place.first..place.first + u64::from(place.count) {
-                let Some((entry, after)) = split_entry(rest) else { return Ok(None) };
+                let Some((entry, after)) = split_entry(rest) else {
+                    return Ok(None);
+                };
                 rest = after;
                 if (path.first()..end).contains(&index) {
                     // An entry that rotted on the disk is not served as if it were the logged one.
@@ -222,7 +263,9 @@ impl Log {
                         tracing::error!(log.index = index, "an entry on the disk is not the one that was logged");
                         return Ok(None);
                     }
-                    let Ok(()) = tile::append_entry(&mut bundle, entry) else { return Ok(None) };
+                    let Ok(()) = tile::append_entry(&mut bundle, entry) else {
+                        return Ok(None);
+                    };
                 }
             }
         }
@@ -249,10 +292,16 @@ fn check_high_water(path: &Path, committed: &Committed, signer: &NoteSigner) -> 
         return Ok(());
     }
     let signed = SignedCheckpoint::parse(&folder::read(path)?);
-    let wrong = |source| OpenLogError::Checkpoint { place: "high-water mark", source };
+    let wrong = |source| OpenLogError::Checkpoint {
+        place: "high-water mark",
+        source,
+    };
     let signed = signed.map_err(wrong)?;
     let mark = signed.verify_origin(signer.key(), signer.key().name()).map_err(wrong)?;
-    let rollback = OpenLogError::Rollback { size: committed.size(), high_water: mark.size() };
+    let rollback = OpenLogError::Rollback {
+        size: committed.size(),
+        high_water: mark.size(),
+    };
     if mark.size() > committed.size() {
         return Err(rollback);
     }
@@ -266,3 +315,6 @@ fn split_entry(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<2>()?;
     rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
 }
+
+#[cfg(test)]
+mod tests;

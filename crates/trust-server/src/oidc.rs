@@ -155,7 +155,11 @@ fn principal(issuer: &Issuer, claims: &Map<String, Value>) -> Result<Principal, 
             templates.evaluate(claims)?
         }
     };
-    let mut extensions = vec![(1, issuer.url.clone()), (8, issuer.url.clone()), (24, subject_claim.to_owned())];
+    let mut extensions = vec![
+        (1, issuer.url.clone()),
+        (8, issuer.url.clone()),
+        (24, subject_claim.to_owned()),
+    ];
     extensions.extend(extra);
     extensions.sort();
     let mut challenges = vec![subject_claim.to_owned()];
@@ -164,7 +168,11 @@ fn principal(issuer: &Issuer, claims: &Map<String, Value>) -> Result<Principal, 
     {
         challenges.push(address.to_owned());
     }
-    Ok(Principal { subject, extensions, challenges })
+    Ok(Principal {
+        subject,
+        extensions,
+        challenges,
+    })
 }
 
 fn text<'c>(claims: &'c Map<String, Value>, claim: &str) -> Result<&'c str, TokenError> {
@@ -172,7 +180,9 @@ fn text<'c>(claims: &'c Map<String, Value>, claim: &str) -> Result<&'c str, Toke
         .get(claim)
         .and_then(Value::as_str)
         .filter(|text| !text.is_empty())
-        .ok_or_else(|| TokenError::Claim { claim: claim.to_owned() })
+        .ok_or_else(|| TokenError::Claim {
+            claim: claim.to_owned(),
+        })
 }
 
 fn email(claims: &Map<String, Value>) -> Result<Subject, TokenError> {
@@ -185,13 +195,18 @@ fn email(claims: &Map<String, Value>) -> Result<Subject, TokenError> {
     let plain = address.bytes().all(|b| b.is_ascii_graphic());
     match parts.as_slice() {
         [local, domain] if plain && !local.is_empty() && !domain.is_empty() => Ok(Subject::Email(address.to_owned())),
-        _ => Err(TokenError::Claim { claim: "email".to_owned() }),
+        _ => Err(TokenError::Claim {
+            claim: "email".to_owned(),
+        }),
     }
 }
 
 /// The subject is a URI with the scheme and host that the issuer may speak for.
 fn uri(subject: &str, domain: &url::Url) -> Result<Subject, TokenError> {
-    let outside = || TokenError::SubjectDomain { subject: subject.to_owned(), domain: domain.to_string() };
+    let outside = || TokenError::SubjectDomain {
+        subject: subject.to_owned(),
+        domain: domain.to_string(),
+    };
     let parsed = url::Url::parse(subject).map_err(|_| outside())?;
     let same = parsed.scheme() == domain.scheme()
         && parsed.host_str() == domain.host_str()
@@ -204,7 +219,9 @@ fn uri(subject: &str, domain: &url::Url) -> Result<Subject, TokenError> {
 }
 
 fn kubernetes(claims: &Map<String, Value>) -> Result<Subject, TokenError> {
-    let missing = |claim: &str| TokenError::Claim { claim: claim.to_owned() };
+    let missing = |claim: &str| TokenError::Claim {
+        claim: claim.to_owned(),
+    };
     let all = claims.get("kubernetes.io").and_then(Value::as_object);
     let all = all.ok_or_else(|| missing("kubernetes.io"))?;
     let namespace = text(all, "namespace").map_err(|_| missing("kubernetes.io/namespace"))?;
@@ -214,11 +231,16 @@ fn kubernetes(claims: &Map<String, Value>) -> Result<Subject, TokenError> {
         .ok_or_else(|| missing("kubernetes.io/serviceaccount/name"))?;
     // DNS labels and subdomains: nothing that could leave its place in the path.
     for name in [namespace, account] {
-        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b':')) {
+        if !name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b':'))
+        {
             return Err(missing("kubernetes.io"));
         }
     }
-    Ok(Subject::Uri(format!("https://kubernetes.io/namespaces/{namespace}/serviceaccounts/{account}")))
+    Ok(Subject::Uri(format!(
+        "https://kubernetes.io/namespaces/{namespace}/serviceaccounts/{account}"
+    )))
 }
 
 #[cfg(test)]

@@ -52,7 +52,11 @@ pub struct Config {
 impl Config {
     /// Serves `directory` at `listen` with the system's clock.
     pub fn new(directory: impl Into<PathBuf>, listen: SocketAddr) -> Self {
-        Self { directory: directory.into(), listen, clock: Clock::system() }
+        Self {
+            directory: directory.into(),
+            listen,
+            clock: Clock::system(),
+        }
     }
 }
 
@@ -137,7 +141,10 @@ impl Server {
     /// Opens the folder and serves it on a listener that is there already: for a port that had to be known before
     /// `init`.
     pub async fn start_on(config: Config, listener: TcpListener) -> Result<Self, ServerError> {
-        let listen = |source| ServerError::Listen { address: config.listen, source };
+        let listen = |source| ServerError::Listen {
+            address: config.listen,
+            source,
+        };
         let address = listener.local_addr().map_err(listen)?;
         let opened = tokio::task::spawn_blocking(move || open(&config.directory, config.clock)).await;
         let (service, lock) = match opened {
@@ -159,7 +166,11 @@ impl Server {
             }
             drop(lock);
         });
-        Ok(Self { address, stop, accepting })
+        Ok(Self {
+            address,
+            stop,
+            accepting,
+        })
     }
 
     /// Where it listens.
@@ -184,7 +195,9 @@ async fn serve(listener: TcpListener, app: Router, mut stopped: oneshot::Receive
     server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     loop {
         // A closed semaphore is the only error, and nobody closes it.
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { break };
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+            break;
+        };
         let accepted: std::io::Result<(TcpStream, SocketAddr)> = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = &mut stopped => break,
@@ -258,7 +271,10 @@ fn stored_config(directory: &Path) -> Result<StoredConfig, ServerError> {
 }
 
 fn malformed(directory: &Path, reason: &str) -> ServerError {
-    ServerError::Config { path: directory.join(files::CONFIG), reason: reason.to_owned() }
+    ServerError::Config {
+        path: directory.join(files::CONFIG),
+        reason: reason.to_owned(),
+    }
 }
 
 /// The answer of Fulcio's configuration endpoint.
@@ -282,7 +298,13 @@ fn open_authority(directory: &Path) -> Result<Authority, ServerError> {
     let key = EcdsaKey::load(&directory.join(files::CA_KEY))?;
     let chain = Chain::read(&directory.join(files::CA_CHAIN), &key)?;
     let ct_key = EcdsaKey::load(&directory.join(files::CT_KEY))?;
-    Ok(Authority { key, name: chain.subject, not_after: chain.not_after, chain: chain.certificates, ct_key })
+    Ok(Authority {
+        key,
+        name: chain.subject,
+        not_after: chain.not_after,
+        chain: chain.certificates,
+        ct_key,
+    })
 }
 
 fn open_timestamps(directory: &Path) -> Result<TimestampAuthority, ServerError> {
@@ -315,7 +337,9 @@ impl Chain {
             certificates.push(from_pem("CERTIFICATE", block).ok_or_else(wrong)?);
         }
         let first = certificates.first().ok_or_else(wrong)?;
-        let first = x509_cert::Certificate::from_der(first).map_err(|_| wrong())?.tbs_certificate;
+        let first = x509_cert::Certificate::from_der(first)
+            .map_err(|_| wrong())?
+            .tbs_certificate;
         let der = |part: der::Result<Vec<u8>>| part.map_err(|_| wrong());
         if der(first.subject_public_key_info.to_der())? != key.spki() {
             return Err(wrong());

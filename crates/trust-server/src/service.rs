@@ -72,7 +72,10 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
     if service.dev_issuer.is_some() {
         for path in [dev_issuer::CI_PATH, dev_issuer::EMAIL_PATH] {
             router = router
-                .route(&format!("{path}/.well-known/openid-configuration"), get(move |state| discovery(path, state)))
+                .route(
+                    &format!("{path}/.well-known/openid-configuration"),
+                    get(move |state| discovery(path, state)),
+                )
                 .route(&format!("{path}/jwks"), get(jwks));
         }
     }
@@ -127,11 +130,7 @@ async fn gone() -> ApiError {
     ApiError::bad_request("api-version-gone", message).with_status(StatusCode::GONE)
 }
 
-async fn signing_certificate(
-    State(service): Shared,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, ApiError> {
+async fn signing_certificate(State(service): Shared, headers: HeaderMap, body: Bytes) -> Result<Response, ApiError> {
     let request = SigningRequest::parse(&body)?;
     // 1. Who asks: the token in the body goes before the one in the header.
     let token = match request.token() {
@@ -142,7 +141,9 @@ async fn signing_certificate(
     // 2. That the key is theirs.
     let possession: Possession = request.possession()?;
     let names: Vec<&str> = principal.challenges.iter().map(String::as_str).collect();
-    let spki: &[u8] = possession.verify(&names).map_err(|error: PossessionError| ApiError::from(error))?;
+    let spki: &[u8] = possession
+        .verify(&names)
+        .map_err(|error: PossessionError| ApiError::from(error))?;
     // 3. The certificate.
     let leaf = service.authority.issue(&principal, spki, &service.clock)?;
     let mut certificates = vec![pem("CERTIFICATE", &leaf)];
@@ -153,15 +154,27 @@ async fn signing_certificate(
 fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
     let value = headers.get(header::AUTHORIZATION).ok_or(TokenError::Missing)?;
     if value.len() > MAX_TOKEN_BYTES + 16 {
-        return Err(TokenError::TooLong { limit: MAX_TOKEN_BYTES, seen: value.len() });
+        return Err(TokenError::TooLong {
+            limit: MAX_TOKEN_BYTES,
+            seen: value.len(),
+        });
     }
     let text = value.to_str().map_err(|_| TokenError::Malformed)?;
     let (scheme, token) = text.split_once(' ').ok_or(TokenError::Missing)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(TokenError::Missing) }
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(token.trim())
+    } else {
+        Err(TokenError::Missing)
+    }
 }
 
 async fn trust_bundle(State(service): Shared) -> Response {
-    let certificates: Vec<String> = service.authority.chain.iter().map(|der| pem("CERTIFICATE", der)).collect();
+    let certificates: Vec<String> = service
+        .authority
+        .chain
+        .iter()
+        .map(|der| pem("CERTIFICATE", der))
+        .collect();
     axum::Json(json!({"chains": [{"certificates": certificates}]})).into_response()
 }
 
@@ -171,7 +184,11 @@ async fn configuration(State(service): Shared) -> Response {
 
 async fn create_entry(State(service): Shared, body: Bytes) -> Result<Response, ApiError> {
     let proven = service.log.submit(&body).await?;
-    Ok((StatusCode::CREATED, axum::Json(log_entry(&proven, service.log.log_id()))).into_response())
+    Ok((
+        StatusCode::CREATED,
+        axum::Json(log_entry(&proven, service.log.log_id())),
+    )
+        .into_response())
 }
 
 /// TransparencyLogEntry, 64-bit numbers as text, every field written (protobuf's JSON with unpopulated fields).
@@ -206,11 +223,18 @@ async fn tile(State(service): Shared, Path(path): Path<String>) -> Result<Respon
     let found = found.map_err(|error| ApiError::internal("log-read", &error))?;
     let found = found.map_err(|error| ApiError::internal("log-read", &error))?;
     let bytes = found.ok_or_else(ApiError::not_found)?;
-    Ok(with_type("application/octet-stream", "public, max-age=31536000, immutable", bytes.into()))
+    Ok(with_type(
+        "application/octet-stream",
+        "public, max-age=31536000, immutable",
+        bytes.into(),
+    ))
 }
 
 async fn timestamp(State(service): Shared, headers: HeaderMap, body: Bytes) -> Result<Response, ApiError> {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let query = match media_type.split(';').next().unwrap_or_default().trim() {
         "application/timestamp-query" => Query::from_der(&body)?,
         "application/json" => Query::from_json(&body)?,
@@ -225,20 +249,37 @@ async fn timestamp(State(service): Shared, headers: HeaderMap, body: Bytes) -> R
 }
 
 async fn timestamp_chain(State(service): Shared) -> Response {
-    let chain: String = service.timestamps.chain.iter().map(|der| pem("CERTIFICATE", der)).collect();
+    let chain: String = service
+        .timestamps
+        .chain
+        .iter()
+        .map(|der| pem("CERTIFICATE", der))
+        .collect();
     with_type("application/pem-certificate-chain", "no-cache", chain.into())
 }
 
 async fn trusted_root(State(service): Shared) -> Response {
-    with_type(documents::TRUSTED_ROOT_MEDIA_TYPE, "no-cache", service.trusted_root.clone())
+    with_type(
+        documents::TRUSTED_ROOT_MEDIA_TYPE,
+        "no-cache",
+        service.trusted_root.clone(),
+    )
 }
 
 async fn signing_config(State(service): Shared) -> Response {
-    with_type(documents::SIGNING_CONFIG_MEDIA_TYPE, "no-cache", service.signing_config.clone())
+    with_type(
+        documents::SIGNING_CONFIG_MEDIA_TYPE,
+        "no-cache",
+        service.signing_config.clone(),
+    )
 }
 
 async fn trust_config(State(service): Shared) -> Response {
-    with_type(documents::TRUST_CONFIG_MEDIA_TYPE, "no-cache", service.trust_config.clone())
+    with_type(
+        documents::TRUST_CONFIG_MEDIA_TYPE,
+        "no-cache",
+        service.trust_config.clone(),
+    )
 }
 
 async fn discovery(path: &'static str, State(service): Shared) -> Result<Response, ApiError> {

@@ -113,12 +113,18 @@ impl PublicKeyRequest {
             PublicKey::from_pem(content)
         } else {
             // DER in a JSON string: base64, as protobuf's bytes would be.
-            STANDARD.decode(content).map_err(|_| PossessionError::PublicKey).map(|der| PublicKey::from_spki_der(&der))?
+            STANDARD
+                .decode(content)
+                .map_err(|_| PossessionError::PublicKey)
+                .map(|der| PublicKey::from_spki_der(&der))?
         };
         let key = key.map_err(|_| PossessionError::PublicKey)?;
         let proof = self.proof_of_possession.as_deref().unwrap_or_default();
         let signature = STANDARD.decode(proof).map_err(|_| PossessionError::Signature)?;
-        Ok(Possession { key, proof: Proof::OverSubject(signature) })
+        Ok(Possession {
+            key,
+            proof: Proof::OverSubject(signature),
+        })
     }
 }
 
@@ -129,7 +135,10 @@ fn csr(encoded: &str) -> Option<Possession> {
     let key = PublicKey::from_spki_der(&request.info.public_key.to_der().ok()?).ok()?;
     let signature = request.signature.as_bytes()?.to_vec();
     let info = request.info.to_der().ok()?;
-    Some(Possession { key, proof: Proof::OverItself { info, signature } })
+    Some(Possession {
+        key,
+        proof: Proof::OverItself { info, signature },
+    })
 }
 
 impl Possession {
@@ -138,11 +147,15 @@ impl Possession {
     /// sign the address whenever the token has one, whatever the type).
     pub(crate) fn verify(&self, names: &[&str]) -> Result<&[u8], PossessionError> {
         let proven = match &self.proof {
-            Proof::OverSubject(signature) => {
-                names.iter().any(|name| self.key.verify(name.as_bytes(), signature).is_ok())
-            }
+            Proof::OverSubject(signature) => names
+                .iter()
+                .any(|name| self.key.verify(name.as_bytes(), signature).is_ok()),
             Proof::OverItself { info, signature } => self.key.verify(info, signature).is_ok(),
         };
-        if proven { Ok(self.key.spki_der()) } else { Err(PossessionError::Signature) }
+        if proven {
+            Ok(self.key.spki_der())
+        } else {
+            Err(PossessionError::Signature)
+        }
     }
 }

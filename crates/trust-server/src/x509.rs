@@ -66,9 +66,8 @@ pub(crate) fn ecdsa_with_sha256() -> Vec<u8> {
 
 /// A Name of organization and common name.
 pub(crate) fn name(organization: &str, common_name: &str) -> Vec<u8> {
-    let attribute = |arc, text: &str| {
-        asn1::set_of(vec![asn1::sequence(&[&asn1::oid(&[2, 5, 4, arc]), &asn1::utf8(text)])])
-    };
+    let attribute =
+        |arc, text: &str| asn1::set_of(vec![asn1::sequence(&[&asn1::oid(&[2, 5, 4, arc]), &asn1::utf8(text)])]);
     asn1::sequence(&[&attribute(10, organization), &attribute(3, common_name)])
 }
 

@@ -189,7 +189,9 @@ impl VerifierBytes {
             }
             Self::Certificate(der) => {
                 bounded("x509Certificate.rawBytes", der, MAX_VERIFIER_BYTES)?;
-                let wrong = EntryError::Verifier { expected: "certificate" };
+                let wrong = EntryError::Verifier {
+                    expected: "certificate",
+                };
                 let spki = x509_cert::Certificate::from_der(der)
                     .and_then(|certificate| certificate.tbs_certificate.subject_public_key_info.to_der())
                     .ok();
@@ -213,23 +215,48 @@ struct KeyDetails {
 }
 
 const ACCEPTED: [KeyDetails; 7] = [
-    ec("PKIX_ECDSA_P256_SHA_256", 5, KeyAlgorithm::EcdsaP256, DigestAlgorithm::Sha256, HashUsed::Sha256),
-    ec("PKIX_ECDSA_P384_SHA_384", 12, KeyAlgorithm::EcdsaP384, DigestAlgorithm::Sha384, HashUsed::Sha384),
-    ec("PKIX_ECDSA_P521_SHA_512", 13, KeyAlgorithm::EcdsaP521, DigestAlgorithm::Sha512, HashUsed::Sha512),
-    ec("PKIX_ED25519_PH", 8, KeyAlgorithm::Ed25519, DigestAlgorithm::Sha512, HashUsed::Ed25519ph),
+    ec(
+        "PKIX_ECDSA_P256_SHA_256",
+        5,
+        KeyAlgorithm::EcdsaP256,
+        DigestAlgorithm::Sha256,
+        HashUsed::Sha256,
+    ),
+    ec(
+        "PKIX_ECDSA_P384_SHA_384",
+        12,
+        KeyAlgorithm::EcdsaP384,
+        DigestAlgorithm::Sha384,
+        HashUsed::Sha384,
+    ),
+    ec(
+        "PKIX_ECDSA_P521_SHA_512",
+        13,
+        KeyAlgorithm::EcdsaP521,
+        DigestAlgorithm::Sha512,
+        HashUsed::Sha512,
+    ),
+    ec(
+        "PKIX_ED25519_PH",
+        8,
+        KeyAlgorithm::Ed25519,
+        DigestAlgorithm::Sha512,
+        HashUsed::Ed25519ph,
+    ),
     rsa("PKIX_RSA_PKCS1V15_2048_SHA256", 9, 294),
     rsa("PKIX_RSA_PKCS1V15_3072_SHA256", 10, 422),
     rsa("PKIX_RSA_PKCS1V15_4096_SHA256", 11, 550),
 ];
 
-const fn ec(
-    name: &'static str,
-    number: u64,
-    key: KeyAlgorithm,
-    digest: DigestAlgorithm,
-    hash: HashUsed,
-) -> KeyDetails {
-    KeyDetails { name, number, key, rsa_spki: None, digest, hash }
+const fn ec(name: &'static str, number: u64, key: KeyAlgorithm, digest: DigestAlgorithm, hash: HashUsed) -> KeyDetails {
+    KeyDetails {
+        name,
+        number,
+        key,
+        rsa_spki: None,
+        digest,
+        hash,
+    }
 }
 
 const fn rsa(name: &'static str, number: u64, spki: usize) -> KeyDetails {
@@ -331,7 +358,9 @@ struct EnvelopeSignature {
 impl HashedRekord {
     fn parts(self) -> Result<Parts, EntryError> {
         let signature = self.signature.ok_or(EntryError::Missing { field: "signature" })?;
-        let verifier = signature.verifier.ok_or(EntryError::Missing { field: "signature.verifier" })?;
+        let verifier = signature.verifier.ok_or(EntryError::Missing {
+            field: "signature.verifier",
+        })?;
         let (details, verifier) = verifier.parts()?;
         let content = present("signature.content", signature.content)?;
         let digest = present("digest", self.digest)?;
@@ -340,7 +369,12 @@ impl HashedRekord {
             expected: details.digest.length(),
             seen: digest.len(),
         })?;
-        Ok(Parts { digest, signature: content, details, verifier })
+        Ok(Parts {
+            digest,
+            signature: content,
+            details,
+            verifier,
+        })
     }
 }
 
@@ -354,7 +388,9 @@ impl Dsse {
         let (details, verifier) = verifier.parts()?;
         let payload = present("envelope.payload", envelope.payload)?;
         if envelope.payload_type.is_empty() {
-            return Err(EntryError::Missing { field: "envelope.payloadType" });
+            return Err(EntryError::Missing {
+                field: "envelope.payloadType",
+            });
         }
         let mut hasher = proofmark_types::Hasher::new(details.digest);
         let (kind, length) = (envelope.payload_type.as_bytes(), payload.len());
@@ -363,7 +399,12 @@ impl Dsse {
         hasher.update(format!(" {length} ").as_bytes());
         hasher.update(&payload);
         let signature = present("envelope.signatures.sig", signature.sig)?;
-        Ok(Parts { digest: hasher.finish(), signature, details, verifier })
+        Ok(Parts {
+            digest: hasher.finish(),
+            signature,
+            details,
+            verifier,
+        })
     }
 }
 
@@ -377,9 +418,16 @@ impl Verifier {
         let bytes = match (self.certificate, self.public_key) {
             (Some(der), None) => VerifierBytes::Certificate(present("x509Certificate.rawBytes", der.raw_bytes)?),
             (None, Some(der)) => VerifierBytes::PublicKey(present("publicKey.rawBytes", der.raw_bytes)?),
-            (None, None) => return Err(EntryError::Missing { field: "x509Certificate or publicKey" }),
+            (None, None) => {
+                return Err(EntryError::Missing {
+                    field: "x509Certificate or publicKey",
+                });
+            }
             (Some(_), Some(_)) => {
-                return Err(EntryError::NotOne { field: "of x509Certificate and publicKey", seen: 2 });
+                return Err(EntryError::NotOne {
+                    field: "of x509Certificate and publicKey",
+                    seen: 2,
+                });
             }
         };
         Ok((details, bytes))
@@ -387,19 +435,30 @@ impl Verifier {
 }
 
 fn present(field: &'static str, bytes: Bytes) -> Result<Vec<u8>, EntryError> {
-    if bytes.0.is_empty() { Err(EntryError::Missing { field }) } else { Ok(bytes.0) }
+    if bytes.0.is_empty() {
+        Err(EntryError::Missing { field })
+    } else {
+        Ok(bytes.0)
+    }
 }
 
 fn only<T>(field: &'static str, mut items: Vec<T>) -> Result<T, EntryError> {
     match (items.pop(), items.len()) {
         (Some(item), 0) => Ok(item),
-        (popped, rest) => Err(EntryError::NotOne { field, seen: rest + usize::from(popped.is_some()) }),
+        (popped, rest) => Err(EntryError::NotOne {
+            field,
+            seen: rest + usize::from(popped.is_some()),
+        }),
     }
 }
 
 fn bounded(field: &'static str, bytes: &[u8], limit: usize) -> Result<(), EntryError> {
     if bytes.len() > limit {
-        return Err(EntryError::TooLong { field, limit, seen: bytes.len() });
+        return Err(EntryError::TooLong {
+            field,
+            limit,
+            seen: bytes.len(),
+        });
     }
     Ok(())
 }

@@ -15,7 +15,11 @@ pub(crate) struct Bytes(pub(crate) Vec<u8>);
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let alphabet = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
+        let alphabet = if text.contains(['-', '_']) {
+            &URL_SAFE
+        } else {
+            &STANDARD
+        };
         GeneralPurpose::new(alphabet, LENIENT)
             .decode(text)
             .map(Self)

@@ -117,7 +117,12 @@ impl Sequencer {
         let (size, root, checkpoint) = (committed.size(), committed.root(), committed.checkpoint());
         drop(committed);
         for (submission, place) in batch.into_iter().zip(places) {
-            let answer = place.map(|index| Accepted { index, size, root, checkpoint: Arc::clone(&checkpoint) });
+            let answer = place.map(|index| Accepted {
+                index,
+                size,
+                root,
+                checkpoint: Arc::clone(&checkpoint),
+            });
             // A client that went away finds its entry by sending it again.
             let _ = submission.reply.send(answer);
         }

@@ -60,7 +60,10 @@ impl Committed {
     }
 
     pub(crate) fn stage(&self) -> Staged {
-        Staged { range: self.range.clone(), nodes: Vec::new() }
+        Staged {
+            range: self.range.clone(),
+            nodes: Vec::new(),
+        }
     }
 
     /// Makes a durable batch visible.
@@ -87,8 +90,9 @@ impl Committed {
         // a log answer for an entry that it had not, sunlight ANT-2026-88EWBS43).
         let Some(leaf) = row.get(at(index)) else { return };
         let hasher = &self.hasher;
-        self.leaves
-            .insert_unique(hasher.hash_one(leaf), index, |other| hasher.hash_one(row.get(at(*other))));
+        self.leaves.insert_unique(hasher.hash_one(leaf), index, |other| {
+            row.get(at(*other)).map_or(0, |leaf| hasher.hash_one(leaf))
+        });
     }
 
     pub(crate) fn set_checkpoint(&mut self, checkpoint: Arc<str>) {
@@ -133,13 +137,24 @@ impl Committed {
         }
         let end = path.first() + u64::from(path.width());
         debug_assert!(u64::from(path.width()) <= TILE_WIDTH, "the path's type bounds it");
-        let from = self.records.partition_point(|record| record.first + u64::from(record.count) <= path.first());
-        Some(self.records[from..].iter().take_while(|record| record.first < end).copied().collect())
+        let from = self
+            .records
+            .partition_point(|record| record.first + u64::from(record.count) <= path.first());
+        Some(
+            self.records[from..]
+                .iter()
+                .take_while(|record| record.first < end)
+                .copied()
+                .collect(),
+        )
     }
 }
 
 impl NodeSource for Committed {
     fn node(&self, level: u32, index: u64) -> Option<TreeHash> {
-        self.levels.get(level as usize)?.get(usize::try_from(index).ok()?).copied()
+        self.levels
+            .get(level as usize)?
+            .get(usize::try_from(index).ok()?)
+            .copied()
     }
 }

@@ -138,18 +138,30 @@ impl Wal {
             }
             payload.resize(header.length as usize, 0);
             reader.read_exact(&mut payload).map_err(io_error(path, "read"))?;
-            let corrupt = |fault| WalError::Corrupt { path: path.to_owned(), offset, fault };
+            let corrupt = |fault| WalError::Corrupt {
+                path: path.to_owned(),
+                offset,
+                fault,
+            };
             let record = header.record(begin, &payload).map_err(corrupt)?;
             replay(record).map_err(corrupt)?;
             offset = end;
         }
         if offset < size {
-            tracing::warn!(offset, size, "the log's record ends within an unfinished batch, which is cut off");
+            tracing::warn!(
+                offset,
+                size,
+                "the log's record ends within an unfinished batch, which is cut off"
+            );
             file.set_len(offset).map_err(io_error(path, "cut"))?;
             file.sync_all().map_err(io_error(path, "synced"))?;
         }
         file.seek(SeekFrom::Start(offset)).map_err(io_error(path, "read"))?;
-        Ok(Self { file, path: path.to_owned(), length: offset })
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            length: offset,
+        })
     }
 
     fn begin(mut file: File, path: &Path, log_id: &[u8; 32]) -> Result<Self, WalError> {
@@ -158,7 +170,11 @@ impl Wal {
         file.write_all(&head).map_err(io_error(path, "written"))?;
         file.sync_all().map_err(io_error(path, "synced"))?;
         folder::sync_parent(path)?;
-        Ok(Self { file, path: path.to_owned(), length: HEAD_LENGTH })
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            length: HEAD_LENGTH,
+        })
     }
 
     /// Appends a batch and returns once it is durable. After an error the file's state is unknown: the caller must
@@ -192,13 +208,21 @@ impl Wal {
         self.file.sync_data().map_err(io_error(&self.path, "synced"))?;
         let offset = self.length + HEADER_LENGTH as u64;
         self.length = offset + u64::from(length);
-        Ok(RecordPlace { first, count, offset, entries_length })
+        Ok(RecordPlace {
+            first,
+            count,
+            offset,
+            entries_length,
+        })
     }
 
     /// A second handle, to read committed batches while others are appended.
     pub(crate) fn reader(&self) -> Result<WalReader, WalError> {
         let file = File::open(&self.path).map_err(io_error(&self.path, "opened"))?;
-        Ok(WalReader { file, path: self.path.clone() })
+        Ok(WalReader {
+            file,
+            path: self.path.clone(),
+        })
     }
 }
 
@@ -266,8 +290,17 @@ impl Header {
             rest = after;
         }
         let entries_length = u32::try_from(payload.len() - rest.len()).map_err(|_| "the record is too long")?;
-        let place = RecordPlace { first: self.first, count: self.count, offset, entries_length };
-        Ok(Replayed { place, entries, checkpoint: rest })
+        let place = RecordPlace {
+            first: self.first,
+            count: self.count,
+            offset,
+            entries_length,
+        };
+        Ok(Replayed {
+            place,
+            entries,
+            checkpoint: rest,
+        })
     }
 }
 
@@ -276,7 +309,11 @@ fn check_head(reader: &mut impl Read, path: &Path, log_id: &[u8; 32]) -> Result<
     reader.read_exact(&mut head).map_err(io_error(path, "read"))?;
     if &head[..8] != FILE_MAGIC {
         let fault = "the file does not begin as a log's record";
-        return Err(WalError::Corrupt { path: path.to_owned(), offset: 0, fault });
+        return Err(WalError::Corrupt {
+            path: path.to_owned(),
+            offset: 0,
+            fault,
+        });
     }
     if &head[8..] != log_id {
         return Err(WalError::OtherLog { path: path.to_owned() });
@@ -291,9 +328,11 @@ fn next_header(reader: &mut impl Read, path: &Path, offset: u64, size: u64) -> R
     }
     let mut bytes = [0; HEADER_LENGTH];
     reader.read_exact(&mut bytes).map_err(io_error(path, "read"))?;
-    Header::parse(&bytes)
-        .map(Some)
-        .map_err(|fault| WalError::Corrupt { path: path.to_owned(), offset, fault })
+    Header::parse(&bytes).map(Some).map_err(|fault| WalError::Corrupt {
+        path: path.to_owned(),
+        offset,
+        fault,
+    })
 }
 
 fn io_error(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> WalError + use<> {
@@ -304,4 +343,12 @@ fn io_error(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> WalE
 /// Adds an entry to the entries of a batch.
 pub(crate) fn push_entry(entries: &mut Vec<u8>, entry: &[u8]) -> Result<(), tile::TileError> {
     tile::append_entry(entries, entry)
+}
+
+#[cfg(test)]
+impl Wal {
+    /// Makes every later write fail, as a full disk would.
+    pub(crate) fn refuse_writes(&mut self) {
+        self.file = File::open(&self.path).expect("the record is there");
+    }
 }

@@ -213,7 +213,10 @@ impl IssuerConfig {
     /// Workloads whose subject is a URI within `subject_domain`.
     #[must_use]
     pub fn uri(issuer_url: &str, subject_domain: &str) -> Self {
-        Self { subject_domain: Some(subject_domain.to_owned()), ..Self::new(issuer_url, IssuerType::Uri) }
+        Self {
+            subject_domain: Some(subject_domain.to_owned()),
+            ..Self::new(issuer_url, IssuerType::Uri)
+        }
     }
 
     /// The claim that Fulcio's configuration endpoint names for the proof of possession.
@@ -223,7 +226,11 @@ impl IssuerConfig {
 
     pub(crate) fn check(&self) -> Result<Issuer, IssuerConfigError> {
         let url = || self.issuer_url.clone();
-        let field = |field| IssuerConfigError::Field { url: url(), field, kind: self.kind.name() };
+        let field = |field| IssuerConfigError::Field {
+            url: url(),
+            field,
+            kind: self.kind.name(),
+        };
         if !self.reachable() {
             return Err(IssuerConfigError::Url { url: url() });
         }
@@ -247,10 +254,16 @@ impl IssuerConfig {
             IssuerType::Uri => {
                 let domain = Url::parse(self.subject_domain.as_deref().unwrap_or_default());
                 let domain = domain.ok().filter(Url::has_host);
-                IssuerKind::Uri { subject_domain: domain.ok_or_else(|| field("subject-domain"))? }
+                IssuerKind::Uri {
+                    subject_domain: domain.ok_or_else(|| field("subject-domain"))?,
+                }
             }
         };
-        let templates = self.ci_provider.as_ref().map(|provider| self.templates(provider)).transpose()?;
+        let templates = self
+            .ci_provider
+            .as_ref()
+            .map(|provider| self.templates(provider))
+            .transpose()?;
         Ok(Issuer {
             url: url(),
             client_id: self.client_id.clone(),
@@ -266,14 +279,15 @@ impl IssuerConfig {
             CiProvider::GitlabPipeline => extensions::gitlab(),
             CiProvider::Custom(metadata) => metadata.clone(),
         };
-        metadata.default_template_values.extend(self.default_template_values.clone());
+        metadata
+            .default_template_values
+            .extend(self.default_template_values.clone());
         Templates::read(&metadata, &self.issuer_url)
     }
 
     fn reachable(&self) -> bool {
-        Url::parse(&self.issuer_url).is_ok_and(|url| {
-            url.query().is_none() && url.fragment().is_none() && super::fetch::is_allowed(&url)
-        })
+        Url::parse(&self.issuer_url)
+            .is_ok_and(|url| url.query().is_none() && url.fragment().is_none() && super::fetch::is_allowed(&url))
     }
 }
 
@@ -293,7 +307,10 @@ impl IssuerType {
 /// Checks all issuers together.
 pub(crate) fn check_all(configs: &[IssuerConfig]) -> Result<Vec<Issuer>, IssuerConfigError> {
     if configs.len() > MAX_ISSUERS {
-        return Err(IssuerConfigError::TooMany { limit: MAX_ISSUERS, seen: configs.len() });
+        return Err(IssuerConfigError::TooMany {
+            limit: MAX_ISSUERS,
+            seen: configs.len(),
+        });
     }
     let mut issuers: Vec<Issuer> = Vec::new();
     for config in configs {

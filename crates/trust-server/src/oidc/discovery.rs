@@ -52,8 +52,14 @@ impl Issuers {
         fixed: impl Fn(&str) -> Option<Arc<KeySet>>,
     ) -> Result<Self, IssuerConfigError> {
         let issuers = config::check_all(configs)?;
-        let source = |issuer: Issuer| Source { fixed: fixed(&issuer.url), issuer, fetched: Mutex::new(None) };
-        Ok(Self { issuers: issuers.into_iter().map(source).collect() })
+        let source = |issuer: Issuer| Source {
+            fixed: fixed(&issuer.url),
+            issuer,
+            fetched: Mutex::new(None),
+        };
+        Ok(Self {
+            issuers: issuers.into_iter().map(source).collect(),
+        })
     }
 
     /// Who a token is about. Steps as in OpenID Connect Core 1.0 section 3.1.3.7.
@@ -63,7 +69,9 @@ impl Issuers {
         // 2. The issuer that it names must be configured, letter for letter.
         let named = token.unverified_issuer()?;
         let source = self.issuers.iter().find(|source| source.issuer.url == named);
-        let source = source.ok_or_else(|| TokenError::UnknownIssuer { issuer: named.chars().take(200).collect() })?;
+        let source = source.ok_or_else(|| TokenError::UnknownIssuer {
+            issuer: named.chars().take(200).collect(),
+        })?;
         // 3. Its keys.
         let keys = source.keys(token.kid()).await?;
         // 4. Signature, issuer, audience, time.
@@ -91,11 +99,19 @@ impl Source {
         match self.fetch().await {
             Ok(keys) => {
                 let keys = Arc::new(keys);
-                *fetched = Some(Fetched { keys: Arc::clone(&keys), at: now, asked: now });
+                *fetched = Some(Fetched {
+                    keys: Arc::clone(&keys),
+                    at: now,
+                    asked: now,
+                });
                 Ok(keys)
             }
             Err(reason) => {
-                tracing::warn!(issuer = self.issuer.url, reason, "the keys of an issuer cannot be fetched");
+                tracing::warn!(
+                    issuer = self.issuer.url,
+                    reason,
+                    "the keys of an issuer cannot be fetched"
+                );
                 match &mut *fetched {
                     Some(held) if now.duration_since(held.at) < STALE => {
                         held.asked = now;

@@ -77,17 +77,23 @@ impl Templates {
             }
         }
         let evaluate = |template: &Template| {
-            let value = template.evaluate(&values).map_err(|claim| TokenError::Claim { claim })?;
+            let value = template
+                .evaluate(&values)
+                .map_err(|claim| TokenError::Claim { claim })?;
             // A value goes into a certificate as text; a line break in it would only be there to deceive a reader.
             if value.len() > MAX_VALUE_BYTES || value.chars().any(char::is_control) {
-                return Err(TokenError::Claim { claim: value.chars().take(80).collect() });
+                return Err(TokenError::Claim {
+                    claim: value.chars().take(80).collect(),
+                });
             }
             Ok(value)
         };
         let subject = evaluate(&self.subject)?;
         let is_uri = url::Url::parse(&subject).is_ok_and(|url| url.has_host());
         if !is_uri || !subject.is_ascii() {
-            return Err(TokenError::Claim { claim: subject.chars().take(80).collect() });
+            return Err(TokenError::Claim {
+                claim: subject.chars().take(80).collect(),
+            });
         }
         let mut extensions = Vec::new();
         for (number, template) in &self.extensions {
@@ -168,7 +174,10 @@ pub(crate) fn gitlab() -> ProviderTemplates {
             ("build-config-uri", "https://{{ .ci_config_ref_uri }}"),
             ("build-config-digest", "ci_config_sha"),
             ("build-trigger", "pipeline_source"),
-            ("run-invocation-uri", "{{ .url }}/{{ .project_path }}/-/jobs/{{ .job_id }}"),
+            (
+                "run-invocation-uri",
+                "{{ .url }}/{{ .project_path }}/-/jobs/{{ .job_id }}",
+            ),
             ("source-repository-visibility-at-signing", "project_visibility"),
             ("deployment-environment", "environment"),
         ],

@@ -29,7 +29,10 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 /// A client that follows no redirect: one from a discovery document to another host would let that host choose the
 /// keys (fulcio 378c654f), and none is needed by any issuer.
 pub(crate) fn client(ca_cert: Option<&str>) -> Result<Client, String> {
-    let mut builder = Client::builder().redirect(redirect::Policy::none()).timeout(TIMEOUT).no_proxy();
+    let mut builder = Client::builder()
+        .redirect(redirect::Policy::none())
+        .timeout(TIMEOUT)
+        .no_proxy();
     if let Some(pem) = ca_cert {
         let certificate = reqwest::Certificate::from_pem(pem.as_bytes()).map_err(|error| error.to_string())?;
         builder = builder.tls_certs_only([certificate]);

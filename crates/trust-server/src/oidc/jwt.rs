@@ -1,8 +1,6 @@
 //! JSON web tokens (RFC 7515, RFC 7519, RFC 8725): the algorithm follows from the key, never the key from the algorithm.
 
-use aws_lc_rs::signature::{
-    self, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
-};
+use aws_lc_rs::signature::{self, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proofmark_types::UnixTime;
@@ -74,7 +72,10 @@ impl<'t> Token<'t> {
             return Err(TokenError::Missing);
         }
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(TokenError::TooLong { limit: MAX_TOKEN_BYTES, seen: token.len() });
+            return Err(TokenError::TooLong {
+                limit: MAX_TOKEN_BYTES,
+                seen: token.len(),
+            });
         }
         // Three parts, found without a list of all dots (GHSA-f83f-xpx7-ffpw).
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
@@ -88,7 +89,13 @@ impl<'t> Token<'t> {
             algorithm: header.alg.chars().take(20).collect(),
         })?;
         let claims = serde_json::from_slice(&decode(claims)?).map_err(|_| TokenError::Malformed)?;
-        Ok(Self { signed, signature: decode(signature)?, algorithm, kid: header.kid, claims })
+        Ok(Self {
+            signed,
+            signature: decode(signature)?,
+            algorithm,
+            kid: header.kid,
+            claims,
+        })
     }
 
     /// The issuer that the token names: to choose a configuration, never to believe.
@@ -111,12 +118,16 @@ impl<'t> Token<'t> {
         // 2. The issuer, exactly.
         let seen = self.unverified_issuer()?;
         if seen != issuer {
-            return Err(TokenError::UnknownIssuer { issuer: seen.chars().take(200).collect() });
+            return Err(TokenError::UnknownIssuer {
+                issuer: seen.chars().take(200).collect(),
+            });
         }
         // 3. The audience.
         self.check_audience(audience)?;
         // 4. The time.
-        let expires = self.seconds("exp")?.ok_or_else(|| TokenError::Claim { claim: "exp".to_owned() })?;
+        let expires = self.seconds("exp")?.ok_or_else(|| TokenError::Claim {
+            claim: "exp".to_owned(),
+        })?;
         if now.seconds() >= expires {
             return Err(TokenError::Expired { expired_at: expires });
         }
@@ -138,14 +149,23 @@ impl<'t> Token<'t> {
             return Ok(());
         }
         let seen = self.claims.get("aud").map(Value::to_string).unwrap_or_default();
-        Err(TokenError::Audience { expected: audience.to_owned(), seen: seen.chars().take(200).collect() })
+        Err(TokenError::Audience {
+            expected: audience.to_owned(),
+            seen: seen.chars().take(200).collect(),
+        })
     }
 
     fn seconds(&self, claim: &str) -> Result<Option<i64>, TokenError> {
-        let malformed = || TokenError::Claim { claim: claim.to_owned() };
-        let Some(value) = self.claims.get(claim) else { return Ok(None) };
+        let malformed = || TokenError::Claim {
+            claim: claim.to_owned(),
+        };
+        let Some(value) = self.claims.get(claim) else {
+            return Ok(None);
+        };
         // NumericDate may have a fraction (RFC 7519 section 2).
-        let whole = value.as_i64().or_else(|| value.as_f64().filter(|f| f.abs() < 1e15).map(|f| f as i64));
+        let whole = value
+            .as_i64()
+            .or_else(|| value.as_f64().filter(|f| f.abs() < 1e15).map(|f| f as i64));
         whole.map(Some).ok_or_else(malformed)
     }
 }
@@ -203,7 +223,9 @@ impl KeySet {
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let set: JsonKeySet = serde_json::from_slice(bytes).ok()?;
         let keys = set.keys.into_iter().take(MAX_KEYS);
-        let keys = keys.filter_map(|value| Key::read(serde_json::from_value(value).ok()?)).collect();
+        let keys = keys
+            .filter_map(|value| Key::read(serde_json::from_value(value).ok()?))
+            .collect();
         Some(Self { keys })
     }
 
@@ -237,27 +259,42 @@ impl Key {
             (x.len() == length && y.len() == length).then(|| [&[4][..], &x, &y].concat())
         };
         let material = match (json.kty.as_str(), json.crv.as_deref()) {
-            ("RSA", _) => Material::Rsa { n: decode(&json.n)?, e: decode(&json.e)? },
+            ("RSA", _) => Material::Rsa {
+                n: decode(&json.n)?,
+                e: decode(&json.e)?,
+            },
             ("EC", Some("P-256")) => Material::P256(point(32)?),
             ("EC", Some("P-384")) => Material::P384(point(48)?),
             ("EC", Some("P-521")) => Material::P521(point(66)?),
             ("OKP", Some("Ed25519")) => Material::Ed25519(decode(&json.x)?),
             _ => return None,
         };
-        Some(Self { kid: json.kid, alg: json.alg, material })
+        Some(Self {
+            kid: json.kid,
+            alg: json.alg,
+            material,
+        })
     }
 
     fn verify(&self, token: &Token<'_>) -> bool {
-        if self.alg.as_deref().is_some_and(|alg| Algorithm::parse(alg) != Some(token.algorithm)) {
+        if self
+            .alg
+            .as_deref()
+            .is_some_and(|alg| Algorithm::parse(alg) != Some(token.algorithm))
+        {
             return false;
         }
         let message = token.signed.as_bytes();
         let plain = |engine: &'static dyn VerificationAlgorithm, key: &[u8]| {
-            UnparsedPublicKey::new(engine, key).verify(message, &token.signature).is_ok()
+            UnparsedPublicKey::new(engine, key)
+                .verify(message, &token.signature)
+                .is_ok()
         };
         match (&self.material, token.algorithm) {
             (Material::Rsa { n, e }, algorithm) => rsa_parameters(algorithm).is_some_and(|parameters| {
-                RsaPublicKeyComponents { n, e }.verify(parameters, message, &token.signature).is_ok()
+                RsaPublicKeyComponents { n, e }
+                    .verify(parameters, message, &token.signature)
+                    .is_ok()
             }),
             (Material::P256(key), Algorithm::Es256) => plain(&signature::ECDSA_P256_SHA256_FIXED, key),
             (Material::P384(key), Algorithm::Es384) => plain(&signature::ECDSA_P384_SHA384_FIXED, key),

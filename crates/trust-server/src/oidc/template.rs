@@ -44,7 +44,11 @@ pub(crate) struct Template(Vec<Part>);
 enum Part {
     Text(String),
     Name(String),
-    If { condition: Condition, then: Vec<Part>, otherwise: Vec<Part> },
+    If {
+        condition: Condition,
+        then: Vec<Part>,
+        otherwise: Vec<Part>,
+    },
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -57,7 +61,9 @@ struct Condition {
 impl Template {
     pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
         if text.len() > MAX_TEMPLATE_BYTES {
-            return Err(TemplateError::TooLong { limit: MAX_TEMPLATE_BYTES });
+            return Err(TemplateError::TooLong {
+                limit: MAX_TEMPLATE_BYTES,
+            });
         }
         if !text.contains("{{") {
             return Ok(Self(vec![Part::Name(text.to_owned())]));
@@ -121,27 +127,52 @@ fn conditional(condition: Condition, rest: &mut &str, depth: usize) -> Result<Pa
         },
         End::Text => return Err(TemplateError::Nesting),
     };
-    Ok(Part::If { condition, then, otherwise })
+    Ok(Part::If {
+        condition,
+        then,
+        otherwise,
+    })
 }
 
 fn condition(test: &str) -> Result<Condition, TemplateError> {
-    let unsupported = || TemplateError::Action { action: format!("if {test}") };
-    let Some(arguments) = test.trim().strip_prefix("eq ") else {
-        return Ok(Condition { name: name(test.trim())?, equals: None });
+    let unsupported = || TemplateError::Action {
+        action: format!("if {test}"),
     };
-    let (left, right) = arguments.trim().split_once(" \"").ok_or_else(unsupported)?;
-    let text = right.trim_end().strip_suffix('"').filter(|text| !text.contains(['"', '\\']));
-    Ok(Condition { name: name(left.trim())?, equals: Some(text.ok_or_else(unsupported)?.to_owned()) })
+    let Some(arguments) = test.trim().strip_prefix("eq ") else {
+        return Ok(Condition {
+            name: name(test.trim())?,
+            equals: None,
+        });
+    };
+    // The text is what the last pair of quotes holds; the name before it may have a pair of its own.
+    let quoted = arguments.trim().strip_suffix('"').ok_or_else(unsupported)?;
+    let (left, text) = quoted
+        .rsplit_once('"')
+        .filter(|(_, text)| !text.contains('\\'))
+        .ok_or_else(unsupported)?;
+    Ok(Condition {
+        name: name(left.trim())?,
+        equals: Some(text.to_owned()),
+    })
 }
 
 /// `.name` or `(index . "name")`, with or without the parentheses.
 fn name(action: &str) -> Result<String, TemplateError> {
-    let unsupported = || TemplateError::Action { action: action.to_owned() };
+    let unsupported = || TemplateError::Action {
+        action: action.to_owned(),
+    };
     if let Some(field) = action.strip_prefix('.') {
         let plain = !field.is_empty() && field.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        return if plain { Ok(field.to_owned()) } else { Err(unsupported()) };
+        return if plain {
+            Ok(field.to_owned())
+        } else {
+            Err(unsupported())
+        };
     }
-    let inner = action.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).unwrap_or(action);
+    let inner = action
+        .strip_prefix('(')
+        .and_then(|rest| rest.strip_suffix(')'))
+        .unwrap_or(action);
     inner
         .trim()
         .strip_prefix("index . \"")
@@ -156,9 +187,16 @@ fn evaluate(parts: &[Part], values: &BTreeMap<String, String>, out: &mut String)
         match part {
             Part::Text(text) => out.push_str(text),
             Part::Name(name) => out.push_str(values.get(name).ok_or_else(|| name.clone())?),
-            Part::If { condition, then, otherwise } => {
+            Part::If {
+                condition,
+                then,
+                otherwise,
+            } => {
                 let value = values.get(&condition.name).ok_or_else(|| condition.name.clone())?;
-                let holds = condition.equals.as_ref().map_or(!value.is_empty(), |text| text == value);
+                let holds = condition
+                    .equals
+                    .as_ref()
+                    .map_or(!value.is_empty(), |text| text == value);
                 evaluate(if holds { then } else { otherwise }, values, out)?;
             }
         }
@@ -180,9 +218,15 @@ mod tests {
     fn what_the_configuration_of_fulcio_uses_works() {
         assert_eq!(run("a").unwrap(), "1");
         assert_eq!(run("x/{{ .a }}/{{.a}}").unwrap(), "x/1/1");
-        assert_eq!(run("refs/{{if eq .ref_type \"branch\"}}heads/{{ else }}tags/{{end}}{{ .a }}").unwrap(), "refs/tags/1");
+        assert_eq!(
+            run("refs/{{if eq .ref_type \"branch\"}}heads/{{ else }}tags/{{end}}{{ .a }}").unwrap(),
+            "refs/tags/1"
+        );
         assert_eq!(run("{{(index . \"oidc.x/y\")}}").unwrap(), "true");
-        assert_eq!(run("{{if eq (index . \"oidc.x/y\") \"true\"}}ssh{{ else }}\"\"{{end}}").unwrap(), "ssh");
+        assert_eq!(
+            run("{{if eq (index . \"oidc.x/y\") \"true\"}}ssh{{ else }}\"\"{{end}}").unwrap(),
+            "ssh"
+        );
         assert_eq!(run("{{if .none}}x{{else}}y{{end}}").unwrap(), "y");
         assert_eq!(run("{{if .a}}<b>&{{end}}").unwrap(), "<b>&");
     }
@@ -198,11 +242,31 @@ mod tests {
     fn everything_else_is_refused_when_it_is_read() {
         let reason = |text: &str| Template::parse(text).unwrap_err();
         assert_eq!(reason("{{ .a"), TemplateError::Open);
-        for action in ["printf \"%s\" .a", ".a.b", ". ", "range .a", ".a | html", "- .a", "(index .x \"a\")", "$x := .a"] {
-            assert!(matches!(reason(&format!("{{{{{action}}}}}")), TemplateError::Action { .. }), "{action}");
+        for action in [
+            "printf \"%s\" .a",
+            ".a.b",
+            ". ",
+            "range .a",
+            ".a | html",
+            "- .a",
+            "(index .x \"a\")",
+            "$x := .a",
+        ] {
+            assert!(
+                matches!(reason(&format!("{{{{{action}}}}}")), TemplateError::Action { .. }),
+                "{action}"
+            );
         }
-        assert!(matches!(reason("{{if eq .a .b}}x{{end}}"), TemplateError::Action { .. }));
-        for text in ["{{if .a}}x", "{{end}}{{.a}}", "{{.a}}{{else}}", "{{if .a}}{{else}}{{else}}{{end}}"] {
+        assert!(matches!(
+            reason("{{if eq .a .b}}x{{end}}"),
+            TemplateError::Action { .. }
+        ));
+        for text in [
+            "{{if .a}}x",
+            "{{end}}{{.a}}",
+            "{{.a}}{{else}}",
+            "{{if .a}}{{else}}{{else}}{{end}}",
+        ] {
             assert_eq!(reason(text), TemplateError::Nesting, "{text}");
         }
         assert_eq!(reason(&"{{if .a}}".repeat(20)), TemplateError::Nesting);

@@ -2,11 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use der::{Decode, Encode};
+use der::asn1::{Any, Int, ObjectIdentifier};
+use der::{Decode, Encode, Sequence};
 use proofmark_types::DigestAlgorithm;
 use serde::Deserialize;
 use thiserror::Error;
-use x509_tsp::{TimeStampReq, TspVersion};
+use x509_tsp::MessageImprint;
 
 use crate::asn1;
 
@@ -42,7 +43,11 @@ pub(crate) enum QueryError {
     #[error("hash algorithm {algorithm} is not accepted: SHA-256, SHA-384 or SHA-512 is")]
     Algorithm { algorithm: String },
     #[error("a {algorithm} hash has {expected} bytes, this one has {seen}")]
-    HashLength { algorithm: DigestAlgorithm, expected: usize, seen: usize },
+    HashLength {
+        algorithm: DigestAlgorithm,
+        expected: usize,
+        seen: usize,
+    },
     #[error("policy {policy} is not the policy of this authority, {POLICY}")]
     Policy { policy: String },
     #[error("a nonce has at most {MAX_NONCE_BYTES} bytes, this one has {seen}")]
@@ -65,6 +70,26 @@ impl QueryError {
     }
 }
 
+/// TimeStampReq; that of `x509-tsp` takes no extensions, which are then no different from garbage.
+#[derive(Sequence)]
+struct DerRequest {
+    version: u8,
+    message_imprint: MessageImprint,
+    #[asn1(optional = "true")]
+    policy: Option<ObjectIdentifier>,
+    #[asn1(optional = "true")]
+    nonce: Option<Int>,
+    #[asn1(default = "Default::default")]
+    cert_req: bool,
+    #[asn1(
+        context_specific = "0",
+        tag_mode = "IMPLICIT",
+        constructed = "true",
+        optional = "true"
+    )]
+    extensions: Option<Vec<Any>>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct JsonRequest {
@@ -82,8 +107,8 @@ impl Query {
     /// Reads a TimeStampReq.
     pub(crate) fn from_der(bytes: &[u8]) -> Result<Self, QueryError> {
         bounded(bytes)?;
-        let request = TimeStampReq::from_der(bytes).map_err(|_| QueryError::Malformed)?;
-        if request.version != TspVersion::V1 {
+        let request = DerRequest::from_der(bytes).map_err(|_| QueryError::Malformed)?;
+        if request.version != 1 {
             return Err(QueryError::Malformed);
         }
         if request.extensions.is_some() {
@@ -97,18 +122,24 @@ impl Query {
             return Err(QueryError::Malformed);
         }
         hash_length(algorithm, imprint.hashed_message.as_bytes())?;
-        if let Some(policy) = request.req_policy {
+        if let Some(policy) = request.policy {
             check_policy(&policy.to_string())?;
         }
         let nonce = match &request.nonce {
             Some(nonce) if nonce.as_bytes().len() > MAX_NONCE_BYTES => {
-                return Err(QueryError::Nonce { seen: nonce.as_bytes().len() });
+                return Err(QueryError::Nonce {
+                    seen: nonce.as_bytes().len(),
+                });
             }
             Some(nonce) => Some(nonce.to_der().map_err(|_| QueryError::Malformed)?),
             None => None,
         };
         let imprint = imprint.to_der().map_err(|_| QueryError::Malformed)?;
-        Ok(Self { imprint, nonce, certificates: request.cert_req })
+        Ok(Self {
+            imprint,
+            nonce,
+            certificates: request.cert_req,
+        })
     }
 
     /// Reads the JSON that sigstore-js sends.
@@ -119,9 +150,15 @@ impl Query {
             "sha256" => (DigestAlgorithm::Sha256, 1),
             "sha384" => (DigestAlgorithm::Sha384, 2),
             "sha512" => (DigestAlgorithm::Sha512, 3),
-            other => return Err(QueryError::Algorithm { algorithm: other.chars().take(40).collect() }),
+            other => {
+                return Err(QueryError::Algorithm {
+                    algorithm: other.chars().take(40).collect(),
+                });
+            }
         };
-        let hash = STANDARD.decode(&request.artifact_hash).map_err(|_| QueryError::Malformed)?;
+        let hash = STANDARD
+            .decode(&request.artifact_hash)
+            .map_err(|_| QueryError::Malformed)?;
         hash_length(algorithm, &hash)?;
         if let Some(policy) = request.policy.filter(|policy| !policy.is_empty()) {
             check_policy(&policy)?;
@@ -147,20 +184,28 @@ fn algorithm(oid: &str) -> Result<DigestAlgorithm, QueryError> {
         SHA256 => Ok(DigestAlgorithm::Sha256),
         SHA384 => Ok(DigestAlgorithm::Sha384),
         SHA512 => Ok(DigestAlgorithm::Sha512),
-        other => Err(QueryError::Algorithm { algorithm: other.chars().take(60).collect() }),
+        other => Err(QueryError::Algorithm {
+            algorithm: other.chars().take(60).collect(),
+        }),
     }
 }
 
 fn hash_length(algorithm: DigestAlgorithm, hash: &[u8]) -> Result<(), QueryError> {
     if hash.len() != algorithm.length() {
-        return Err(QueryError::HashLength { algorithm, expected: algorithm.length(), seen: hash.len() });
+        return Err(QueryError::HashLength {
+            algorithm,
+            expected: algorithm.length(),
+            seen: hash.len(),
+        });
     }
     Ok(())
 }
 
 fn check_policy(policy: &str) -> Result<(), QueryError> {
     if policy != POLICY {
-        return Err(QueryError::Policy { policy: policy.chars().take(60).collect() });
+        return Err(QueryError::Policy {
+            policy: policy.chars().take(60).collect(),
+        });
     }
     Ok(())
 }

@@ -17,11 +17,7 @@ const SIGNING_CERTIFICATE_V2: [u64; 9] = [1, 2, 840, 113_549, 1, 9, 16, 2, 47];
 const SHA256_OID: [u64; 9] = [2, 16, 840, 1, 101, 3, 4, 2, 1];
 
 /// PKIStatusInfo "granted" and the token.
-pub(super) fn response(
-    authority: &TimestampAuthority,
-    query: &Query,
-    time: UnixTime,
-) -> Result<Vec<u8>, KeyFileError> {
+pub(super) fn response(authority: &TimestampAuthority, query: &Query, time: UnixTime) -> Result<Vec<u8>, KeyFileError> {
     let status = sequence(&[&unsigned(&[0])]);
     let info = tst_info(query, time, &x509::random_serial()?);
     let signer = signer_info(authority, &info, time)?;
