@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-#[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use all of it")]
+#[allow(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../tests/it/world.rs"]
 mod world;
 

@@ -23,7 +23,7 @@ use crate::evidence::{Deadline, Known, Lookups};
 use crate::images::{Found, Kinds, operation_runs, sub_resource_has_images};
 use crate::metrics::Metrics;
 use crate::review::{Answer, Operation, Request};
-use crate::text::shortened;
+use crate::text::{one_line, shortened};
 
 mod pin;
 
@@ -164,7 +164,7 @@ impl Admission {
         // 2.
         let concern = basis.policies.concerns(&reference, context);
         let mut verdict = Verdict {
-            image: shortened(image, MAX_QUOTED_IMAGE),
+            image: quoted(image),
             reference: None,
             digest: None,
             known: None,
@@ -191,8 +191,12 @@ impl Admission {
                     .lookups
                     .proofs(basis, reference.repository(), digest, again, deadline)
                     .await;
-                verdict.evidence = lookup.source;
                 verdict.requests += lookup.requests;
+                if again && lookup.known.is_err() {
+                    // What was known a moment ago and did not do is not better for the registry being down now.
+                    break;
+                }
+                verdict.evidence = lookup.source;
                 held = lookup.held;
                 match lookup.known {
                     Ok(known) => verdict.known = Some(known),
@@ -279,7 +283,7 @@ impl Admission {
             "decision": decision.outcome,
             "image": verdict.image,
             "image.digest": verdict.digest.as_ref().map(ToString::to_string),
-            "object": shortened(&request.subject(), MAX_QUOTED_IMAGE),
+            "object": request.subject(),
             "operation": request.operation.as_str(),
             "sub_resource": request.sub_resource,
             "user": shortened(&request.user.username, MAX_QUOTED_IMAGE),
@@ -346,7 +350,7 @@ fn unreadable(basis: &Basis, image: &str, error: &proofmark_types::ReferenceErro
         });
     }
     Verdict {
-        image: shortened(image, MAX_QUOTED_IMAGE),
+        image: quoted(image),
         reference: None,
         digest: None,
         known: None,
@@ -368,6 +372,11 @@ fn nothing_decided() -> Decision {
         accepted: Vec::new(),
         policies: Vec::new(),
     }
+}
+
+/// An image string for texts: the API server stores any, with line breaks that would forge lines of a denial.
+fn quoted(image: &str) -> String {
+    shortened(&one_line(image), MAX_QUOTED_IMAGE)
 }
 
 fn not_needed() -> Unavailable {

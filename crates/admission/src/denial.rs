@@ -92,7 +92,9 @@ fn describe(verdict: &Verdict, text: &mut String) {
             None => reference.clone(),
         };
         text.push_str(&format!("\n  look: proofmark tree {pinned}"));
-        text.push_str(&format!("\n  check: proofmark policy check --image {pinned}"));
+        text.push_str(&format!(
+            "\n  check: proofmark verify (--key FILE | --certificate-identity ID --certificate-oidc-issuer URL) {pinned}"
+        ));
     }
 }
 

@@ -20,8 +20,9 @@ use crate::config::{Clock, Limits};
 use crate::hold::{Flights, Store};
 use crate::metrics::Metrics;
 
-/// Gatherings of evidence at once. Each may hold up to the registry client's own limit in memory.
-const MAX_GATHERINGS: usize = 16;
+/// Gatherings of evidence at once. Each may hold up to the registry client's own limit in memory (128 MiB, if a registry
+/// or whoever pushes to it wants us to); a cold image takes some 200 ms with a registry at 50 ms.
+const MAX_GATHERINGS: usize = 8;
 
 /// Tags kept; each entry is some 200 bytes.
 const MAX_TAGS: usize = 8192;

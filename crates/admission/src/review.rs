@@ -35,6 +35,9 @@ const MAX_WARNINGS_BYTES: usize = 4096;
 /// The longest single warning: kube-apiserver passed 150 characters and documents 256 as where it may cut.
 const MAX_WARNING_BYTES: usize = 256;
 
+/// The longest name of an object in texts: kind, namespace and name have at most 63, 63 and 253 characters.
+const MAX_SUBJECT_BYTES: usize = 400;
+
 /// The longest audit annotation: they go to the audit log with every request.
 const MAX_ANNOTATION_BYTES: usize = 1024;
 
@@ -287,10 +290,11 @@ impl Request {
             ("", None) => "?".to_owned(),
             (name, _) => name.to_owned(),
         };
-        match &self.namespace {
+        let subject = match &self.namespace {
             Some(namespace) => format!("{} {namespace}/{name}", self.kind.kind),
             None => format!("{} {name}", self.kind.kind),
-        }
+        };
+        shortened(&one_line(&subject), MAX_SUBJECT_BYTES)
     }
 
     fn generate_name(&self) -> Option<&str> {

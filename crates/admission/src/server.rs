@@ -28,8 +28,12 @@ mod http;
 /// Connections open at once: an API server keeps some tens to a webhook, and a cluster has few API servers.
 const MAX_CONNECTIONS: usize = 1024;
 
-/// How long a client may take for the TLS handshake, and then for the head of each request.
+/// How long a client may take for the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may wait for the head of its next request. Longer than Go's `IdleConnTimeout` of 90 s, so that it
+/// is always the API server that closes: a connection closed by us just as it is used again is a failed admission.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long to leave off accepting when the system has no more sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -227,7 +231,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>, mu
         async move { Ok::<_, std::convert::Infallible>(http::respond(shared, request).await) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_TIMEOUT);
+    builder.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     // The guard that `wait_for` yields must not live across the next await.

@@ -10,7 +10,6 @@ use crate::basis::Basis;
 use crate::denial;
 use crate::evidence::Deadline;
 use crate::review::{Answer, PatchOperation, Request};
-use crate::text::shortened;
 
 /// What became of one image.
 enum Pinned {
@@ -114,7 +113,7 @@ impl Admission {
             now: (self.clock)(),
         });
         Pinned::Unresolved(Box::new(Verdict {
-            image: shortened(image, super::MAX_QUOTED_IMAGE),
+            image: super::quoted(image),
             reference: Some(reference),
             digest: None,
             known: None,

@@ -87,6 +87,15 @@ async fn an_image_that_does_not_parse_never_passes_an_enforcing_set() {
             "pinning is not judging"
         );
     }
+    let forging = webhook
+        .validate(&pod(&["x\n\nimage registry.example.com/fine:1\n  policy ok: accepted"]))
+        .await;
+    forging.assert_denied_because("invalid-reference");
+    assert!(
+        !forging.message().contains("\nimage registry.example.com"),
+        "{}",
+        forging.message()
+    );
     // One bad image among good ones is enough.
     webhook
         .validate(&pod(&["docker.io/library/nginx:1", "Not A Ref!!"]))

@@ -78,7 +78,7 @@ async fn a_denial_says_what_was_found_and_what_to_do() {
         "0 verified signatures, 0 verified attestations, 1 that do not verify",
         "fix: ",
         "proofmark tree ",
-        "proofmark policy check",
+        "proofmark verify (",
     ] {
         assert!(text.contains(part), "expected \"{part}\" in:\n{text}");
     }

@@ -95,6 +95,31 @@ async fn held_evidence_must_satisfy() {
     webhook.server.stop().await;
 }
 
+/// A refusal is looked into again; that the registry is down by then does not make it better.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_does_not_become_a_pass_when_the_registry_goes() {
+    let world = World::new().await;
+    let image = world.push("app", "1.0", "app").await;
+    let pinned = format!("{}@{}", world.image("app"), image.digest);
+    let webhook = world
+        .webhook(&[world.policy("signed", "onUnreachable: warn\n")], |_| {})
+        .await;
+    webhook
+        .validate(&pod(&[&pinned]))
+        .await
+        .assert_denied_because("unsigned");
+    world.wire.send(Wire::Down).unwrap();
+    world.ahead.store(60, std::sync::atomic::Ordering::SeqCst);
+    webhook
+        .validate(&pod(&[&pinned]))
+        .await
+        .assert_denied_because("unsigned");
+    // Once what was known is old, nothing is known, and the policy lets it run.
+    world.ahead.store(3600, std::sync::atomic::Ordering::SeqCst);
+    webhook.validate(&pod(&[&pinned])).await.assert_allowed();
+    webhook.server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn policies_that_need_no_evidence_ask_nobody() {
     let world = World::new().await;

@@ -27,7 +27,7 @@ use tokio::sync::watch;
 
 /// What the wire to the registry does.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Wire {
+pub(crate) enum Wire {
     /// Everything goes through.
     Open,
     /// Everything goes through, each request this much later.
@@ -38,21 +38,21 @@ pub enum Wire {
     Down,
 }
 
-pub struct World {
-    pub folder: TempDir,
-    pub registry: proofmark_registry_server::Server,
+pub(crate) struct World {
+    pub(crate) folder: TempDir,
+    pub(crate) registry: proofmark_registry_server::Server,
     /// Not through the wire: for preparing.
-    pub direct: Client,
-    pub wire: watch::Sender<Wire>,
-    pub wire_address: SocketAddr,
+    pub(crate) direct: Client,
+    pub(crate) wire: watch::Sender<Wire>,
+    pub(crate) wire_address: SocketAddr,
     /// Seconds that are added to the clock of webhooks.
-    pub ahead: Arc<AtomicI64>,
+    pub(crate) ahead: Arc<AtomicI64>,
     /// The signer whom policies of these tests want.
-    pub key: KeyPair,
+    pub(crate) key: KeyPair,
 }
 
 impl World {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listen = "127.0.0.1:0".parse().unwrap();
         let config = proofmark_registry_server::Config::new(folder.path().join("registry"), listen);
@@ -73,7 +73,7 @@ impl World {
     }
 
     /// The image as objects name it: through the wire.
-    pub fn image(&self, name: &str) -> String {
+    pub(crate) fn image(&self, name: &str) -> String {
         format!("{}/{name}", self.wire_address)
     }
 
@@ -82,7 +82,7 @@ impl World {
     }
 
     /// Pushes a small image; `content` makes its digest.
-    pub async fn push(&self, name: &str, tag: &str, content: &str) -> Descriptor {
+    pub(crate) async fn push(&self, name: &str, tag: &str, content: &str) -> Descriptor {
         let repository = self.repository(name);
         let config = Bytes::from(format!(
             r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":[]}},"author":"{content}"}}"#
@@ -108,13 +108,13 @@ impl World {
     }
 
     /// Signs as `cosign sign --key` does, without a log.
-    pub async fn sign(&self, name: &str, image: &Descriptor, key: &KeyPair) {
+    pub(crate) async fn sign(&self, name: &str, image: &Descriptor, key: &KeyPair) {
         self.attach(name, image, key, &Statement::signature(&image.digest, BTreeMap::new()))
             .await;
     }
 
     /// Attests as `cosign attest --key` does, without a log.
-    pub async fn attest(&self, name: &str, image: &Descriptor, key: &KeyPair, kind: &str, predicate: Value) {
+    pub(crate) async fn attest(&self, name: &str, image: &Descriptor, key: &KeyPair, kind: &str, predicate: Value) {
         let kind = PredicateType::resolve(kind).unwrap();
         self.attach(
             name,
@@ -154,14 +154,14 @@ impl World {
     }
 
     /// An image that is signed by the wanted key: its reference by tag, and its digest.
-    pub async fn signed(&self, name: &str) -> (String, Digest) {
+    pub(crate) async fn signed(&self, name: &str) -> (String, Digest) {
         let image = self.push(name, "1.0", name).await;
         self.sign(name, &image, &self.key).await;
         (self.image(&format!("{name}:1.0")), image.digest)
     }
 
     /// A policy that wants a signature by the world's key; `more` goes into its spec.
-    pub fn policy(&self, name: &str, more: &str) -> (String, String) {
+    pub(crate) fn policy(&self, name: &str, more: &str) -> (String, String) {
         let key = self.key.public_key_pem().trim_end().replace('\n', "\n              ");
         let more = more.trim_end().replace('\n', "\n  ");
         let text = format!(
@@ -184,11 +184,11 @@ spec:
         (format!("{name}.yaml"), text)
     }
 
-    pub fn policy_folder(&self) -> PathBuf {
+    pub(crate) fn policy_folder(&self) -> PathBuf {
         self.folder.path().join("policies")
     }
 
-    pub fn write_policies(&self, policies: &[(String, String)]) {
+    pub(crate) fn write_policies(&self, policies: &[(String, String)]) {
         let folder = self.policy_folder();
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
@@ -197,7 +197,7 @@ spec:
         }
     }
 
-    pub fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         let tls = TlsConfig::new(
             self.folder.path().join("tls"),
             vec!["127.0.0.1".into(), "localhost".into()],
@@ -223,7 +223,7 @@ spec:
     }
 
     /// A webhook with these policies.
-    pub async fn webhook(&self, policies: &[(String, String)], change: impl FnOnce(&mut Config)) -> Webhook {
+    pub(crate) async fn webhook(&self, policies: &[(String, String)], change: impl FnOnce(&mut Config)) -> Webhook {
         self.write_policies(policies);
         let mut config = self.config();
         change(&mut config);
@@ -282,25 +282,25 @@ async fn carry(client: TcpStream, to: SocketAddr, mut state: watch::Receiver<Wir
     ended
 }
 
-pub struct Webhook {
-    pub server: Server,
-    pub client: reqwest::Client,
+pub(crate) struct Webhook {
+    pub(crate) server: Server,
+    pub(crate) client: reqwest::Client,
 }
 
 /// The `response` of a review, checked for what every answer must have.
-pub struct Response(pub Value);
+pub(crate) struct Response(pub(crate) Value);
 
 impl Webhook {
-    pub fn of(server: Server) -> Self {
+    pub(crate) fn of(server: Server) -> Self {
         let client = trusting(&server.ca_bundle_pem());
         Self { server, client }
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("https://{}{path}", self.server.address())
     }
 
-    pub async fn send(&self, path: &str, body: impl Into<reqwest::Body>) -> (u16, String) {
+    pub(crate) async fn send(&self, path: &str, body: impl Into<reqwest::Body>) -> (u16, String) {
         let request = self
             .client
             .post(self.url(path))
@@ -310,12 +310,12 @@ impl Webhook {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
-    pub async fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let response = self.client.get(self.url(path)).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
-    pub async fn review(&self, path: &str, review: &Value) -> Response {
+    pub(crate) async fn review(&self, path: &str, review: &Value) -> Response {
         let (status, text) = self.send(path, review.to_string()).await;
         assert_eq!(status, 200, "{text}");
         let answer: Value = serde_json::from_str(&text).unwrap();
@@ -325,16 +325,16 @@ impl Webhook {
         Response(answer["response"].clone())
     }
 
-    pub async fn validate(&self, review: &Value) -> Response {
+    pub(crate) async fn validate(&self, review: &Value) -> Response {
         self.review("/validate?timeout=10s", review).await
     }
 
-    pub async fn mutate(&self, review: &Value) -> Response {
+    pub(crate) async fn mutate(&self, review: &Value) -> Response {
         self.review("/mutate?timeout=10s", review).await
     }
 
     /// The value of a metric whose line begins with `start`; 0 when there is none.
-    pub async fn metric(&self, start: &str) -> f64 {
+    pub(crate) async fn metric(&self, start: &str) -> f64 {
         let (_, text) = self.get("/metrics").await;
         text.lines()
             .filter(|line| line.starts_with(start))
@@ -343,7 +343,7 @@ impl Webhook {
     }
 
     /// Waits for a background task to have done its work.
-    pub async fn until<F: Future<Output = bool>>(&self, mut done: impl FnMut() -> F) {
+    pub(crate) async fn until<F: Future<Output = bool>>(&self, mut done: impl FnMut() -> F) {
         for _ in 0..200 {
             if done().await {
                 return;
@@ -354,7 +354,7 @@ impl Webhook {
     }
 }
 
-pub fn trusting(ca_bundle_pem: &str) -> reqwest::Client {
+pub(crate) fn trusting(ca_bundle_pem: &str) -> reqwest::Client {
     let authorities = reqwest::Certificate::from_pem_bundle(ca_bundle_pem.as_bytes()).unwrap();
     reqwest::Client::builder()
         .tls_certs_only(authorities)
@@ -364,21 +364,21 @@ pub fn trusting(ca_bundle_pem: &str) -> reqwest::Client {
 }
 
 impl Response {
-    pub fn allowed(&self) -> bool {
+    pub(crate) fn allowed(&self) -> bool {
         self.0["allowed"] == true
     }
 
-    pub fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         self.0["status"]["message"].as_str().unwrap_or_default()
     }
 
-    pub fn warnings(&self) -> Vec<&str> {
+    pub(crate) fn warnings(&self) -> Vec<&str> {
         let warnings = self.0["warnings"].as_array().map(Vec::as_slice).unwrap_or_default();
         warnings.iter().map(|warning| warning.as_str().unwrap()).collect()
     }
 
     /// The JSON patch: pointer and value of each replacement.
-    pub fn patch(&self) -> Vec<(String, String)> {
+    pub(crate) fn patch(&self) -> Vec<(String, String)> {
         let Some(patch) = self.0["patch"].as_str() else {
             assert!(self.0.get("patchType").is_none());
             return Vec::new();
@@ -396,7 +396,7 @@ impl Response {
             .collect()
     }
 
-    pub fn assert_denied_because(&self, code: &str) {
+    pub(crate) fn assert_denied_because(&self, code: &str) {
         assert!(!self.allowed(), "expected a denial because of {code}, got {}", self.0);
         assert_eq!(self.0["status"]["code"], 403, "{}", self.0);
         assert!(
@@ -406,13 +406,13 @@ impl Response {
         );
     }
 
-    pub fn assert_allowed(&self) {
+    pub(crate) fn assert_allowed(&self) {
         assert!(self.allowed(), "{}", self.message());
     }
 }
 
 /// A review of a new Pod with these images.
-pub fn pod(images: &[&str]) -> Value {
+pub(crate) fn pod(images: &[&str]) -> Value {
     let containers: Vec<Value> = images
         .iter()
         .enumerate()
@@ -427,14 +427,14 @@ pub fn pod(images: &[&str]) -> Value {
 }
 
 /// A review of an update of a Pod from some images to others.
-pub fn pod_update(old: &[&str], new: &[&str]) -> Value {
+pub(crate) fn pod_update(old: &[&str], new: &[&str]) -> Value {
     let mut update = pod(new);
     update["request"]["operation"] = "UPDATE".into();
     update["request"]["oldObject"] = pod(old)["request"]["object"].clone();
     update
 }
 
-pub fn review(kind: &str, operation: &str, object: &Value, old_object: &Value) -> Value {
+pub(crate) fn review(kind: &str, operation: &str, object: &Value, old_object: &Value) -> Value {
     let group = match kind {
         "Pod" => "",
         "Job" | "CronJob" => "batch",
