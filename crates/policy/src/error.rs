@@ -105,40 +105,46 @@ pub enum PolicyError {
         seen: String,
     },
     /// A pattern over images that is not accepted.
-    #[error("{place}: {source}")]
+    #[error("{place}: {error}")]
     Pattern {
         /// The field.
         place: Place,
         /// Why.
-        #[source]
-        source: PatternError,
+        error: PatternError,
     },
     /// A pattern over identities that is not accepted.
-    #[error("{place}: {source}")]
+    #[error("{place}: {error}")]
     Text {
         /// The field.
         place: Place,
         /// Why.
-        #[source]
-        source: TextError,
+        error: TextError,
     },
     /// A public key that does not parse.
-    #[error("{place}: {source}")]
+    #[error("{place}: {error}")]
     Key {
         /// The field.
         place: Place,
         /// Why.
-        #[source]
-        source: KeyError,
+        error: KeyError,
     },
     /// A condition that does not compile.
-    #[error("{place}: {source}")]
+    #[error("{place}: {error}")]
     Condition {
         /// The field.
         place: Place,
         /// Why.
-        #[source]
-        source: ConditionError,
+        error: ConditionError,
+    },
+    /// More different keys in all policies together than are tried on a signature; the rest would look like strangers.
+    #[error("{place}: {seen} different keys in all policies together, at most {limit} are tried on a signature")]
+    TooManyKeys {
+        /// The policy that goes beyond.
+        place: Place,
+        /// How many there are with it.
+        seen: usize,
+        /// The limit.
+        limit: usize,
     },
     /// A keyless signer without subject or issuer: anyone with an account could sign (kyverno#17125).
     #[error("{place}: a keyless signer needs a subject and an issuer that not everyone has; {missing}")]
@@ -198,6 +204,7 @@ impl PolicyError {
             Self::Text { .. } => "policy-identity-pattern-invalid",
             Self::Key { .. } => "policy-key-invalid",
             Self::Condition { .. } => "policy-condition-invalid",
+            Self::TooManyKeys { .. } => "policy-too-many-keys",
             Self::KeylessWithoutIdentity { .. } => "policy-keyless-without-identity",
             Self::AttestationWithoutSigner { .. } => "policy-attestation-without-signer",
             Self::DuplicateName { .. } => "policy-name-duplicate",
@@ -221,6 +228,7 @@ impl PolicyError {
             | Self::Text { place, .. }
             | Self::Key { place, .. }
             | Self::Condition { place, .. }
+            | Self::TooManyKeys { place, .. }
             | Self::KeylessWithoutIdentity { place, .. }
             | Self::AttestationWithoutSigner { place }
             | Self::DuplicateName { place, .. }

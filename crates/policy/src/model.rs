@@ -209,8 +209,8 @@ impl Choice {
 /// What must be proven.
 #[derive(Clone, Debug)]
 pub(crate) enum Demand {
-    All(Vec<Demand>),
-    Any(Vec<Demand>),
+    All(Vec<Self>),
+    Any(Vec<Self>),
     Quorum(Quorum),
     /// Decided without looking.
     Static {

@@ -9,6 +9,7 @@ mod native;
 mod node;
 mod signers;
 
+use proofmark_verify::PublicKey;
 use serde_json::Value;
 
 use crate::error::{Place, PolicyError};
@@ -23,6 +24,9 @@ const MAX_DEPTH: usize = 48;
 
 /// Documents in one file, and items in one list.
 const MAX_DOCUMENTS: usize = 1000;
+
+/// Different keys in all policies: what `proofmark_verify::Verifier` tries on one signature.
+const MAX_KEYS: usize = 64;
 
 /// Values in one file; a policy of 1.5 MB has fewer.
 const MAX_NODES: usize = 200_000;
@@ -48,9 +52,33 @@ pub(crate) fn policies(files: &[(&str, &[u8])]) -> Result<Vec<Policy>, PolicyErr
                 });
             }
             all.push(policy);
+            bound_keys(&all)?;
         }
     }
     Ok(all)
+}
+
+/// A key beyond what the verifier tries would be refused as a stranger, with nothing to say why.
+fn bound_keys(all: &[Policy]) -> Result<(), PolicyError> {
+    let mut fingerprints: Vec<_> = all
+        .iter()
+        .flat_map(|policy| &policy.keys)
+        .map(PublicKey::fingerprint)
+        .collect();
+    fingerprints.sort_unstable();
+    fingerprints.dedup();
+    match all.last() {
+        Some(last) if fingerprints.len() > MAX_KEYS => Err(PolicyError::TooManyKeys {
+            place: Place {
+                file: last.file.clone(),
+                policy: last.name.clone(),
+                path: String::new(),
+            },
+            seen: fingerprints.len(),
+            limit: MAX_KEYS,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The documents of a file, those of lists taken out.

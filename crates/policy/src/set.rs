@@ -2,6 +2,7 @@
 
 mod evaluate;
 mod hint;
+mod quorum;
 
 use proofmark_types::ImageRef;
 use proofmark_verify::PublicKey;

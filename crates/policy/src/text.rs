@@ -61,17 +61,19 @@ impl TextMatch {
         }
     }
 
-    /// Whether any text at all matches by construction: `*`, `.*`. A policy that says this of an identity says nothing.
+    /// Whether it matches what has nothing in common: two names that nobody has, one an address and one a URI. A policy
+    /// that says `.*` of an identity says nothing.
     #[must_use]
     pub fn is_anything(&self) -> bool {
-        match &self.0 {
-            Kind::Exact(_) => false,
-            Kind::Regexp { source, .. } => {
-                let core = source.trim_start_matches('^').trim_end_matches('$');
-                matches!(core, ".*" | ".+" | "(.*)" | "(.+)" | "[^]*")
-            }
-            Kind::Glob(pattern) => pattern.chars().all(|c| c == '*' || c == '?'),
-        }
+        ["7f3a9c@probe.invalid", "https://probe.invalid/7f3a9c"]
+            .iter()
+            .all(|probe| self.matches(probe))
+    }
+
+    /// Whether it is a regular expression.
+    #[must_use]
+    pub fn is_regexp(&self) -> bool {
+        matches!(self.0, Kind::Regexp { .. })
     }
 
     /// The pattern as it was written.
@@ -253,11 +255,12 @@ mod tests {
 
     #[test]
     fn a_pattern_for_anything_is_recognised() {
-        for text in [".*", "^.*$", ".+", "(.*)"] {
+        for text in [".*", "^.*$", ".+", "(.*)", "(?s).*", "[^ ]{0,}", "\\S+", ".*/?.*"] {
             assert!(TextMatch::regexp(text).unwrap().is_anything(), "{text}");
         }
         assert!(TextMatch::glob("**").unwrap().is_anything());
         assert!(!TextMatch::glob("*@alpha.test").unwrap().is_anything());
+        assert!(!TextMatch::regexp(".*@.*").unwrap().is_anything());
         assert!(!TextMatch::exact("*").unwrap().is_anything());
     }
 

@@ -3,10 +3,10 @@
 //! Variables: `predicate`, `predicateType`, `image` (`reference`, `registry`, `repository`, `tag`, `digest`). Functions:
 //! the standard ones, and `age(text)`, the seconds since an RFC 3339 time.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::{Expr, IdedExpr};
-use cel::{Context, ExecutionError, Program, Value as CelValue};
+use cel::{Context, Env, ExecutionError, Program, Value as CelValue};
 use proofmark_types::UnixTime;
 use serde_json::Value;
 
@@ -14,6 +14,9 @@ use super::{ConditionError, Facts, Unmet, bounded};
 
 const VARIABLES: [&str; 3] = ["predicate", "predicateType", "image"];
 const KNOWN: &str = "predicate, predicateType and image";
+
+/// The standard library, built once: building it costs more than most conditions.
+static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
 /// Loops over the whole predicate within each other; see [`ConditionError::TooCostly`].
 const MAX_WHOLE_LOOPS: usize = 2;
@@ -69,7 +72,7 @@ impl CelCondition {
                 ));
             }
         }
-        let mut context = Context::default();
+        let mut context = Context::with_env(Arc::clone(&STANDARD));
         context.add_variable_from_value("predicate", to_cel(facts.predicate));
         context.add_variable_from_value("predicateType", facts.predicate_type);
         context.add_variable_from_value("image", image(facts));
@@ -220,26 +223,28 @@ impl Survey {
     }
 }
 
-/// The functions of the standard library that conditions have use for; operators are spelled with underscores.
+/// The functions of the standard library that conditions have use for. Operators are spelled without letters (`_==_`),
+/// or with an `@` that no source text can have.
 fn is_function(name: &str) -> bool {
-    name.contains(['_', '@', '!', '-'])
-        || matches!(
-            name,
-            "size"
-                | "contains"
-                | "startsWith"
-                | "endsWith"
-                | "matches"
-                | "string"
-                | "int"
-                | "uint"
-                | "double"
-                | "bool"
-                | "bytes"
-                | "dyn"
-                | "type"
-                | "max"
-                | "min"
-                | "age"
-        )
+    let operator = name.starts_with('@') || !name.contains(|c: char| c.is_ascii_alphanumeric());
+    operator || FUNCTIONS.contains(&name)
 }
+
+const FUNCTIONS: [&str; 16] = [
+    "size",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "matches",
+    "string",
+    "int",
+    "uint",
+    "double",
+    "bool",
+    "bytes",
+    "dyn",
+    "type",
+    "max",
+    "min",
+    "age",
+];

@@ -290,24 +290,24 @@ fn each(key: &Value, value: &Value) -> Result<Vec<bool>, String> {
 }
 
 fn contains(value: &Value, element: &Value) -> Result<bool, String> {
-    let text = match element {
-        Value::String(text) => text.clone(),
-        Value::Number(_) | Value::Bool(_) => element.to_string(),
-        other => {
-            return Err(format!(
-                "the key has an element that is no scalar: {}",
-                shortened(other)
-            ));
-        }
-    };
+    let text = scalar_text(element)
+        .ok_or_else(|| format!("the key has an element that is no scalar: {}", shortened(element)))?;
     let matches = |wanted: &Value| match wanted {
         Value::String(pattern) => wildcard(pattern, &text),
-        other => other.to_string() == text,
+        other => scalar_text(other).is_some_and(|wanted| wanted == text),
     };
     Ok(match value {
         Value::Array(items) => items.iter().any(matches),
         other => matches(other),
     })
+}
+
+fn scalar_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 fn ordered(key: &Value, value: &Value) -> Result<std::cmp::Ordering, String> {

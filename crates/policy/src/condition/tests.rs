@@ -59,6 +59,9 @@ fn cel_over_a_predicate() {
         ("age(predicate.finished) == 3600", "met"),
         ("age(predicate.finished) < 60", "condition-false"),
         ("age(predicate.builder.id) < 60", "condition-error"),
+        ("predicate.count in [1, 7]", "met"),
+        ("predicate.ok ? predicate.count == 7 : false", "met"),
+        ("-predicate.count == -7 && predicate.count % 2 == 1", "met"),
         ("predicate.missing == 1", "condition-error"),
         ("predicate.packages[9].name == 'a'", "condition-error"),
         ("predicate.ok == 1 / 0", "condition-error"),
@@ -86,6 +89,7 @@ fn each_unusable_cel_condition_has_its_reason() {
     assert!(matches!(reason("object.spec"), ConditionError::Variable { name, .. } if name == "object"));
     assert!(matches!(reason("predicate.a.exists(p, q.b)"), ConditionError::Variable { name, .. } if name == "q"));
     assert!(matches!(reason("http('https://x')"), ConditionError::Function { name } if name == "http"));
+    assert!(matches!(reason("http_get('https://x')"), ConditionError::Function { name } if name == "http_get"));
     assert!(matches!(reason("predicate.read()"), ConditionError::Function { name } if name == "read"));
     let thrice = "predicate.a.all(x, predicate.b.all(y, predicate.c.all(z, x == y && y == z)))";
     assert!(matches!(reason(thrice), ConditionError::TooCostly { depth: 3, .. }));
@@ -174,6 +178,7 @@ fn block(key: &str, operator: &str, value: Value) -> Result<Condition, Condition
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one table")]
 fn jmespath_over_a_predicate() {
     let predicate = json!({
         "components": [{"name": "a", "version": "1.0"}, {"name": "b", "version": "2.0"}],

@@ -223,7 +223,7 @@ pub(super) fn note_anchors(signers: &[SignerRule], notes: &mut Vec<String>) {
     for signer in signers {
         let SignerRule::Keyless(rule) = signer else { continue };
         for pattern in [&rule.subject, &rule.issuer] {
-            if pattern.to_string().starts_with("regexp ") {
+            if pattern.is_regexp() {
                 let note = format!(
                     "\"{}\" must match the whole text here (^(?:…)$); the peer finds it anywhere in it",
                     pattern.source()

@@ -113,14 +113,14 @@ impl<'a> Node<'a> {
     }
 
     /// A list that is not empty.
-    pub(super) fn list(&self) -> Result<Vec<Node<'a>>, PolicyError> {
+    pub(super) fn list(&self) -> Result<Vec<Self>, PolicyError> {
         let Value::Array(items) = self.value else {
             return Err(self.wrong("a list"));
         };
         if items.is_empty() {
             return Err(self.wrong("a list that is not empty"));
         }
-        let nodes = items.iter().enumerate().map(|(position, value)| Node {
+        let nodes = items.iter().enumerate().map(|(position, value)| Self {
             value,
             place: Place {
                 path: format!("{}[{position}]", self.place.path),
@@ -183,21 +183,21 @@ impl<'a> Node<'a> {
     pub(super) fn pattern(&self, source: PatternError) -> PolicyError {
         PolicyError::Pattern {
             place: self.place.clone(),
-            source,
+            error: source,
         }
     }
 
     pub(super) fn text(&self, source: TextError) -> PolicyError {
         PolicyError::Text {
             place: self.place.clone(),
-            source,
+            error: source,
         }
     }
 
     pub(super) fn condition(&self, source: ConditionError) -> PolicyError {
         PolicyError::Condition {
             place: self.place.clone(),
-            source,
+            error: source,
         }
     }
 

@@ -14,7 +14,7 @@ pub(super) const MAX_SIGNERS: usize = 64;
 pub(super) fn public_key(node: &Node<'_>) -> Result<PublicKey, PolicyError> {
     PublicKey::from_pem(node.string()?).map_err(|source| PolicyError::Key {
         place: node.place(),
-        source,
+        error: source,
     })
 }
 
@@ -29,7 +29,7 @@ pub(super) fn public_keys(node: &Node<'_>) -> Result<Vec<PublicKey>, PolicyError
         let (block, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
         keys.push(PublicKey::from_pem(block).map_err(|source| PolicyError::Key {
             place: node.place(),
-            source,
+            error: source,
         })?);
         if keys.len() > MAX_SIGNERS {
             return Err(node.wrong("at most 64 keys"));

@@ -2,17 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use proofmark_verify::{Proof, Proofs, SignerProof};
+use proofmark_verify::Proofs;
 
-use super::NoMatch;
 use super::hint::hint;
-use crate::condition::{Facts, Unmet};
-use crate::model::{Check, Demand, Policy, Quorum, Rule};
+use super::{NoMatch, quorum};
+use crate::model::{Check, Demand, Policy, Rule};
 use crate::question::{Accepted, Decision, DecisionReason, Mode, OnUnreachable, Outcome, Question, Unavailable, Via};
-use crate::requirement::{Refusal, Verdict, describe};
-
-/// The most refusals that one message lists: two hundred junk referrers must not bury the one that matters.
-const MAX_LISTED: usize = 5;
 
 pub(super) fn decide(rules: &[(&Policy, &Rule)], no_match: NoMatch, question: &Question<'_>) -> Decision {
     let mut decision = Decision {
@@ -89,7 +84,7 @@ fn record(decision: &mut Decision, policy: &Policy, rule: &Rule, finding: Findin
             Mode::Enforce => decision.outcome = Outcome::Fail,
             Mode::Warn => decision.warnings.push(reason.to_string()),
             Mode::Audit => {
-                let entry = decision.audit.entry(place.clone()).or_default();
+                let entry = decision.audit.entry(audit_key(policy, rule)).or_default();
                 if !entry.is_empty() {
                     entry.push_str("; ");
                 }
@@ -100,9 +95,28 @@ fn record(decision: &mut Decision, policy: &Policy, rule: &Rule, finding: Findin
     }
 }
 
+/// The longest name part of a qualified name in Kubernetes, which the key of an audit annotation must be.
+const MAX_AUDIT_KEY: usize = 63;
+
+fn audit_key(policy: &Policy, rule: &Rule) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
+    let key: String = format!("{}.{}", policy.name, rule.name)
+        .chars()
+        .map(plain)
+        .take(MAX_AUDIT_KEY)
+        .collect();
+    key.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned()
+}
+
 /// What a check found: nothing in `problems` means that it holds.
 #[derive(Default)]
-struct Finding {
+pub(super) struct Finding {
     problems: Vec<Problem>,
     accepted: Vec<Accepted>,
     warnings: Vec<String>,
@@ -115,7 +129,14 @@ struct Problem {
 }
 
 impl Finding {
-    fn problem(code: &str, message: String) -> Self {
+    pub(super) fn accepted(accepted: Vec<Accepted>) -> Self {
+        Self {
+            accepted,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn problem(code: &str, message: String) -> Self {
         Self::of(Problem {
             code: code.to_owned(),
             message,
@@ -123,7 +144,7 @@ impl Finding {
         })
     }
 
-    fn undecided(code: &str, message: String) -> Self {
+    pub(super) fn undecided(code: &str, message: String) -> Self {
         Self::of(Problem {
             code: code.to_owned(),
             message,
@@ -247,9 +268,9 @@ fn unreachable(
 }
 
 /// What a demand is held against.
-struct Ground<'a> {
-    question: &'a Question<'a>,
-    sources: Vec<(Via, &'a Proofs)>,
+pub(super) struct Ground<'a> {
+    pub(super) question: &'a Question<'a>,
+    pub(super) sources: Vec<(Via, &'a Proofs)>,
 }
 
 impl<'a> Ground<'a> {
@@ -295,251 +316,11 @@ fn hold(demand: &Demand, ground: &Ground<'_>) -> Finding {
             }
             whole
         }
-        Demand::Quorum(quorum) => hold_quorum(quorum, ground),
+        Demand::Quorum(quorum) => quorum::hold(quorum, ground),
     }
 }
 
-/// A proof that a slot accepts.
-struct Fit<'a> {
-    via: Via,
-    proof: &'a Proof,
-}
-
-/// Finds enough different signers.
-///
-/// 1. For each slot, the proofs that meet its requirement.
-/// 2. Of these, those whose predicate meets the conditions; where every one must, a single other one closes the slot.
-/// 3. Slots and signers are paired: one signer fills one slot, however many of its identities or keys are named.
-fn hold_quorum(quorum: &Quorum, ground: &Ground<'_>) -> Finding {
-    let mut fits: Vec<Vec<Fit<'_>>> = Vec::new();
-    let mut refusals: Vec<Refusal> = Vec::new();
-    let mut unmet: Vec<(String, Unmet)> = Vec::new();
-    let mut incomplete: Vec<String> = Vec::new();
-    for (_, proofs) in &ground.sources {
-        incomplete.extend(
-            proofs
-                .incomplete()
-                .iter()
-                .map(|place| format!("{}: {} [{}]", place.place, place.reason, place.code)),
-        );
-    }
-    for slot in &quorum.slots {
-        // 1.
-        let mut found = Vec::new();
-        for (via, proofs) in &ground.sources {
-            match slot.requirement.check(proofs) {
-                Verdict::Trusted(trusted) => found.extend(trusted.into_iter().map(|proof| Fit { via: *via, proof })),
-                Verdict::Rejected(refused)
-                | Verdict::Unsigned { beside: refused }
-                | Verdict::Undecided { refusals: refused, .. } => refusals.extend(refused),
-            }
-        }
-        // 2.
-        let mut good = Vec::new();
-        let mut bad = false;
-        for fit in found {
-            match meets(quorum, fit.proof, ground) {
-                Ok(()) => good.push(fit),
-                Err(reason) => {
-                    bad = true;
-                    unmet.push((fit.proof.origin().to_string(), reason));
-                }
-            }
-        }
-        if quorum.every && bad {
-            good.clear();
-        }
-        fits.push(good);
-    }
-    // 3.
-    let paired = pair(&fits);
-    let all_read = incomplete.is_empty() || !quorum.every;
-    if paired.len() >= quorum.count.max(1) && all_read {
-        return Finding {
-            accepted: paired.into_iter().map(|fit| accepted(quorum, fit)).collect(),
-            ..Finding::default()
-        };
-    }
-    explain(quorum, paired.len(), refusals, unmet, &incomplete)
-}
-
-fn meets(quorum: &Quorum, proof: &Proof, ground: &Ground<'_>) -> Result<(), Unmet> {
-    let facts = Facts {
-        predicate: proof.predicate(),
-        predicate_type: proof.predicate_type().map_or("", |seen| seen.as_str()),
-        image: ground.question.image,
-        now: ground.question.now,
-    };
-    quorum
-        .conditions
-        .iter()
-        .try_for_each(|condition| condition.check(&facts))
-}
-
-fn accepted(quorum: &Quorum, fit: &Fit<'_>) -> Accepted {
-    Accepted {
-        policy: String::new(),
-        rule: String::new(),
-        demand: quorum.name.clone(),
-        signer: describe(fit.proof.signer()),
-        origin: fit.proof.origin().to_string(),
-        predicate_type: fit.proof.predicate_type().map(ToString::to_string),
-        via: fit.via,
-    }
-}
-
-/// Pairs slots with different signers, as many as can be (augmenting paths; both sides are bounded by the policy).
-fn pair<'a>(fits: &'a [Vec<Fit<'a>>]) -> Vec<&'a Fit<'a>> {
-    let mut owner: BTreeMap<String, usize> = BTreeMap::new();
-    for slot in 0..fits.len() {
-        augment(fits, slot, &mut owner, &mut Vec::new());
-    }
-    let chosen = owner.iter().filter_map(|(signer, slot)| {
-        fits.get(*slot)?
-            .iter()
-            .find(|fit| signer_key(fit.proof.signer()) == *signer)
-    });
-    chosen.collect()
-}
-
-fn augment(fits: &[Vec<Fit<'_>>], slot: usize, owner: &mut BTreeMap<String, usize>, tried: &mut Vec<String>) -> bool {
-    for fit in fits.get(slot).into_iter().flatten() {
-        let signer = signer_key(fit.proof.signer());
-        if tried.contains(&signer) {
-            continue;
-        }
-        tried.push(signer.clone());
-        let free = match owner.get(&signer).copied() {
-            None => true,
-            Some(other) => augment(fits, other, owner, tried),
-        };
-        if free {
-            owner.insert(signer, slot);
-            return true;
-        }
-    }
-    false
-}
-
-/// What makes two signers the same: one key, or one identity, whatever the certificate.
-fn signer_key(signer: &SignerProof) -> String {
-    match signer {
-        SignerProof::Certificate(facts) => format!("{:?}", facts.identity),
-        other => describe(other),
-    }
-}
-
-/// Why there are not enough signers, in one problem that a person can act on.
-fn explain(
-    quorum: &Quorum,
-    found: usize,
-    refusals: Vec<Refusal>,
-    unmet: Vec<(String, Unmet)>,
-    incomplete: &[String],
-) -> Finding {
-    let wanted = quorum
-        .slots
-        .iter()
-        .flat_map(|slot| &slot.requirement.signers)
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", or ");
-    let count = if quorum.count > 1 {
-        format!("{found} of the {} signers needed", quorum.count)
-    } else {
-        "nothing acceptable".to_owned()
-    };
-    let expected = format!("{}: expected by {wanted}; found {count}", quorum.name);
-    if let Some((origin, reason)) = unmet.first() {
-        let facts = format!(
-            "{}: expected {}, got {} in {origin}",
-            quorum.name, reason.expected, reason.actual
-        );
-        return finish(reason.code, with_message(reason.message.as_deref(), &facts), incomplete);
-    }
-    let mut lines: Vec<String> = Vec::new();
-    for refusal in &refusals {
-        let line = summarize(refusal);
-        if !lines.contains(&line) {
-            lines.push(line);
-        }
-    }
-    let more = lines.len().saturating_sub(MAX_LISTED);
-    lines.truncate(MAX_LISTED);
-    if more > 0 {
-        lines.push(format!("and {more} more"));
-    }
-    let code = most_telling(&refusals).unwrap_or("unsigned");
-    let message = if lines.is_empty() {
-        format!("{expected}: no evidence at all")
-    } else {
-        format!("{expected}: {}", lines.join("; "))
-    };
-    finish(code, message, incomplete)
-}
-
-/// One candidate in one line. Who and what was wanted stands before the list, and is not repeated in it.
-fn summarize(refusal: &Refusal) -> String {
-    const SAID: [&str; 5] = [
-        "not-of-the-wanted-kind",
-        "predicate-type-mismatch",
-        "signer-kind-mismatch",
-        "key-mismatch",
-        "signature-not-by-given-key",
-    ];
-    let Refusal {
-        origin,
-        code,
-        expected,
-        actual,
-    } = refusal;
-    if SAID.contains(code) {
-        format!("{actual} ({origin}) [{code}]")
-    } else {
-        format!("{actual}, expected {expected} ({origin}) [{code}]")
-    }
-}
-
-fn finish(code: &str, message: String, incomplete: &[String]) -> Finding {
-    if incomplete.is_empty() {
-        return Finding::problem(code, message);
-    }
-    Finding::undecided(
-        "evidence-incomplete",
-        format!("{message}; not everything could be read: {}", incomplete.join("; ")),
-    )
-}
-
-/// The refusal that got furthest is the one that its author has to look at; what is of another kind altogether says
-/// that nothing of the wanted kind is there.
-fn most_telling(refusals: &[Refusal]) -> Option<&'static str> {
-    const ORDER: [&str; 10] = [
-        "annotation-mismatch",
-        "signing-time-unproven",
-        "sct-missing",
-        "timestamp-missing",
-        "log-entry-missing",
-        "github-claim-mismatch",
-        "subject-mismatch",
-        "issuer-mismatch",
-        "key-mismatch",
-        "signer-kind-mismatch",
-    ];
-    let known = ORDER
-        .into_iter()
-        .find(|code| refusals.iter().any(|refusal| refusal.code == *code));
-    let believed = |refusal: &&Refusal| refusal.code != "not-of-the-wanted-kind";
-    known
-        .or_else(|| {
-            refusals
-                .iter()
-                .find(|refusal| refusal.code != "predicate-type-mismatch" && believed(refusal))
-                .map(|refusal| refusal.code)
-        })
-        .or_else(|| refusals.iter().find(believed).map(|refusal| refusal.code))
-}
-
-fn with_message(message: Option<&str>, facts: &str) -> String {
+pub(super) fn with_message(message: Option<&str>, facts: &str) -> String {
     match message {
         Some(message) => format!("{message} ({facts})"),
         None => facts.to_owned(),

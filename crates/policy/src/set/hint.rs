@@ -35,7 +35,7 @@ pub(super) fn hint(code: &str) -> &'static str {
         "annotation-mismatch" => "sign again with the annotation that the policy wants",
         "condition-false" => "what the attestation says does not meet the policy; rebuild the image so that it does",
         "condition-error" => {
-            "the policy's condition cannot be evaluated on this attestation; check the names in it with proofmark download attestation"
+            "the policy's condition cannot be evaluated on this attestation; compare the names in it with what the attestation holds"
         }
         "evidence-unreachable" => {
             "the registry did not answer; try again, and look at its status and the credentials of the server"

@@ -12,6 +12,7 @@ mod layout;
 
 mod cases;
 mod cluster_image_policy;
+mod documentation;
 mod kyverno;
 mod native;
 mod requirement;

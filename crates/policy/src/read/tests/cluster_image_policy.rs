@@ -1,0 +1,196 @@
+//! Reject twins of every field of a `ClusterImagePolicy`.
+
+use super::*;
+
+pub(super) const CLUSTER_IMAGE_POLICY: &str = r#"
+apiVersion: policy.sigstore.dev/v1beta1
+kind: ClusterImagePolicy
+metadata: {name: c}
+spec:
+  mode: enforce
+  images: [{glob: "registry.example.com/**"}]
+  authorities:
+    - name: workflow
+      signatureFormat: bundle
+      ctlog: {url: https://rekor.sigstore.dev}
+      rfc3161timestamp: {}
+      keyless:
+        url: https://fulcio.sigstore.dev
+        insecureIgnoreSCT: true
+        identities: [{issuer: a, subjectRegExp: b}]
+      attestations: [{name: bill, predicateType: spdxjson}]
+    - key:
+        hashAlgorithm: sha256
+        data: |
+PEM
+    - static: {action: fail, message: no}
+"#;
+
+const ROWS: &[Twin] = &[
+    ("v1beta1", "v1", "policy-kind-unknown", ""),
+    ("mode: enforce", "mode: audit", "policy-value-invalid", "spec.mode"),
+    ("mode: enforce", "match: []", "policy-field-unsupported", "spec.match"),
+    ("mode: enforce", "policy: {}", "policy-field-unsupported", "spec.policy"),
+    ("mode: enforce", "modes: enforce", "policy-field-unknown", "spec"),
+    (
+        "{glob: \"registry.example.com/**\"}",
+        "{globs: a}",
+        "policy-field-unknown",
+        "spec.images[0]",
+    ),
+    (
+        "{glob: \"registry.example.com/**\"}",
+        "{regex: a}",
+        "policy-field-unsupported",
+        "spec.images[0].regex",
+    ),
+    (
+        "{glob: \"registry.example.com/**\"}",
+        "{glob: \"a(b\"}",
+        "policy-image-pattern-invalid",
+        "spec.images[0].glob",
+    ),
+    (
+        "[{glob: \"registry.example.com/**\"}]",
+        "[]",
+        "policy-value-invalid",
+        "spec.images",
+    ),
+    (
+        "signatureFormat: bundle",
+        "signatureFormat: new",
+        "policy-value-invalid",
+        "spec.authorities[0].signatureFormat",
+    ),
+    (
+        "signatureFormat: bundle",
+        "source: []",
+        "policy-field-unsupported",
+        "spec.authorities[0].source",
+    ),
+    (
+        "{url: https://rekor.sigstore.dev}",
+        "{trustRootRef: a}",
+        "policy-field-unsupported",
+        "spec.authorities[0].ctlog.trustRootRef",
+    ),
+    (
+        "rfc3161timestamp: {}",
+        "rfc3161timestamp: {url: a}",
+        "policy-field-unknown",
+        "spec.authorities[0].rfc3161timestamp",
+    ),
+    (
+        "insecureIgnoreSCT: true",
+        "trustRootRef: a",
+        "policy-field-unsupported",
+        "spec.authorities[0].keyless.trustRootRef",
+    ),
+    (
+        "insecureIgnoreSCT: true",
+        "ca-cert: {}",
+        "policy-field-unsupported",
+        "spec.authorities[0].keyless.ca-cert",
+    ),
+    (
+        "        identities: [{issuer: a, subjectRegExp: b}]\n",
+        "",
+        "policy-keyless-without-identity",
+        "spec.authorities[0].keyless",
+    ),
+    (
+        "{issuer: a, subjectRegExp: b}",
+        "{issuer: a}",
+        "policy-keyless-without-identity",
+        "spec.authorities[0].keyless.identities[0]",
+    ),
+    (
+        "{issuer: a, subjectRegExp: b}",
+        "{issuer: a, subjectRegExp: .*}",
+        "policy-keyless-without-identity",
+        "spec.authorities[0].keyless.identities[0].subjectRegExp",
+    ),
+    (
+        "{issuer: a, subjectRegExp: b}",
+        "{issuer: a, subjectRegexp: b}",
+        "policy-field-unknown",
+        "spec.authorities[0].keyless.identities[0]",
+    ),
+    (
+        "{issuer: a, subjectRegExp: b}",
+        "{issuer: a, subjectRegExp: \"[\"}",
+        "policy-identity-pattern-invalid",
+        "spec.authorities[0].keyless.identities[0].subjectRegExp",
+    ),
+    (
+        "predicateType: spdxjson",
+        "predicateType: cow",
+        "policy-value-invalid",
+        "spec.authorities[0].attestations[0].predicateType",
+    ),
+    (
+        "{name: bill, predicateType: spdxjson}",
+        "{name: b, predicateType: vuln, policy: {type: cue}}",
+        "policy-field-unsupported",
+        "spec.authorities[0].attestations[0].policy",
+    ),
+    (
+        "{name: bill, predicateType: spdxjson}",
+        "{predicateType: vuln}",
+        "policy-field-missing",
+        "spec.authorities[0].attestations[0].name",
+    ),
+    (
+        "hashAlgorithm: sha256",
+        "hashAlgorithm: sha1",
+        "policy-value-invalid",
+        "spec.authorities[1].key.hashAlgorithm",
+    ),
+    (
+        "hashAlgorithm: sha256",
+        "secretRef: {}",
+        "policy-field-unsupported",
+        "spec.authorities[1].key.secretRef",
+    ),
+    (
+        "hashAlgorithm: sha256",
+        "kms: a",
+        "policy-field-unsupported",
+        "spec.authorities[1].key.kms",
+    ),
+    (
+        "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE",
+        "MFkw",
+        "policy-key-invalid",
+        "spec.authorities[1].key.data",
+    ),
+    (
+        "    - key:\n",
+        "    - static: {action: pass}\n      key:\n",
+        "policy-value-invalid",
+        "spec.authorities[1]",
+    ),
+    (
+        "{action: fail, message: no}",
+        "{action: deny}",
+        "policy-value-invalid",
+        "spec.authorities[2].static.action",
+    ),
+    (
+        "{action: fail, message: no}",
+        "{}",
+        "policy-field-missing",
+        "spec.authorities[2].static.action",
+    ),
+    (
+        "    - static: {action: fail, message: no}",
+        "    - name: nothing",
+        "policy-value-invalid",
+        "spec.authorities[2]",
+    ),
+];
+
+#[test]
+fn cluster_image_policy_fields() {
+    twins(&CLUSTER_IMAGE_POLICY.replace("PEM\n", &pem(10)), ROWS);
+}
