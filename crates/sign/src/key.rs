@@ -11,6 +11,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest;
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{self as engine, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaKeyPair};
@@ -148,6 +149,28 @@ impl SigningKey {
             }
             Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
         }
+    }
+
+    /// Signs a message as cosign 2 does, and expects of `.sig` and `.att` images: with SHA-256 whatever the curve.
+    ///
+    /// The engine pairs each curve with its own hash. ECDSA signs the number that the hash is (FIPS 186-5 §6.4.1), and
+    /// the same number with leading zeros is as long as the hash that the engine wants.
+    pub fn sign_legacy(&self, message: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
+        let wide = match self.public.algorithm() {
+            KeyAlgorithm::EcdsaP384 => &digest::SHA384,
+            KeyAlgorithm::EcdsaP521 => &digest::SHA512,
+            _ => return self.sign(message),
+        };
+        let Pair::Ecdsa(pair) = &self.pair else {
+            return self.sign(message);
+        };
+        let hash = digest::digest(&digest::SHA256, message);
+        let mut padded = vec![0; wide.output_len() - hash.as_ref().len()];
+        padded.extend_from_slice(hash.as_ref());
+        digest::Digest::import_less_safe(&padded, wide)
+            .and_then(|number| pair.sign_digest(&number))
+            .map(|signature| signature.as_ref().to_vec())
+            .map_err(|_| SigningKeyError::Engine)
     }
 
     /// The hash under which a transparency log takes this key's signatures; none for Ed25519, which Rekor v2 takes

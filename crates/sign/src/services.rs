@@ -78,15 +78,12 @@ impl Services {
     /// Chooses the services that are valid now.
     pub(crate) fn choose(config: &SigningConfig, options: &Options) -> Result<Self, SignError> {
         let now = options.now();
-        let logs = config.logs(&[LOG_VERSION], now).or_else(|error| {
+        let logs = config.logs(&[LOG_VERSION], now).map_err(|error| {
             // Say what is the matter where the reader of the error can do something about it.
-            match config
-                .logs(&[1], now)
-                .ok()
-                .and_then(|old| old.first().map(|log| log.url.clone()))
-            {
-                Some(url) => Err(SignError::LogVersion { url }),
-                None => Err(SignError::from(error)),
+            let old = config.logs(&[1], now).ok();
+            match old.and_then(|old| old.first().map(|log| log.url.clone())) {
+                Some(url) => SignError::LogVersion { url },
+                None => SignError::from(error),
             }
         })?;
         Ok(Self {

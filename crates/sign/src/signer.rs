@@ -81,7 +81,7 @@ impl Signer {
     pub async fn sign_payload(&self, payload: &Payload) -> Result<LegacySignature, SignError> {
         self.check_time()?;
         let bytes = payload.to_json();
-        let signature = self.signing_key().sign(&bytes)?;
+        let signature = self.signing_key().sign_legacy(&bytes)?;
         let (certificate, chain) = self.certificates();
         let timestamp = self.legacy_timestamp(&signature).await?;
         let signed = LegacySignature {
@@ -101,7 +101,9 @@ impl Signer {
     pub async fn sign_legacy_attestation(&self, statement: &Statement) -> Result<LegacyAttestation, SignError> {
         self.check_time()?;
         let payload = statement.to_json();
-        let signature = self.signing_key().sign(&dsse::pae(IN_TOTO_PAYLOAD_TYPE, &payload))?;
+        let signature = self
+            .signing_key()
+            .sign_legacy(&dsse::pae(IN_TOTO_PAYLOAD_TYPE, &payload))?;
         let mut signed = LegacyAttestation::new(envelope(payload, signature), &statement.predicate_type);
         (signed.certificate, signed.chain) = self.certificates();
         signed.timestamp = self.legacy_timestamp(&signed.raw).await?;

@@ -1,0 +1,279 @@
+//! Real cosign verifies what we sign: bundles beside files, and layouts as `cosign save` makes them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proofmark_evidence::predicate::PredicateType;
+use proofmark_evidence::simple_signing::Payload;
+use proofmark_evidence::statement::Statement;
+use proofmark_evidence::{layout, legacy};
+use proofmark_oci::{Descriptor, ImageManifest, Index, media_types};
+use proofmark_sign::{Password, Signer, SigningKey};
+use proofmark_testkit::command::Sandbox;
+use proofmark_testkit::peers::{COSIGN2, COSIGN3};
+use proofmark_types::{MediaType, UnixTime};
+use serde_json::json;
+
+use crate::world::{WORKFLOW, World, fixture_key};
+
+const KEYS: [&str; 4] = ["p256", "p384", "rsa2048", "ed25519"];
+
+/// Without P-384: cosign 3.1.1 signs with SHA-384 there and verifies with SHA-256, so that it refuses its own.
+const BUNDLE_KEYS: [&str; 3] = ["p256", "rsa2048", "ed25519"];
+
+/// An OCI layout with one image and its evidence.
+struct Layout {
+    folder: PathBuf,
+    image: Descriptor,
+    listed: Vec<Descriptor>,
+}
+
+impl Layout {
+    fn new(folder: &Path) -> Self {
+        fs::create_dir_all(folder.join("blobs/sha256")).unwrap();
+        fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        let config = br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]},"config":{}}"#;
+        let manifest = ImageManifest {
+            media_type: MediaType::parse(media_types::OCI_MANIFEST).unwrap(),
+            artifact_type: None,
+            config: Descriptor::of(MediaType::parse(media_types::OCI_CONFIG).unwrap(), config),
+            layers: Vec::new(),
+            subject: None,
+            annotations: BTreeMap::new(),
+        };
+        let mut layout = Self {
+            folder: folder.to_owned(),
+            image: Descriptor::of(manifest.media_type.clone(), &manifest.to_json()),
+            listed: Vec::new(),
+        };
+        layout.blob(config);
+        layout.list(&manifest, "dev.cosignproject.cosign/image");
+        layout
+    }
+
+    fn blob(&self, bytes: &[u8]) {
+        let digest = proofmark_types::Digest::sha256_of(bytes);
+        fs::write(self.folder.join("blobs/sha256").join(digest.hex()), bytes).unwrap();
+    }
+
+    fn list(&mut self, manifest: &ImageManifest, kind: &str) {
+        let bytes = manifest.to_json();
+        self.blob(&bytes);
+        let mut descriptor = Descriptor::of(manifest.media_type.clone(), &bytes);
+        if !kind.is_empty() {
+            descriptor.annotations.insert("kind".to_owned(), kind.to_owned());
+        }
+        self.listed.push(descriptor);
+    }
+
+    fn finish(&self) -> String {
+        fs::write(self.folder.join("index.json"), Index::of(self.listed.clone()).to_json()).unwrap();
+        self.folder.display().to_string()
+    }
+}
+
+fn statement(image: &Descriptor) -> Statement {
+    let kind = PredicateType::resolve("https://example.com/scan/v1").unwrap();
+    Statement::attestation("127.0.0.1/app", &image.digest, kind, json!({"a": 1}))
+}
+
+fn signature(image: &Descriptor) -> Statement {
+    Statement::signature(&image.digest, BTreeMap::from([("env".to_owned(), "prod".to_owned())]))
+}
+
+#[tokio::test]
+async fn cosign_3_verifies_bundles_by_key_in_a_layout() {
+    let Some(cosign) = COSIGN3.or_skip() else { return };
+    for name in BUNDLE_KEYS {
+        let sandbox = Sandbox::new();
+        let signer = Signer::key(fixture_key(name));
+        fs::write(sandbox.path().join("key.pub"), signer.public_key().to_pem()).unwrap();
+        let mut layout = Layout::new(&sandbox.path().join("layout"));
+        for statement in [signature(&layout.image), statement(&layout.image)] {
+            let bundle = signer.sign_statement(&statement).await.unwrap();
+            let (manifest, bytes) = layout::referrer_of(&layout.image, &bundle, UnixTime::EPOCH);
+            layout.blob(&bytes);
+            layout.blob(layout::EMPTY_CONFIG);
+            layout.list(&manifest, "");
+        }
+        let folder = layout.finish();
+        let key = [
+            "--key",
+            "key.pub",
+            "--insecure-ignore-tlog=true",
+            "--local-image",
+            &folder,
+        ];
+        let verified = sandbox.run(&cosign, ["verify", "-a", "env=prod"].iter().chain(&key));
+        verified.expect_success();
+        let wanted = ["verify-attestation", "--type", "https://example.com/scan/v1"];
+        sandbox.run(&cosign, wanted.iter().chain(&key)).expect_success();
+        sandbox
+            .run(&cosign, ["verify", "-a", "env=test"].iter().chain(&key))
+            .expect_code(1);
+    }
+}
+
+#[tokio::test]
+async fn both_cosigns_verify_legacy_images_by_key() {
+    for (peer, keys) in [(COSIGN2, &KEYS[..]), (COSIGN3, &KEYS[..])] {
+        let Some(cosign) = peer.or_skip() else { continue };
+        for name in keys {
+            let sandbox = Sandbox::new();
+            let signer = Signer::key(fixture_key(name));
+            fs::write(sandbox.path().join("key.pub"), signer.public_key().to_pem()).unwrap();
+            let mut layout = Layout::new(&sandbox.path().join("layout"));
+            let annotations = BTreeMap::from([("env".to_owned(), "prod".to_owned())]);
+            let payload = Payload::new("127.0.0.1/app", &layout.image.digest, annotations);
+            let signed = signer.sign_payload(&payload).await.unwrap();
+            let attested = signer.sign_legacy_attestation(&statement(&layout.image)).await.unwrap();
+            for (layer, blob, kind) in [
+                (signed.layer(), &signed.payload, "dev.cosignproject.cosign/sigs"),
+                (attested.layer(), &attested.raw, "dev.cosignproject.cosign/atts"),
+            ] {
+                layout.blob(blob);
+                let (manifest, config) = legacy::image(vec![layer]);
+                layout.blob(&config);
+                layout.list(&manifest, kind);
+            }
+            let folder = layout.finish();
+            let key = [
+                "--key",
+                "key.pub",
+                "--insecure-ignore-tlog=true",
+                "--local-image",
+                &folder,
+            ];
+            let verified = sandbox.run(&cosign, ["verify", "-a", "env=prod"].iter().chain(&key));
+            assert!(verified.expect_success().stdout.contains("\"env\":\"prod\""), "{name}");
+            let wanted = ["verify-attestation", "--type", "https://example.com/scan/v1"];
+            sandbox.run(&cosign, wanted.iter().chain(&key)).expect_success();
+        }
+    }
+}
+
+#[tokio::test]
+async fn cosign_3_verifies_files_by_key() {
+    let Some(cosign) = COSIGN3.or_skip() else { return };
+    for name in ["p256", "rsa2048"] {
+        let sandbox = Sandbox::new();
+        let signer = Signer::key(fixture_key(name));
+        fs::write(sandbox.path().join("key.pub"), signer.public_key().to_pem()).unwrap();
+        fs::write(sandbox.path().join("file"), b"a file").unwrap();
+        fs::write(sandbox.path().join("other"), b"another file").unwrap();
+        let bundle = signer.sign_blob(b"a file").await.unwrap();
+        fs::write(sandbox.path().join("bundle.json"), bundle.to_json()).unwrap();
+        let arguments = [
+            "verify-blob",
+            "--key",
+            "key.pub",
+            "--bundle",
+            "bundle.json",
+            "--insecure-ignore-tlog=true",
+        ];
+        sandbox.run(&cosign, arguments.iter().chain(&["file"])).expect_success();
+        sandbox.run(&cosign, arguments.iter().chain(&["other"])).expect_code(1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cosign_3_verifies_keyless_signatures_with_our_trust_root() {
+    let Some(cosign) = COSIGN3.or_skip() else { return };
+    let world = World::start().await;
+    let sandbox = Sandbox::new();
+    let root = world
+        .folder
+        .path()
+        .join("trust/trusted_root.json")
+        .display()
+        .to_string();
+    let signer = Signer::Keyless(world.ci_session().await.unwrap());
+    let mut layout = Layout::new(&sandbox.path().join("layout"));
+    for statement in [signature(&layout.image), statement(&layout.image)] {
+        let bundle = signer.sign_statement(&statement).await.unwrap();
+        let (manifest, bytes) = layout::referrer_of(&layout.image, &bundle, UnixTime::EPOCH);
+        layout.blob(&bytes);
+        layout.blob(layout::EMPTY_CONFIG);
+        layout.list(&manifest, "");
+    }
+    let folder = layout.finish();
+    let issuer = world.issuer.ci_issuer();
+    let trust = [
+        "--trusted-root",
+        &root,
+        "--use-signed-timestamps",
+        "--certificate-oidc-issuer",
+        &issuer,
+    ];
+    let identity = ["--certificate-identity", WORKFLOW];
+    let image = ["--local-image", folder.as_str()];
+    let common = || identity.iter().chain(&trust).chain(&image);
+    sandbox.run(&cosign, ["verify"].iter().chain(common())).expect_success();
+    let wanted = ["verify-attestation", "--type", "https://example.com/scan/v1"];
+    sandbox.run(&cosign, wanted.iter().chain(common())).expect_success();
+    let other = ["--certificate-identity", "https://github.com/acme/other"];
+    let refused = sandbox.run(&cosign, ["verify"].iter().chain(&other).chain(&trust).chain(&image));
+    assert!(!refused.succeeded());
+
+    let bundle = signer.sign_blob(b"a file").await.unwrap();
+    fs::write(sandbox.path().join("bundle.json"), bundle.to_json()).unwrap();
+    fs::write(sandbox.path().join("file"), b"a file").unwrap();
+    let blob = ["verify-blob", "--bundle", "bundle.json"];
+    let arguments = blob.iter().chain(&identity).chain(&trust).chain(&["file"]);
+    sandbox.run(&cosign, arguments).expect_success();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cosign_3_verifies_logged_keys_with_our_trust_root() {
+    let Some(cosign) = COSIGN3.or_skip() else { return };
+    let world = World::start().await;
+    let root = world
+        .folder
+        .path()
+        .join("trust/trusted_root.json")
+        .display()
+        .to_string();
+    for name in ["p256", "rsa2048"] {
+        let sandbox = Sandbox::new();
+        let signer = Signer::logged_key(fixture_key(name), &world.config, world.options()).unwrap();
+        fs::write(sandbox.path().join("key.pub"), signer.public_key().to_pem()).unwrap();
+        let mut layout = Layout::new(&sandbox.path().join("layout"));
+        let bundle = signer.sign_statement(&signature(&layout.image)).await.unwrap();
+        let (manifest, bytes) = layout::referrer_of(&layout.image, &bundle, UnixTime::EPOCH);
+        layout.blob(&bytes);
+        layout.blob(layout::EMPTY_CONFIG);
+        layout.list(&manifest, "");
+        let folder = layout.finish();
+        let arguments = [
+            "verify",
+            "--key",
+            "key.pub",
+            "--trusted-root",
+            &root,
+            "--local-image",
+            &folder,
+        ];
+        sandbox.run(&cosign, arguments).expect_success();
+    }
+}
+
+/// The key file goes both ways: cosign opens ours and signs with it.
+#[test]
+fn cosign_opens_our_key_files() {
+    for peer in [COSIGN2, COSIGN3] {
+        let Some(cosign) = peer.or_skip() else { continue };
+        let sandbox = Sandbox::new().with("COSIGN_PASSWORD", "a password");
+        let key = SigningKey::generate().unwrap();
+        let pem = key.to_encrypted_pem(&Password::new("a password")).unwrap();
+        fs::write(sandbox.path().join("cosign.key"), pem.as_bytes()).unwrap();
+        let shown = sandbox.run(&cosign, ["public-key", "--key", "cosign.key"]);
+        assert_eq!(shown.expect_success().stdout.trim(), key.public_key().to_pem().trim());
+        let made = sandbox.run(&cosign, ["generate-key-pair", "--output-key-prefix", "made"]);
+        made.expect_success();
+        let text = fs::read_to_string(sandbox.path().join("made.key")).unwrap();
+        let made = SigningKey::from_pem(&text, Some(&Password::new("a password"))).unwrap();
+        let public = fs::read_to_string(sandbox.path().join("made.pub")).unwrap();
+        assert_eq!(made.public_key().to_pem().trim(), public.trim());
+    }
+}

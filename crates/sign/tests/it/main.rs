@@ -1,0 +1,8 @@
+//! Signing against real services, real cosign, and services that misbehave.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod cosign;
+mod failures;
+mod services;
+mod world;
