@@ -8,3 +8,5 @@
 
 mod cases;
 mod layout;
+mod mutations;
+mod world;
