@@ -1,2 +1,145 @@
-//! The `proofmark` binary.
-fn main() {}
+//! The `proofmark` binary: parses the command line, runs one verb, ends with its exit code.
+//!
+//! One file a verb under `verb`; the flags they share are in `args`, what they need to run in `context`, and `output` is
+//! the only place that prints.
+
+mod args;
+mod bills;
+mod checking;
+mod context;
+mod failure;
+mod images;
+mod output;
+mod report;
+mod signing;
+mod verb;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::{Format, Output};
+
+/// Carries a container image from push to admission: SBOM, signatures, verification, policy
+#[derive(Parser, Debug)]
+#[command(name = "proofmark", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+
+    /// How results are written
+    #[arg(long, short = 'o', value_enum, global = true, default_value = "text")]
+    output: Format,
+
+    /// Say only results, warnings and errors
+    #[arg(long, short = 'q', global = true)]
+    quiet: bool,
+
+    /// What to log on standard error, e.g. `debug` or `proofmark_registry=trace`
+    #[arg(long, global = true, value_name = "FILTER", env = "PROOFMARK_LOG")]
+    log: Option<String>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// The whole chain on this machine in a minute, nothing else installed
+    Demo(verb::demo::Demo),
+    /// Registry, trust services and admission on loopback, data kept in a folder
+    Up(verb::up::Up),
+    /// The one CI step: digest, SBOM, provenance, sign, attest, read back and verify
+    Release(verb::release::Release),
+    /// What is inside an image: packages, licences, relationships
+    Sbom(verb::sbom::Sbom),
+    /// Sign an image
+    Sign(verb::sign::Sign),
+    /// State something about an image, signed
+    Attest(verb::attest::Attest),
+    /// Check an image's signatures
+    Verify(verb::verify::Verify),
+    /// Check an image's attestations of one type
+    VerifyAttestation(verb::verify_attestation::VerifyAttestation),
+    /// Show what hangs on an image
+    Tree(verb::tree::Tree),
+    /// Key pairs in cosign's file format
+    #[command(subcommand)]
+    Key(verb::key::Key),
+    /// Certificate authority, transparency log and timestamps of one's own
+    #[command(subcommand)]
+    Trust(verb::trust::Trust),
+    /// An OCI registry
+    #[command(subcommand)]
+    Registry(verb::registry::Registry),
+    /// The Kubernetes admission webhook
+    #[command(subcommand)]
+    Admission(verb::admission::Admission),
+    /// Image policies
+    #[command(subcommand)]
+    Policy(verb::policy::Policy),
+    /// Print the completion script of a shell
+    Completion(verb::completion::Completion),
+    /// Print the manual page
+    Man,
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // clap prints help and version to standard output with code 0, mistakes to standard error with code 2.
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let output = Output::new(cli.output, cli.quiet);
+    let result = run(cli, output);
+    output.finish(result)
+}
+
+fn run(cli: Cli, output: Output) -> Result<(), Failure> {
+    start_log(cli.log.as_deref())?;
+    match cli.verb {
+        Verb::Completion(verb) => return verb.run::<Cli>(output),
+        Verb::Man => return verb::completion::man::<Cli>(output),
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)?;
+    let context = Context::new(output);
+    runtime.block_on(async {
+        match cli.verb {
+            Verb::Demo(verb) => verb.run(&context).await,
+            Verb::Up(verb) => verb.run(&context).await,
+            Verb::Release(verb) => verb.run(&context).await,
+            Verb::Sbom(verb) => verb.run(&context).await,
+            Verb::Sign(verb) => verb.run(&context).await,
+            Verb::Attest(verb) => verb.run(&context).await,
+            Verb::Verify(verb) => verb.run(&context).await,
+            Verb::VerifyAttestation(verb) => verb.run(&context).await,
+            Verb::Tree(verb) => verb.run(&context).await,
+            Verb::Key(verb) => verb.run(&context),
+            Verb::Trust(verb) => verb.run(&context).await,
+            Verb::Registry(verb) => verb.run(&context).await,
+            Verb::Admission(verb) => verb.run(&context).await,
+            Verb::Policy(verb) => verb.run(&context),
+            Verb::Completion(_) | Verb::Man => Ok(()),
+        }
+    })
+}
+
+/// Logs go to standard error; without a filter only warnings do.
+fn start_log(filter: Option<&str>) -> Result<(), Failure> {
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .parse(filter.unwrap_or("warn"))
+        .map_err(|error| Failure::usage("malformed-log-filter", error))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    Ok(())
+}

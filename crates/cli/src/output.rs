@@ -38,6 +38,14 @@ impl Output {
         Self { format, quiet }
     }
 
+    /// The same, results as JSON.
+    pub(crate) fn as_json(self) -> Self {
+        Self {
+            format: Format::Json,
+            ..self
+        }
+    }
+
     pub(crate) fn is_json(self) -> bool {
         self.format == Format::Json
     }

@@ -1,0 +1,261 @@
+//! Checking one image against one requirement: what `verify`, `verify-attestation`, `release` and `demo` share.
+//!
+//! The digest is resolved once; evidence is fetched for it, verified without knowing what is wanted, and only then held
+//! against the requirement.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use proofmark_evidence::predicate::PredicateType;
+use proofmark_policy::{GithubField, KeylessRule, LogRule, Refusal, Requirement, SignerRule, TextMatch, Verdict, Wanted};
+use proofmark_registry::Client;
+use proofmark_types::{Digest, ImageRef};
+use proofmark_verify::{Proof, Proofs, PublicKey, TrustRoot, Verifier};
+
+use crate::args::{SignerArgs, TrustArgs};
+use crate::context::{Context, read_public_key, registry_failure};
+use crate::failure::{Exit, Failure};
+
+/// Whose word is wanted, and what it is checked with.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    pub(crate) verifier: Verifier,
+    pub(crate) requirement: Requirement,
+}
+
+impl Wish {
+    /// Reads the flags. `what` is a signature or attestations of some types.
+    pub(crate) fn from_flags(what: Wanted, signer: &SignerArgs, trust: &TrustArgs) -> Result<Self, Failure> {
+        let mut verifier = Verifier::new();
+        let root = Context::trust_root(trust.trusted_root.as_deref())?;
+        let rule = match &signer.key {
+            Some(path) => {
+                let key = read_public_key(path)?;
+                let rule = SignerRule::key(key.fingerprint().clone());
+                verifier = verifier.with_key(key);
+                rule
+            }
+            None => keyless_rule(signer)?,
+        };
+        need_trust_root(root.is_some(), signer.key.as_deref(), trust)?;
+        if let Some(root) = root {
+            verifier = verifier.with_trust_root(root);
+        }
+        let mut requirement = match what {
+            Wanted::Attestation { types } => Requirement::attestation(types, vec![rule]),
+            what => {
+                let mut requirement = Requirement::signature(vec![rule]);
+                requirement.what = what;
+                requirement
+            }
+        };
+        requirement.timestamp = trust.use_signed_timestamps;
+        requirement.sct = !trust.insecure_ignore_sct;
+        if trust.insecure_ignore_tlog {
+            requirement.log = LogRule::NotRequired;
+            requirement.current_time = true;
+        }
+        Ok(Self { verifier, requirement })
+    }
+
+    /// A key's signature, no log asked: what `release --key` reads back.
+    pub(crate) fn by_key(key: PublicKey, root: Option<Arc<TrustRoot>>) -> Self {
+        let mut requirement = Requirement::signature(vec![SignerRule::key(key.fingerprint().clone())]);
+        requirement.log = LogRule::NotRequired;
+        let verifier = Verifier::new().with_key(key);
+        Self {
+            verifier: match root {
+                Some(root) => verifier.with_trust_root(root),
+                None => verifier,
+            },
+            requirement,
+        }
+    }
+
+    /// Exactly this identity, under this root.
+    pub(crate) fn by_identity(subject: &str, issuer: &str, root: Arc<TrustRoot>) -> Result<Self, Failure> {
+        let text = |text: &str| TextMatch::exact(text).map_err(|error| Failure::usage("malformed-identity", error));
+        Ok(Self {
+            verifier: Verifier::new().with_trust_root(root),
+            requirement: Requirement::signature(vec![SignerRule::keyless(text(subject)?, text(issuer)?)]),
+        })
+    }
+
+    /// The same signer, asked for attestations of a type.
+    pub(crate) fn for_attestation(&self, predicate_type: PredicateType) -> Self {
+        let mut wish = self.clone();
+        wish.requirement.what = Wanted::Attestation {
+            types: vec![predicate_type],
+        };
+        wish
+    }
+}
+
+fn keyless_rule(signer: &SignerArgs) -> Result<SignerRule, Failure> {
+    let no_identity = || {
+        Failure::usage("no-identity", "nothing says whose signature counts").with_hint(
+            "give --key FILE, or both --certificate-identity and --certificate-oidc-issuer (or their -regexp forms)",
+        )
+    };
+    let pick = |exact: Option<&String>, regexp: Option<&String>| match (exact, regexp) {
+        (Some(text), _) => Some(TextMatch::exact(text.as_str())),
+        (None, Some(source)) => Some(TextMatch::regexp(source.as_str())),
+        (None, None) => None,
+    };
+    let unusable = |error| Failure::usage("malformed-identity", error);
+    let subject = pick(signer.certificate_identity.as_ref(), signer.certificate_identity_regexp.as_ref())
+        .ok_or_else(no_identity)?
+        .map_err(unusable)?;
+    let issuer = pick(signer.certificate_oidc_issuer.as_ref(), signer.certificate_oidc_issuer_regexp.as_ref())
+        .ok_or_else(no_identity)?
+        .map_err(unusable)?;
+    let mut rule = KeylessRule::new(subject, issuer);
+    let flags = [
+        (GithubField::Trigger, &signer.certificate_github_workflow_trigger),
+        (GithubField::Sha, &signer.certificate_github_workflow_sha),
+        (GithubField::Name, &signer.certificate_github_workflow_name),
+        (GithubField::Repository, &signer.certificate_github_workflow_repository),
+        (GithubField::Ref, &signer.certificate_github_workflow_ref),
+    ];
+    for (field, value) in flags {
+        if let Some(value) = value {
+            rule.github.push((field, TextMatch::exact(value.as_str()).map_err(unusable)?));
+        }
+    }
+    Ok(SignerRule::Keyless(Box::new(rule)))
+}
+
+/// Without a trusted root there is nothing to check a certificate or a log entry with: say so before anything is fetched.
+fn need_trust_root(given: bool, key: Option<&Path>, trust: &TrustArgs) -> Result<(), Failure> {
+    if given {
+        return Ok(());
+    }
+    let missing = |what: &str| Failure::usage("trusted-root-missing", what);
+    if key.is_none() {
+        return Err(missing("an identity is checked against a certificate authority, and no trusted root is given")
+            .with_hint("give --trusted-root FILE (trusted_root.json)"));
+    }
+    if !trust.insecure_ignore_tlog {
+        return Err(missing("a log entry is required, and no trusted root says which logs count")
+            .with_hint("give --trusted-root FILE, or --insecure-ignore-tlog for key signatures that were not logged"));
+    }
+    Ok(())
+}
+
+/// An image that met a requirement, with everything that was proven on the way.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) digest: Digest,
+    pub(crate) proofs: Proofs,
+}
+
+impl Checked {
+    /// The proofs that met the requirement; never empty.
+    pub(crate) fn accepted(&self, requirement: &Requirement) -> Vec<&Proof> {
+        match requirement.check(&self.proofs) {
+            Verdict::Trusted(proofs) => proofs,
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Resolves `image` once, fetches what hangs on the digest, verifies it, and holds it against the wish.
+pub(crate) async fn check_image(client: &Client, image: &ImageRef, wish: &Wish) -> Result<Checked, Failure> {
+    let resolved = client.resolve(image).await.map_err(registry_failure)?;
+    check_digest(client, image, &resolved.descriptor.digest, wish).await
+}
+
+/// As [`check_image`], the digest being known.
+pub(crate) async fn check_digest(
+    client: &Client,
+    image: &ImageRef,
+    digest: &Digest,
+    wish: &Wish,
+) -> Result<Checked, Failure> {
+    let evidence = client
+        .evidence(image.repository(), digest)
+        .await
+        .map_err(registry_failure)?;
+    let proofs = wish.verifier.verify(&evidence, Context::now());
+    let looked = format!(
+        "looked at the referrers of {digest} and the tags {} and {} in {}: {} pieces of evidence",
+        proofmark_evidence::layout::sig_tag(digest),
+        proofmark_evidence::layout::att_tag(digest),
+        image.repository(),
+        evidence.items.len()
+    );
+    verdict(&wish.requirement, &proofs, image, digest).map_err(|mut failure| {
+        failure.details.insert(0, looked);
+        failure
+    })?;
+    Ok(Checked {
+        digest: digest.clone(),
+        proofs,
+    })
+}
+
+/// The verdict as an exit code.
+fn verdict(requirement: &Requirement, proofs: &Proofs, image: &ImageRef, digest: &Digest) -> Result<(), Failure> {
+    let attestation = matches!(requirement.what, Wanted::Attestation { .. });
+    let lines = |refusals: &[Refusal]| refusals.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let name = image.with_digest(digest.clone());
+    match requirement.check(proofs) {
+        Verdict::Trusted(_) => Ok(()),
+        Verdict::Unsigned { beside } if attestation => Err(Failure::new(
+            Exit::NoAttestation,
+            "no-attestation",
+            format!("{name} has no such attestation"),
+        )
+        .with_details(lines(&beside))
+        .with_hint("attest it with `proofmark attest` or `proofmark release`")),
+        Verdict::Unsigned { beside } => {
+            let failure = Failure::new(Exit::NoSignature, "no-signature", format!("{name} has no signature"))
+                .with_hint("sign it with `proofmark sign` or `proofmark release`");
+            let details = lines(&beside);
+            Err(if details.is_empty() {
+                failure
+            } else {
+                failure
+                    .with_details(details)
+                    .with_hint("an attestation is not a signature; --accept-any-bundle takes one for it, as cosign 3.1 does")
+            })
+        }
+        Verdict::Rejected(refusals) => Err(rejected(attestation, &refusals, &name).with_details(lines(&refusals))),
+        Verdict::Undecided { incomplete, refusals } => Err(Failure::new(
+            Exit::Undecided,
+            "evidence-incomplete",
+            format!("what hangs on {name} could not be read whole, so nothing is decided"),
+        )
+        .with_details(incomplete.iter().map(|place| format!("{}: {} [{}]", place.place, place.reason, place.code)))
+        .with_details(lines(&refusals))
+        .with_hint("try again; if it stays so, ask the registry's operator")),
+    }
+}
+
+fn rejected(attestation: bool, refusals: &[Refusal], name: &ImageRef) -> Failure {
+    if attestation {
+        return Failure::new(
+            Exit::NoAttestation,
+            "no-acceptable-attestation",
+            format!("{name} has attestations, and none is acceptable"),
+        );
+    }
+    // cosign's 13: a certificate is wanted and every signature is by a bare key.
+    let no_certificate = refusals
+        .iter()
+        .all(|refusal| matches!(refusal.code, "signer-kind-mismatch" | "no-key-given"));
+    if no_certificate {
+        return Failure::new(
+            Exit::NoCertificate,
+            "no-certificate",
+            format!("{name} is signed, but by another kind of signer than was asked for"),
+        )
+        .with_hint("a signature by a key is checked with --key FILE, one with a certificate by identity");
+    }
+    Failure::new(
+        Exit::NoneAcceptable,
+        "no-acceptable-signature",
+        format!("{name} has signatures, and none is acceptable"),
+    )
+    .with_hint("compare expected and found above; is the key, or the identity, that of the one who released it?")
+}

@@ -1,0 +1,89 @@
+//! `policy check`: are these policies understood, and what do they mean here?
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use proofmark_policy::{Mode, PolicySet};
+use serde_json::json;
+
+use crate::context::{Context, read_file};
+use crate::failure::{Failure, chain};
+
+/// Image policies
+#[derive(Subcommand, Debug)]
+pub(crate) enum Policy {
+    /// Read policies as the admission webhook would, and say what they mean here
+    Check(Check),
+}
+
+/// Read policies
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// Policy files, or folders of them (.yaml, .yml, .json)
+    #[arg(required = true, value_name = "FILE|FOLDER")]
+    paths: Vec<PathBuf>,
+}
+
+impl Policy {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let Self::Check(check) = self;
+        let set = load(&check.paths)?;
+        let mut text = String::new();
+        for policy in set.summaries() {
+            let _ = writeln!(text, "{} {} ({})", policy.kind, policy.name, policy.file);
+            for (rule, mode) in &policy.rules {
+                let mode = match mode {
+                    Mode::Enforce => "enforce",
+                    Mode::Warn => "warn",
+                    Mode::Audit => "audit",
+                };
+                let _ = writeln!(text, "  rule {rule}: {mode}");
+            }
+        }
+        let notes = set.notes();
+        for note in &notes {
+            let _ = writeln!(text, "note on {}: {}", note.policy, note.text);
+        }
+        context
+            .output
+            .result(&text, &json!({ "policies": set.summaries(), "notes": notes }));
+        Ok(())
+    }
+}
+
+/// Reads policy files, and folders of them.
+fn load(paths: &[PathBuf]) -> Result<PolicySet, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            files.extend(policy_files(path)?);
+        } else {
+            files.push(path.clone());
+        }
+    }
+    let mut contents = Vec::new();
+    for file in &files {
+        contents.push((file.display().to_string(), read_file(file)?));
+    }
+    let named: Vec<(&str, &[u8])> = contents.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    PolicySet::load(&named).map_err(|error| Failure::usage(error.code(), chain(&error)))
+}
+
+/// The policy files of a folder, in order of their names; hidden files (as Kubernetes' `..data`) are not policies.
+fn policy_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let failure = |error: std::io::Error| {
+        Failure::usage("file-unreadable", format!("cannot read {}: {error}", folder.display()))
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failure)? {
+        let path = entry.map_err(failure)?.path();
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let policy = path.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end == *known));
+        if !hidden && policy {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,313 @@
+//! `release`: the one CI step after the push.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use proofmark_evidence::predicate::PredicateType;
+use proofmark_evidence::predicate::slsa::Provenance;
+use proofmark_evidence::statement::Statement;
+use proofmark_oci::Descriptor;
+use proofmark_registry::{Client, ImageSource};
+use proofmark_sign::provenance::{self, LOCAL_BUILDER, ProvenanceError, Times};
+use proofmark_types::{Digest, ImageRef};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::args::{RegistryArgs, SigningArgs, key_value};
+use crate::bills::{DocumentFormat, look_inside};
+use crate::checking::Wish;
+use crate::context::{Context, parse_image, registry_failure};
+use crate::failure::{Exit, Failure, chain};
+use crate::images::{ImageTree, descend};
+use crate::output::Output;
+use crate::signing::Hand;
+
+/// Said in every release until there is a scanner: silence would read as "nothing found".
+const NOT_SCANNED: &str = "nothing was scanned for vulnerabilities: this version has no scanner yet";
+
+/// The one CI step: digest, SBOM, provenance, sign, attest, read back and verify
+#[derive(Args, Debug)]
+pub(crate) struct Release {
+    /// The image, as it was pushed
+    image: String,
+
+    /// The format of the SBOM
+    #[arg(long, value_enum, default_value = "spdx-json")]
+    sbom: DocumentFormat,
+
+    /// The git checkout that the image was built from, where no CI says so
+    #[arg(long, default_value = ".", value_name = "FOLDER")]
+    source: PathBuf,
+
+    /// Put this under the signature
+    #[arg(long = "annotations", short = 'a', value_name = "KEY=VALUE", value_parser = key_value)]
+    annotations: Vec<(String, String)>,
+
+    #[command(flatten)]
+    signing: SigningArgs,
+
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+impl Release {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let image = parse_image(&self.image)?;
+        let client = Context::client(&self.registry)?;
+        let hand = Hand::from_flags(context, &self.signing).await?;
+        let plan = Plan {
+            image,
+            sbom: self.sbom,
+            provenance: provenance_of(&hand, &self.source)?,
+            annotations: self.annotations,
+            without: Unreleased::nothing(),
+        };
+        let released = release(context.output, &client, &hand, &plan).await?;
+        context.output.warn(NOT_SCANNED);
+        context.output.result(&released.text(), &released);
+        Ok(())
+    }
+}
+
+/// What a release is to consist of.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) image: ImageRef,
+    pub(crate) sbom: DocumentFormat,
+    pub(crate) provenance: Provenance,
+    pub(crate) annotations: Vec<(String, String)>,
+    pub(crate) without: Unreleased,
+}
+
+/// What the demonstration leaves out of a release, to show what then happens. No flag leads here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unreleased(Option<&'static str>);
+
+impl Unreleased {
+    pub(crate) const fn nothing() -> Self {
+        Self(None)
+    }
+
+    pub(crate) const fn signature() -> Self {
+        Self(Some(SIGNATURE))
+    }
+
+    pub(crate) const fn sbom() -> Self {
+        Self(Some(SBOM))
+    }
+}
+
+const SIGNATURE: &str = "signature";
+const SBOM: &str = "sbom";
+
+/// What was released.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Released {
+    pub(crate) image: ImageRef,
+    pub(crate) digest: Digest,
+    /// Never `true` in this version; a script that gates on it stays right.
+    scanned: bool,
+    provenance: &'static str,
+    subjects: Vec<ReleasedSubject>,
+    seconds: f64,
+}
+
+/// One manifest of the image: the index, or the image of a platform.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReleasedSubject {
+    digest: Digest,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packages: Option<String>,
+    evidence: Vec<Written>,
+}
+
+/// One piece of evidence that was written, read back and verified.
+#[derive(Debug, Serialize)]
+struct Written {
+    what: String,
+    place: String,
+}
+
+impl Released {
+    fn text(&self) -> String {
+        let mut text = format!("released {}\n", self.image.with_digest(self.digest.clone()));
+        for subject in &self.subjects {
+            let platform = subject.platform.as_ref().map_or("index".to_owned(), ToString::to_string);
+            let _ = writeln!(text, "  {} {platform}", subject.digest);
+            if let Some(packages) = &subject.packages {
+                let _ = writeln!(text, "    inside      {packages}");
+            }
+            for written in &subject.evidence {
+                let _ = writeln!(text, "    {:<11} {}", written.what, written.place);
+            }
+        }
+        let _ = writeln!(text, "  provenance  {}", self.provenance);
+        let _ = writeln!(
+            text,
+            "  verified    all of it, read back from the registry ({:.1} s)\n  scanned     no",
+            self.seconds
+        );
+        text
+    }
+}
+
+/// Releases an image, in these steps:
+///
+/// 1. the reference is resolved to a digest, once, and an index followed to its images;
+/// 2. each image is read, verified on the way, and its packages listed;
+/// 3. signature, SBOM and provenance are signed and hung on each digest they are about;
+/// 4. all of it is read back from the registry and verified as a stranger would;
+/// 5. the tag still leads to the digest that was released, or the release fails.
+pub(crate) async fn release(output: Output, client: &Client, hand: &Hand, plan: &Plan) -> Result<Released, Failure> {
+    let started = Instant::now();
+    let spinner = output.spinner("resolving");
+    // 1.
+    let source = ImageSource::registry(client, &plan.image);
+    let tree = descend(&source).await?;
+    let mut subjects = Vec::new();
+    for subject in tree.all() {
+        spinner.say(&format!("releasing {}", subject.digest));
+        let mut released = ReleasedSubject {
+            digest: subject.digest.clone(),
+            platform: None,
+            packages: None,
+            evidence: Vec::new(),
+        };
+        // 2. and 3.
+        let statements = statements(&source, &tree, &subject, plan, &mut released).await?;
+        let mut wish = None;
+        for (what, statement) in &statements {
+            let attached = hand.attach(client, plan.image.repository(), &subject, statement).await?;
+            released.evidence.push(Written {
+                what: (*what).to_owned(),
+                place: attached.place,
+            });
+            if wish.is_none() {
+                wish = Some(hand.wish(&attached.bundle, &subject.digest)?);
+            }
+        }
+        // 4.
+        if let Some(wish) = wish {
+            read_back(client, plan, &subject, &statements, &wish).await?;
+        }
+        subjects.push(released);
+    }
+    // 5.
+    still_there(client, &plan.image, &tree.root.digest).await?;
+    Ok(Released {
+        image: plan.image.clone(),
+        digest: tree.root.digest.clone(),
+        scanned: false,
+        provenance: if plan.provenance.run_details.builder.id == LOCAL_BUILDER {
+            "made here, outside of any CI; nobody vouches for it, and it says so"
+        } else {
+            "from the claims of the CI's identity token"
+        },
+        subjects,
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+/// What is stated about one manifest: that it is signed; what is inside, if it is an image; where it was built.
+async fn statements(
+    source: &ImageSource,
+    tree: &ImageTree,
+    subject: &Descriptor,
+    plan: &Plan,
+    released: &mut ReleasedSubject,
+) -> Result<Vec<(&'static str, Statement)>, Failure> {
+    let name = plan.image.repository().to_string();
+    let annotations = plan.annotations.iter().cloned().collect();
+    let mut statements = vec![(SIGNATURE, Statement::signature(&subject.digest, annotations))];
+    let mut attest = |what, predicate_type: PredicateType, predicate: Value| {
+        let statement = Statement::attestation(&name, &subject.digest, predicate_type, predicate);
+        statements.push((what, statement));
+    };
+    let is_image = tree.images.iter().any(|image| image.digest == subject.digest);
+    if is_image {
+        let inside = look_inside(source, subject).await?;
+        released.platform = Some(inside.platform.to_string());
+        released.packages = Some(inside.line());
+        let info = inside.info(source, &plan.image.to_string(), Context::document_time()?);
+        let document = plan.sbom.write(&inside.bill, &info);
+        let document = serde_json::from_slice(&document).map_err(anyhow::Error::from)?;
+        attest(SBOM, plan.sbom.predicate_type(), document);
+    }
+    attest("provenance", provenance_type(), plan.provenance.to_predicate());
+    statements.retain(|(what, _)| Some(*what) != plan.without.0);
+    Ok(statements)
+}
+
+fn provenance_type() -> PredicateType {
+    PredicateType::resolve("slsaprovenance1").unwrap_or_else(|_| unreachable!("one of the short names"))
+}
+
+/// Everything that was written satisfies whoever asks for it; a registry that swallowed a referrer is noticed here.
+async fn read_back(
+    client: &Client,
+    plan: &Plan,
+    subject: &Descriptor,
+    statements: &[(&'static str, Statement)],
+    wish: &Wish,
+) -> Result<(), Failure> {
+    let evidence = client
+        .evidence(plan.image.repository(), &subject.digest)
+        .await
+        .map_err(registry_failure)?;
+    let proofs = wish.verifier.verify(&evidence, Context::now());
+    for (what, statement) in statements {
+        let wish = if statement.predicate_type.is_signature() {
+            wish.clone()
+        } else {
+            wish.for_attestation(statement.predicate_type.clone())
+        };
+        if !wish.requirement.check(&proofs).is_trusted() {
+            return Err(Failure::new(
+                Exit::Undecided,
+                "not-read-back",
+                format!("the {what} was written to {} and is not there when read back", plan.image),
+            )
+            .with_hint("does the registry keep manifests with a subject? `proofmark tree` shows what it has"));
+        }
+    }
+    Ok(())
+}
+
+async fn still_there(client: &Client, image: &ImageRef, digest: &Digest) -> Result<(), Failure> {
+    if image.digest().is_some() {
+        return Ok(());
+    }
+    let now = client.resolve(image).await.map_err(registry_failure)?.descriptor.digest;
+    if now == *digest {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::TagMoved,
+        "tag-moved",
+        format!("{image} was {digest} when the release began and is {now} now"),
+    )
+    .with_hint("someone pushed to the tag meanwhile; what was released is the first digest, deploy that or release again"))
+}
+
+/// From the CI's token where there is one, from the checkout where there is not.
+pub(crate) fn provenance_of(hand: &Hand, source: &std::path::Path) -> Result<Provenance, Failure> {
+    let times = Times {
+        started_on: None,
+        finished_on: Some(Context::document_time()?),
+    };
+    if let Some(claims) = &hand.claims {
+        match provenance::from_claims(claims, times) {
+            Ok(provenance) => return Ok(provenance),
+            // A person's token, say: there is no CI that could state anything.
+            Err(ProvenanceError::UnknownIssuer { .. }) => {}
+            Err(error) => return Err(Failure::usage(error.code(), chain(&error))),
+        }
+    }
+    Ok(provenance::from_git(source, times).unwrap_or_else(|_| provenance::unsourced(times)))
+}

@@ -1,0 +1,159 @@
+//! `sbom`: what is inside an image.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use proofmark_oci::{Descriptor, Platform};
+use proofmark_registry::ImageSource;
+use serde_json::json;
+
+use crate::args::RegistryArgs;
+use crate::bills::{DocumentFormat, Inside, look_inside};
+use crate::context::{Context, parse_image, write_file};
+use crate::failure::Failure;
+use crate::images::{ImageTree, descend};
+
+/// What is inside an image: packages, licences, relationships
+#[derive(Args, Debug)]
+pub(crate) struct Sbom {
+    /// An image in a registry, an OCI layout folder (oci:FOLDER[:TAG]), or a `docker save` archive (docker-archive:FILE)
+    image: String,
+
+    /// The document to write; without it a table is printed
+    #[arg(long, short = 'f', value_enum)]
+    format: Option<DocumentFormat>,
+
+    /// Write the document into this file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    output_file: Option<PathBuf>,
+
+    /// Which image of an index, e.g. linux/arm64 (default: this machine's)
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<String>,
+
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+impl Sbom {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let source = image_source(&self.image, &self.registry)?;
+        let spinner = context.output.spinner("reading layers");
+        let tree = descend(&source).await?;
+        let image = pick(&tree, self.platform.as_deref())?;
+        let inside = look_inside(&source, &image).await?;
+        drop(spinner);
+        for note in &inside.bill.notes {
+            context.output.warn(&format!("{}: {} [{}]", note.path, note.reason, note.code));
+        }
+        let info = inside.info(&source, &self.image, Context::document_time()?);
+        match (self.format, &self.output_file) {
+            (None, None) => context.output.result(&table(&inside), &json!({
+                "image": self.image, "digest": image.digest, "packages": packages_json(&inside),
+            })),
+            (format, None) => context.output.document(&format.unwrap_or_default().write(&inside.bill, &info)),
+            (format, Some(path)) => {
+                write_file(path, &format.unwrap_or_default().write(&inside.bill, &info))?;
+                context.output.note(&format!("{}: {}", path.display(), inside.line()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the words of the command line say the image is.
+pub(crate) fn image_source(text: &str, registry: &RegistryArgs) -> Result<ImageSource, Failure> {
+    let open = |path: &str, name: Option<&str>| {
+        ImageSource::open(Path::new(path), name).map_err(crate::context::registry_failure)
+    };
+    if let Some(rest) = text.strip_prefix("oci:") {
+        // The tag is what follows the last colon after the last slash.
+        let name_start = rest.rfind('/').map_or(0, |slash| slash + 1);
+        return match rest[name_start..].rsplit_once(':') {
+            Some((last, tag)) => open(&rest[..name_start + last.len()], Some(tag)),
+            None => open(rest, None),
+        };
+    }
+    if let Some(path) = text.strip_prefix("docker-archive:") {
+        return open(path, None);
+    }
+    if Path::new(text).exists() {
+        return open(text, None);
+    }
+    let client = Context::client(registry)?;
+    Ok(ImageSource::registry(&client, &parse_image(text)?))
+}
+
+/// The one image that is meant: of the platform asked for, or of this machine's.
+fn pick(tree: &ImageTree, platform: Option<&str>) -> Result<Descriptor, Failure> {
+    if let (true, None, Some(only)) = (tree.images.len() == 1, platform, tree.images.first()) {
+        return Ok(only.clone());
+    }
+    let wanted = match platform {
+        Some(text) => Platform::parse(text).map_err(|error| Failure::usage("malformed-platform", error))?,
+        None => Platform::parse(&format!("linux/{}", go_architecture()))
+            .map_err(|error| Failure::usage("malformed-platform", error))?,
+    };
+    let fits = |image: &&Descriptor| image.platform.as_ref().is_some_and(|platform| platform.satisfies(&wanted));
+    tree.images.iter().find(fits).cloned().ok_or_else(|| {
+        let there: Vec<String> = tree
+            .images
+            .iter()
+            .filter_map(|image| image.platform.as_ref().map(ToString::to_string))
+            .collect();
+        Failure::usage("no-such-platform", format!("the index has no image for {wanted}; it has {}", there.join(", ")))
+            .with_hint("name one of them with --platform")
+    })
+}
+
+/// Rust's and Go's names of the same processors differ.
+fn go_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+fn table(inside: &Inside) -> String {
+    let mut text = String::new();
+    let rows: Vec<(&str, &str, &str)> = inside
+        .bill
+        .packages
+        .iter()
+        .map(|package| {
+            (package.name.as_str(), package.version.as_deref().unwrap_or("?"), package.kind.purl_type())
+        })
+        .collect();
+    let width = |column: fn(&(&str, &str, &str)) -> usize| rows.iter().map(column).max().unwrap_or(0).max(7);
+    let (names, versions) = (width(|row| row.0.len()), width(|row| row.1.len()));
+    let _ = writeln!(text, "{:names$}  {:versions$}  TYPE", "NAME", "VERSION");
+    for (name, version, kind) in &rows {
+        let _ = writeln!(text, "{name:names$}  {version:versions$}  {kind}");
+    }
+    let _ = writeln!(text, "{}", inside.line());
+    text
+}
+
+fn packages_json(inside: &Inside) -> Vec<serde_json::Value> {
+    let layer = |at: usize| inside.bill.layers.get(at).map(|layer| &layer.diff_id);
+    inside
+        .bill
+        .packages
+        .iter()
+        .map(|package| {
+            json!({
+                "name": package.name,
+                "version": package.version,
+                "type": package.kind.purl_type(),
+                "purl": package.purl,
+                "licences": package.licences.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "locations": package.locations.iter().map(|location| json!({
+                    "path": location.path, "layer": layer(location.layer),
+                })).collect::<Vec<_>>(),
+                "ownedBy": package.owned_by.as_ref().map(|owner| owner.as_str()),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,61 @@
+//! `sign`: put a signature on an image, and with `-r` on every image of an index.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use clap::Args;
+use proofmark_evidence::statement::Statement;
+use proofmark_registry::ImageSource;
+use serde_json::json;
+
+use crate::args::{RegistryArgs, SigningArgs, key_value};
+use crate::context::{Context, parse_image};
+use crate::failure::Failure;
+use crate::images::descend;
+use crate::signing::Hand;
+
+/// Sign an image
+#[derive(Args, Debug)]
+pub(crate) struct Sign {
+    /// The images; by digest where it matters, a tag is resolved once
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+
+    /// Put this under the signature
+    #[arg(long = "annotations", short = 'a', value_name = "KEY=VALUE", value_parser = key_value)]
+    annotations: Vec<(String, String)>,
+
+    /// Sign the images of an index too
+    #[arg(long, short = 'r')]
+    recursive: bool,
+
+    #[command(flatten)]
+    signing: SigningArgs,
+
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+impl Sign {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let images = self.images.iter().map(|name| parse_image(name)).collect::<Result<Vec<_>, _>>()?;
+        let client = Context::client(&self.registry)?;
+        let hand = Hand::from_flags(context, &self.signing).await?;
+        let annotations: BTreeMap<String, String> = self.annotations.into_iter().collect();
+        let mut text = String::new();
+        let mut values = Vec::new();
+        for image in images {
+            let tree = descend(&ImageSource::registry(&client, &image)).await?;
+            let subjects = if self.recursive { tree.all() } else { vec![tree.root.clone()] };
+            for subject in subjects {
+                let statement = Statement::signature(&subject.digest, annotations.clone());
+                let attached = hand.attach(&client, image.repository(), &subject, &statement).await?;
+                let name = image.with_digest(subject.digest.clone());
+                let _ = writeln!(text, "{name}: signed\n  {}", attached.place);
+                values.push(json!({ "image": name, "digest": subject.digest, "written": attached.place }));
+            }
+        }
+        context.output.result(&text, &values);
+        Ok(())
+    }
+}

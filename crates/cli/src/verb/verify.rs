@@ -1,0 +1,62 @@
+//! `verify`: is there an acceptable signature on the image?
+
+use clap::Args;
+use proofmark_policy::Wanted;
+use serde_json::json;
+
+use crate::args::{RegistryArgs, SignerArgs, TrustArgs, key_value};
+use crate::checking::{Wish, check_image};
+use crate::context::{Context, parse_image};
+use crate::failure::Failure;
+use crate::report;
+
+/// Check an image's signatures
+#[derive(Args, Debug)]
+pub(crate) struct Verify {
+    /// The images
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+
+    /// An annotation that must be under the signature
+    #[arg(long = "annotations", short = 'a', value_name = "KEY=VALUE", value_parser = key_value)]
+    annotations: Vec<(String, String)>,
+
+    /// Take any signed bundle for a signature, attestations too, as cosign 3.1 does
+    #[arg(long)]
+    accept_any_bundle: bool,
+
+    #[command(flatten)]
+    signer: SignerArgs,
+
+    #[command(flatten)]
+    trust: TrustArgs,
+
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+impl Verify {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let wanted = Wanted::Signature {
+            accept_any_bundle: self.accept_any_bundle,
+        };
+        let mut wish = Wish::from_flags(wanted, &self.signer, &self.trust)?;
+        wish.requirement.annotations.extend(self.annotations);
+        let client = Context::client(&self.registry)?;
+        let mut text = String::new();
+        let mut values = Vec::new();
+        for name in &self.images {
+            let image = parse_image(name)?;
+            let checked = check_image(&client, &image, &wish).await?;
+            let accepted = checked.accepted(&wish.requirement);
+            text.push_str(&report::head(&image, &checked.digest));
+            accepted.iter().for_each(|proof| text.push_str(&report::proof_text(proof)));
+            values.push(json!({
+                "image": image, "digest": checked.digest, "verdict": "pass",
+                "signatures": accepted.iter().map(|proof| report::proof_json(proof)).collect::<Vec<_>>(),
+            }));
+        }
+        context.output.result(&text, &values);
+        Ok(())
+    }
+}

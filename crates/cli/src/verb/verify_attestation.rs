@@ -1,0 +1,68 @@
+//! `verify-attestation`: is there an acceptable attestation of this type on the image, and what does it say?
+
+use clap::Args;
+use proofmark_evidence::predicate::PredicateType;
+use proofmark_policy::Wanted;
+use serde_json::json;
+
+use crate::args::{RegistryArgs, SignerArgs, TrustArgs};
+use crate::checking::{Wish, check_image};
+use crate::context::{Context, parse_image};
+use crate::failure::{Failure, chain};
+use crate::report;
+
+/// Check an image's attestations of one type
+#[derive(Args, Debug)]
+pub(crate) struct VerifyAttestation {
+    /// The images
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+
+    /// Which attestation: slsaprovenance1, spdxjson, cyclonedx, vuln, openvex, custom, … or a URI
+    #[arg(long = "type", default_value = "custom", value_name = "TYPE")]
+    kind: String,
+
+    #[command(flatten)]
+    signer: SignerArgs,
+
+    #[command(flatten)]
+    trust: TrustArgs,
+
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+impl VerifyAttestation {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let predicate_type = predicate_type(&self.kind)?;
+        let wanted = Wanted::Attestation {
+            types: vec![predicate_type],
+        };
+        let wish = Wish::from_flags(wanted, &self.signer, &self.trust)?;
+        let client = Context::client(&self.registry)?;
+        let mut text = String::new();
+        let mut values = Vec::new();
+        for name in &self.images {
+            let image = parse_image(name)?;
+            let checked = check_image(&client, &image, &wish).await?;
+            let accepted = checked.accepted(&wish.requirement);
+            text.push_str(&report::head(&image, &checked.digest));
+            accepted.iter().for_each(|proof| text.push_str(&report::proof_text(proof)));
+            values.push(json!({
+                "image": image, "digest": checked.digest, "verdict": "pass",
+                "attestations": accepted.iter().map(|proof| {
+                    let mut value = report::proof_json(proof);
+                    value["predicate"] = proof.predicate().clone();
+                    value
+                }).collect::<Vec<_>>(),
+            }));
+        }
+        context.output.result(&text, &values);
+        Ok(())
+    }
+}
+
+/// The type that `--type` names.
+pub(crate) fn predicate_type(name: &str) -> Result<PredicateType, Failure> {
+    PredicateType::resolve(name).map_err(|error| Failure::usage(error.code(), chain(&error)))
+}
