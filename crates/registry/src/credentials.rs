@@ -61,12 +61,16 @@ impl CredentialStore {
         Self::default()
     }
 
-    /// What the environment names, in the order of Podman and Docker: `REGISTRY_AUTH_FILE`, `$DOCKER_CONFIG/config.json`,
+    /// What the environment names, in the order of Podman and Docker: the content of `DOCKER_AUTH_CONFIG` (GitLab's
+    /// runners and Docker 28), the files `REGISTRY_AUTH_FILE`, `$DOCKER_CONFIG/config.json`,
     /// `$XDG_RUNTIME_DIR/containers/auth.json`, `$XDG_CONFIG_HOME/containers/auth.json` (or `~/.config/…`),
     /// `~/.docker/config.json`. Files that are not there are skipped; one that cannot be read is an error, because going
     /// on anonymously would report the wrong cause later.
     pub fn from_environment() -> Result<Self, CredentialError> {
-        let mut store = Self::default();
+        let mut store = match std::env::var("DOCKER_AUTH_CONFIG") {
+            Ok(content) if !content.is_empty() => Self::from_json("DOCKER_AUTH_CONFIG", content.as_bytes())?,
+            _ => Self::default(),
+        };
         for path in auth_file::places(|name| std::env::var_os(name)) {
             store.add_file(&path)?;
         }

@@ -138,14 +138,15 @@ pub enum RegistryError {
         /// What the registry said, shortened.
         reason: String,
     },
-    /// The manifest was stored, but other writers kept removing it from the fallback tag's list.
-    #[error("{manifest} is stored but not listed under the tag {tag} after {attempts} attempts")]
+    /// The manifest was stored, but the list of referrers does not have it: other writers kept removing it from the
+    /// fallback tag, or the registry does not bring its list up to date.
+    #[error("{manifest} is stored but not listed by {place} after {attempts} attempts")]
     NotListed {
         /// The manifest that was to be listed.
         manifest: Digest,
-        /// The fallback tag.
-        tag: String,
-        /// How often the list was written.
+        /// The list: the referrers API, or a fallback tag.
+        place: String,
+        /// How often the list was written or read.
         attempts: u32,
     },
     /// An authentication file or helper could not be read.
@@ -225,7 +226,9 @@ impl RegistryError {
             Self::RedirectRefused { .. } => "the registry sends us to a place that it must not; see the rule named",
             Self::RealmRefused { .. } => "if this token server is right, name it as trusted for this registry",
             Self::UnexpectedStatus { .. } => "see the registry's log",
-            Self::NotListed { .. } => "many processes attach to this image at once; run the command again",
+            Self::NotListed { .. } => {
+                "many processes attach to this image at once, or the registry is behind with its list; run the command again"
+            }
             Self::Credentials(_) => "fix or remove the entry",
             Self::Local { .. } => "check the path and its permissions",
             Self::Reference(_) | Self::Setup { .. } => return None,

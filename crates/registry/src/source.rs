@@ -79,7 +79,10 @@ impl ImageSource {
         match self {
             Self::Registry { client, reference } => client.blob(reference.repository(), blob, limit).await,
             Self::Layout(layout) => layout.blob(blob, limit),
-            Self::DockerArchive(archive) => archive.blob(blob, limit),
+            Self::DockerArchive(archive) => {
+                let (archive, blob) = (archive.clone(), blob.clone());
+                blocking(move || archive.blob(&blob, limit)).await
+            }
         }
     }
 
@@ -89,7 +92,10 @@ impl ImageSource {
         match self {
             Self::Registry { client, reference } => Ok(Box::new(client.open_blob(reference.repository(), blob).await?)),
             Self::Layout(layout) => layout.open_blob(blob),
-            Self::DockerArchive(archive) => archive.open_blob(blob),
+            Self::DockerArchive(archive) => {
+                let (archive, blob) = (archive.clone(), blob.clone());
+                blocking(move || archive.open_blob(&blob)).await
+            }
         }
     }
 
@@ -110,4 +116,15 @@ impl ImageSource {
             Self::Layout(_) | Self::DockerArchive(_) => None,
         }
     }
+}
+
+/// Runs what may take long without a pause, such as skipping through a compressed archive, off the runtime's threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RegistryError> + Send + 'static,
+) -> Result<T, RegistryError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(RegistryError::Setup {
+            reason: format!("a worker thread failed: {error}"),
+        })
+    })
 }

@@ -175,8 +175,11 @@ impl Transport {
             outgoing.body = call.body.take();
             outgoing.retried = rounds > 0 || patience.attempts() > 0;
             let response = match self.wire.send(outgoing).await {
-                // Step 1, where plain HTTP is allowed and it is not known whether the host has TLS.
-                Err(RegistryError::Unreachable { .. }) if plain.is_none() && replayable => {
+                // Step 1, where plain HTTP is allowed and it is not known whether the host has TLS. A certificate that
+                // does not hold is TLS: who can present one must not get the request in the clear instead.
+                Err(RegistryError::Unreachable { reason, .. })
+                    if plain.is_none() && replayable && !reason.contains("certificate") =>
+                {
                     plain = Some(true);
                     self.schemes.learn(&registry, true);
                     continue;
@@ -205,25 +208,10 @@ impl Transport {
                 rounds += 1;
                 continue;
             }
-            if retry::is_throttle(status) || retry::is_server_error(status) {
-                let repeat = replayable && (retry::is_throttle(status) || is_read(&call.method));
-                match patience.next_wait(status, response.headers()).filter(|_| repeat) {
-                    Some(wait) => {
-                        drop(response);
-                        tokio::time::sleep(wait).await;
-                        continue;
-                    }
-                    None if retry::is_throttle(status) => {
-                        return Err(RegistryError::Throttled {
-                            registry: registry.to_string(),
-                            status: status.as_u16(),
-                            attempts: patience.attempts(),
-                            retry_after: retry::retry_after(response.headers()),
-                        });
-                    }
-                    None => return Ok(response),
-                }
-            }
+            let repeat = replayable && (retry::is_throttle(status) || is_read(&call.method));
+            let Some(response) = pause(&mut patience, response, repeat, &registry).await? else {
+                continue;
+            };
             if status == StatusCode::FORBIDDEN {
                 return Err(response.refusal(&registry, &call.what).await);
             }
@@ -295,6 +283,33 @@ impl Transport {
 
 fn is_read(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
+}
+
+/// Step 4 of [`Transport::send`]: none after having waited, the answer where there is nothing to wait for.
+async fn pause(
+    patience: &mut Patience,
+    response: Response,
+    repeat: bool,
+    registry: &RegistryHost,
+) -> Result<Option<Response>, RegistryError> {
+    let status = response.status();
+    if !retry::is_throttle(status) && !retry::is_server_error(status) {
+        return Ok(Some(response));
+    }
+    match patience.next_wait(status, response.headers()).filter(|_| repeat) {
+        Some(wait) => {
+            drop(response);
+            tokio::time::sleep(wait).await;
+            Ok(None)
+        }
+        None if retry::is_throttle(status) => Err(RegistryError::Throttled {
+            registry: registry.to_string(),
+            status: status.as_u16(),
+            attempts: patience.attempts(),
+            retry_after: retry::retry_after(response.headers()),
+        }),
+        None => Ok(Some(response)),
+    }
 }
 
 async fn unauthorized(response: Response, registry: &RegistryHost, what: &str, described: &str) -> RegistryError {

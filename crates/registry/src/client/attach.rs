@@ -1,6 +1,7 @@
 //! Hanging evidence on an image.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -17,13 +18,20 @@ use super::referrers::index_of;
 use crate::RegistryError;
 use crate::limits::COPY_CONCURRENCY;
 
+/// How long a registry is given to list what it has just stored, the first time; doubled each time. Replicated
+/// registries need up to a second.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+
+/// How often the referrers API is asked for what was stored.
+const MAX_LISTING_LOOKS: u32 = 5;
+
 impl Client {
     /// Stores `manifest`, whose subject is `subject`, with its blobs, where evidence for `repository` is kept, and sees
     /// that it is listed.
     ///
     /// 1. Blobs, then the manifest by digest.
     /// 2. The registry says that it noted the subject (`OCI-Subject`): done.
-    /// 3. It does not say so, but has the referrers API and lists the manifest: done.
+    /// 3. It does not say so, but has the referrers API: done once that lists the manifest.
     /// 4. Otherwise the manifest's descriptor, with its artifact type and annotations, is added to the index under the
     ///    fallback tag (distribution-spec 1.1, "Pushing Manifests with Subject").
     pub async fn attach(
@@ -43,13 +51,11 @@ impl Client {
         self.push_blobs(home, blobs).await?;
         let bytes = Bytes::from(manifest.to_json());
         let mut entry = Descriptor::of(manifest.media_type.clone(), &bytes);
-        let (digest, noted) = self.put_manifest(home, None, &manifest.media_type, bytes).await?;
-        if noted {
-            return Ok(digest);
-        }
-        if let Some(listed) = self.referrers_by_api(home, &subject.digest).await?
-            && listed.descriptors.iter().any(|listed| listed.digest == digest)
-        {
+        let digest = entry.digest.clone();
+        let noted = self
+            .put_manifest(home, None, &digest, &manifest.media_type, bytes)
+            .await?;
+        if noted || self.is_listed_by_api(home, &subject.digest, &digest).await? {
             return Ok(digest);
         }
         // distribution-spec: "artifactType MUST be set to the artifactType of the manifest, or the config's media type
@@ -87,6 +93,32 @@ impl Client {
             wanted: layers.iter().map(|(layer, _)| layer.clone()).collect(),
         };
         self.settle(home, tag, &first.digest, &mut merge).await
+    }
+
+    /// Whether the referrers API lists a manifest; false when there is no such API. One that is there and does not list
+    /// it, even after a while, is an error: readers believe the API and would not look at a fallback tag.
+    async fn is_listed_by_api(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        manifest: &Digest,
+    ) -> Result<bool, RegistryError> {
+        let mut wait = FIRST_WAIT;
+        for _ in 0..MAX_LISTING_LOOKS {
+            let Some(listed) = self.referrers_by_api(repository, subject).await? else {
+                return Ok(false);
+            };
+            if listed.descriptors.iter().any(|listed| listed.digest == *manifest) {
+                return Ok(true);
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+        Err(RegistryError::NotListed {
+            manifest: manifest.clone(),
+            place: "the referrers API".to_owned(),
+            attempts: MAX_LISTING_LOOKS,
+        })
     }
 
     async fn push_blobs(&self, repository: &Repository, blobs: &[Bytes]) -> Result<(), RegistryError> {

@@ -53,7 +53,8 @@ impl Client {
         let manifests = order.len();
         for each in order {
             let name = tag.filter(|_| each.descriptor.digest == root.descriptor.digest);
-            self.push_manifest(repository, name, &each.descriptor.media_type, each.bytes)
+            let descriptor = &each.descriptor;
+            self.put_manifest(repository, name, &descriptor.digest, &descriptor.media_type, each.bytes)
                 .await?;
         }
         Ok(Copied {

@@ -96,7 +96,7 @@ impl Client {
             if writes >= MAX_FALLBACK_WRITES {
                 return Err(RegistryError::NotListed {
                     manifest: wanted.clone(),
-                    tag: tag.to_string(),
+                    place: format!("the tag {tag}"),
                     attempts: writes,
                 });
             }
@@ -125,7 +125,8 @@ impl Client {
                 if let Some(config) = change.config {
                     self.push_blob(repository, config).await?;
                 }
-                self.put_manifest(repository, Some(tag), &change.media_type, change.manifest)
+                let digest = Digest::sha256_of(&change.manifest);
+                self.put_manifest(repository, Some(tag), &digest, &change.media_type, change.manifest)
                     .await?;
                 Ok(true)
             }

@@ -131,19 +131,21 @@ impl Client {
         media_type: &MediaType,
         bytes: Bytes,
     ) -> Result<Digest, RegistryError> {
-        let (digest, _) = self.put_manifest(repository, tag, media_type, bytes).await?;
+        let digest = Digest::sha256_of(&bytes);
+        self.put_manifest(repository, tag, &digest, media_type, bytes).await?;
         Ok(digest)
     }
 
-    /// [`Client::push_manifest`], and whether the registry took note of the subject.
+    /// [`Client::push_manifest`] under the digest that others know it by; tells whether the registry took note of the
+    /// subject.
     pub(super) async fn put_manifest(
         &self,
         repository: &Repository,
         tag: Option<&Tag>,
+        digest: &Digest,
         media_type: &MediaType,
         bytes: Bytes,
-    ) -> Result<(Digest, bool), RegistryError> {
-        let digest = Digest::sha256_of(&bytes);
+    ) -> Result<bool, RegistryError> {
         let name = tag.map_or_else(|| digest.to_string(), ToString::to_string);
         let what = match tag {
             Some(tag) => format!("storing {repository}:{tag}"),
@@ -171,17 +173,16 @@ impl Client {
         }
         // What it says it stored is compared when it says it; the header is required, yet not every registry sends it.
         if let Some(Ok(seen)) = response.header(CONTENT_DIGEST).map(Digest::parse)
-            && seen.algorithm() == DigestAlgorithm::Sha256
-            && seen != digest
+            && seen.algorithm() == digest.algorithm()
+            && seen != *digest
         {
             return Err(RegistryError::DigestMismatch {
                 what,
-                expected: digest,
+                expected: digest.clone(),
                 seen,
             });
         }
-        let noted = response.header(OCI_SUBJECT).is_some();
-        Ok((digest, noted))
+        Ok(response.header(OCI_SUBJECT).is_some())
     }
 
     async fn get_manifest(&self, repository: &Repository, name: &str, what: &str) -> Result<Response, RegistryError> {

@@ -1,6 +1,8 @@
 //! Collecting evidence, and attaching it.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -335,6 +337,35 @@ async fn eight_legacy_writers_at_once_are_all_kept() {
             .len(),
         8
     );
+}
+
+/// A registry with the API that does not say so, and is behind with its list.
+#[tokio::test]
+async fn a_list_that_is_behind_is_waited_for() {
+    let image = small_image("x");
+    let (manifest, blobs) = referrer(&image.descriptor, BUNDLE, b"{}");
+    let listed = Descriptor::of(manifest.media_type.clone(), &manifest.to_json());
+    for (behind, expected) in [(2, None), (u32::MAX, Some("referrer-not-listed"))] {
+        let looks = AtomicU32::new(0);
+        let listed = listed.clone();
+        let hostile = Hostile::start(move |seen| match seen.method.as_str() {
+            "HEAD" => Reply::new(200, ""),
+            "PUT" => Reply::new(201, ""),
+            _ if looks.fetch_add(1, Ordering::Relaxed) < behind => Reply::index(Index::of(Vec::new()).to_json()),
+            _ => Reply::index(Index::of(vec![listed.clone()]).to_json()),
+        })
+        .await;
+        let client = client();
+        let attached = client
+            .attach(&hostile.repository(), &image.descriptor, &manifest, &blobs)
+            .await;
+        assert_eq!(attached.err().map(|error| error.code()), expected);
+        assert_eq!(
+            client.counts().pushed_manifests,
+            1,
+            "no fallback tag that nobody would read"
+        );
+    }
 }
 
 /// A registry on which each write is undone: the list never settles, and that is said.

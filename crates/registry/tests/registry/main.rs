@@ -11,4 +11,5 @@ mod listings;
 mod local;
 mod peers;
 mod redirects;
+mod tls;
 mod world;

@@ -1,0 +1,136 @@
+//! TLS: authorities given by the caller, and what plain HTTP is never used for.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use proofmark_registry::Client;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+use crate::world::{code, small_image};
+
+/// A server whose certificate is from an authority of its own; it gives every request the same answer.
+struct Secure {
+    address: SocketAddr,
+    authority: String,
+}
+
+impl Secure {
+    async fn start(answer: Vec<u8>) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let leaf = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        let leaf = leaf.signed_by(&key, &issuer).unwrap();
+        let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![leaf.der().clone()], private)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, answer) = (acceptor.clone(), answer.clone());
+                tokio::spawn(async move {
+                    let Ok(mut stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    let mut request = Vec::new();
+                    while !request.ends_with(b"\r\n\r\n") {
+                        match stream.read_u8().await {
+                            Ok(byte) => request.push(byte),
+                            Err(_) => return,
+                        }
+                    }
+                    let _ = stream.write_all(&answer).await;
+                    let _ = stream.shutdown().await;
+                });
+            }
+        });
+        Self {
+            address,
+            authority: issuer.pem(),
+        }
+    }
+
+    fn image(&self) -> proofmark_types::ImageRef {
+        format!("{}/team/app:1", self.address).parse().unwrap()
+    }
+}
+
+fn answer(head: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+#[tokio::test]
+async fn an_authority_given_is_trusted_and_no_other() {
+    let image = small_image("x");
+    let server = Secure::start(answer("200 OK", &image.bytes)).await;
+    let trusting = |pem: &str| {
+        let builder = Client::builder().require_https(true).root_certificates(pem.as_bytes());
+        builder.build().unwrap()
+    };
+    let resolved = trusting(&server.authority).resolve(&server.image()).await.unwrap();
+    assert_eq!(resolved.descriptor, image.descriptor);
+
+    let other = Secure::start(Vec::new()).await;
+    let error = trusting(&other.authority).resolve(&server.image()).await.unwrap_err();
+    assert_eq!(error.code(), "unreachable");
+    assert!(error.to_string().contains("certificate"), "{error}");
+    assert!(error.hint().unwrap().contains("authority"), "{error}");
+    for junk in [
+        "",
+        "no certificate",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    ] {
+        let built = Client::builder()
+            .require_https(true)
+            .root_certificates(junk.as_bytes())
+            .build();
+        match built {
+            Err(error) => assert_eq!(error.code(), "setup"),
+            Ok(client) => assert_eq!(code(client.resolve(&server.image()).await), "setup", "{junk}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn https_never_leads_to_http() {
+    let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = format!("http://{}/stolen", plain.local_addr().unwrap());
+    let server = Secure::start(answer(&format!("307 Go\r\nlocation: {to}"), b"")).await;
+    // Even where plain HTTP is allowed for hosts without TLS.
+    for allow in [false, true] {
+        let client = Client::builder()
+            .require_https(true)
+            .allow_http(allow)
+            .root_certificates(server.authority.as_bytes())
+            .build()
+            .unwrap();
+        let error = client.resolve(&server.image()).await.unwrap_err();
+        assert_eq!(error.code(), "redirect-refused");
+        assert!(error.to_string().contains("https must not lead to http"), "{error}");
+    }
+    let challenge = "401 No\r\nwww-authenticate: Bearer realm=\"http://127.0.0.1:1/token\"";
+    let server = Secure::start(answer(challenge, b"")).await;
+    let client = Client::builder()
+        .require_https(true)
+        .root_certificates(server.authority.as_bytes())
+        .build()
+        .unwrap();
+    assert_eq!(code(client.resolve(&server.image()).await), "realm-refused");
+}
