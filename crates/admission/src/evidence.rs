@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::basis::Basis;
 use crate::config::{Clock, Limits};
-use crate::hold::{Flights, Store};
+use crate::hold::{Bounds, Flights, Store};
 use crate::metrics::Metrics;
 
 /// Gatherings of evidence at once. Each may hold up to the registry client's own limit in memory (128 MiB, if a registry
@@ -86,6 +86,8 @@ pub(crate) struct Lookups {
     gathering: Flights<Key, Landed<Arc<Known>>>,
     tags: Arc<Store<TagKey, (Digest, Instant)>>,
     resolving: Flights<TagKey, Landed<Digest>>,
+    /// Manifests that the registry has given out, their bytes hashed.
+    seen: Arc<Store<(Repository, Digest), ()>>,
     gatherings: Arc<Semaphore>,
 }
 
@@ -97,11 +99,15 @@ impl Lookups {
             metrics,
             known: Arc::new(Store::new(limits.held)),
             gathering: Flights::new(),
-            tags: Arc::new(Store::new(crate::hold::Bounds {
+            tags: Arc::new(Store::new(Bounds {
                 entries: MAX_TAGS,
                 bytes: usize::MAX,
             })),
             resolving: Flights::new(),
+            seen: Arc::new(Store::new(Bounds {
+                entries: MAX_TAGS,
+                bytes: usize::MAX,
+            })),
             gatherings: Arc::new(Semaphore::new(MAX_GATHERINGS)),
             limits,
         }
@@ -122,12 +128,14 @@ impl Lookups {
         }
         let (flight, started) = self.resolving.join(&key, || {
             let (client, metrics) = (self.client.with_fresh_counts(), self.metrics.clone());
-            let (image, key, tags, limit) = (image.clone(), key.clone(), self.tags.clone(), self.limits.lookup);
+            let (image, key, limit) = (image.clone(), key.clone(), self.limits.lookup);
+            let (tags, seen) = (self.tags.clone(), self.seen.clone());
             async move {
                 let answer = within(limit, client.resolve(&image))
                     .await
                     .map(|resolved| resolved.descriptor.digest);
                 if let Ok(digest) = &answer {
+                    seen.put((key.0.clone(), digest.clone()), (), 0);
                     tags.put(key, (digest.clone(), Instant::now()), 0);
                 }
                 counted(answer, &client, &metrics)
@@ -209,11 +217,23 @@ impl Lookups {
             self.metrics.clone(),
         );
         let (store, gatherings, limit) = (self.known.clone(), self.gatherings.clone(), self.limits.lookup);
+        let seen = self.seen.clone();
         async move {
             // The semaphore is never closed; if it were, going on without a permit would only cost memory.
             let permit = gatherings.acquire_owned().await.ok();
-            let evidence = match within(limit, client.evidence(&key.repository, &key.digest)).await {
-                Ok(evidence) => evidence,
+            let place = (key.repository.clone(), key.digest.clone());
+            // A digest that was never resolved is fetched once: that it is there, and that the registry does not lie about
+            // it, is better said here than by the kubelet.
+            let image = async {
+                if seen.get(&place).is_none() {
+                    client.manifest(&place.0, &place.1).await?;
+                    seen.put(place.clone(), (), 0);
+                }
+                Ok(())
+            };
+            let both = async { futures::try_join!(image, client.evidence(&key.repository, &key.digest)) };
+            let evidence = match within(limit, both).await {
+                Ok(((), evidence)) => evidence,
                 Err(unavailable) => return counted(Err(unavailable), &client, &metrics),
             };
             let now = clock();

@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod decisions;
+mod fixtures;
 mod pinning;
 mod recorded;
 mod transport;
