@@ -6,7 +6,9 @@
     reason = "a test reads its fixtures from files, and a fixture that cannot be read is a failure"
 )]
 
+mod advisories;
 mod cases;
+mod certificates;
 mod layout;
 mod mutations;
 mod world;
