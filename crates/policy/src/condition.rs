@@ -154,11 +154,23 @@ pub enum ConditionError {
 /// The longest condition accepted, in bytes. Kubernetes bounds CEL by cost; a human bounds it by what can be reviewed.
 pub(crate) const MAX_CONDITION_BYTES: usize = 4096;
 
-/// Brackets within brackets; the CEL parser has a limit of its own at 96, the JMESPath parser has none.
-pub(crate) const MAX_CONDITION_DEPTH: usize = 48;
+/// How deep the tree of a condition may be, in links of chains; brackets count as several. A chain such as `1+1+1` is as
+/// deep as it is long, and the interpreters recurse over it: measured without optimisation, one level of CEL takes 37 kB of
+/// the 2 MiB that a thread has.
+pub(crate) const MAX_CONDITION_DEPTH: usize = 40;
+
+/// What a pair of brackets counts as: a call, and with `exists` and its like a loop with its own calls.
+const BRACKET_DEPTH: usize = 3;
+
+/// Whether `&&` and `||` make the tree deeper: CEL balances them, JMESPath does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Logic {
+    Balanced,
+    Nested,
+}
 
 /// Bounds that hold before any parser sees the text.
-pub(crate) fn bounded(text: &str) -> Result<(), ConditionError> {
+pub(crate) fn bounded(text: &str, logic: Logic) -> Result<(), ConditionError> {
     if text.trim().is_empty() {
         return Err(ConditionError::Empty);
     }
@@ -168,21 +180,53 @@ pub(crate) fn bounded(text: &str) -> Result<(), ConditionError> {
             limit: MAX_CONDITION_BYTES,
         });
     }
-    let mut depth: usize = 0;
-    for character in text.chars() {
-        match character {
-            // `!` and `-` nest without brackets.
-            '(' | '[' | '{' | '!' | '&' => depth += 1,
-            ')' | ']' | '}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > MAX_CONDITION_DEPTH {
-            return Err(ConditionError::TooDeep {
-                limit: MAX_CONDITION_DEPTH,
-            });
-        }
+    if depth(text, logic) > MAX_CONDITION_DEPTH {
+        return Err(ConditionError::TooDeep {
+            limit: MAX_CONDITION_DEPTH,
+        });
     }
     Ok(())
+}
+
+/// At least the depth of the tree: every link of a chain counts, at each level of brackets, and the levels add up.
+fn depth(text: &str, logic: Logic) -> usize {
+    // The links at each open level; the first is outside of all brackets and is never closed.
+    let mut levels: Vec<usize> = vec![0];
+    let mut deepest: usize = 0;
+    let mut quote: Option<char> = None;
+    let mut escaped = false;
+    let mut before = ' ';
+    for character in text.chars() {
+        // `==` is one link; `!!` and `--` are two.
+        let repeated = before == character && matches!(character, '=' | '|');
+        before = character;
+        if let Some(end) = quote {
+            if escaped {
+                escaped = false;
+            } else if character == '\\' {
+                escaped = true;
+            } else if character == end {
+                quote = None;
+            }
+            continue;
+        }
+        let separates = character == ',' || logic == Logic::Balanced && matches!(character, '&' | '|');
+        let Some(links) = levels.last_mut() else { break };
+        match character {
+            '\'' | '"' | '`' => quote = Some(character),
+            _ if separates => *links = 0,
+            _ if repeated => {}
+            '.' | '+' | '-' | '*' | '/' | '%' | '<' | '>' | '=' | '!' | '?' | ':' | '&' | '|' | '@' => *links += 1,
+            '(' | '[' | '{' => {
+                *links += BRACKET_DEPTH;
+                levels.push(0);
+            }
+            ')' | ']' | '}' if levels.len() > 1 => drop(levels.pop()),
+            _ => {}
+        }
+        deepest = deepest.max(levels.iter().sum());
+    }
+    deepest
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use cel::{Context, Env, ExecutionError, Program, Value as CelValue};
 use proofmark_types::UnixTime;
 use serde_json::Value;
 
-use super::{ConditionError, Facts, Unmet, bounded};
+use super::{ConditionError, Facts, Logic, Unmet, bounded};
 
 const VARIABLES: [&str; 3] = ["predicate", "predicateType", "image"];
 const KNOWN: &str = "predicate, predicateType and image";
@@ -35,14 +35,8 @@ pub(crate) struct CelCondition {
 
 impl CelCondition {
     pub(crate) fn compile(source: &str) -> Result<Self, ConditionError> {
-        bounded(source)?;
-        let program = Program::compile(source).map_err(|errors| ConditionError::Syntax {
-            language: "CEL",
-            reason: errors
-                .errors
-                .first()
-                .map_or_else(String::new, |error| error.msg.clone()),
-        })?;
+        bounded(source, Logic::Balanced)?;
+        let program = parse(source)?;
         let mut survey = Survey::default();
         survey.walk(program.expression());
         if let Some(error) = survey.error {
@@ -90,6 +84,33 @@ impl CelCondition {
             Err(error) => Err(Unmet::error(expected(), format!("evaluating it fails: {error}"))),
         }
     }
+}
+
+/// The parser takes 131 kB of stack for one pair of brackets (measured without optimisation), and the text may have
+/// thirteen within each other; it gets a stack of its own, so that no policy can exhaust that of a server's thread.
+const PARSER_STACK_BYTES: usize = 16 * 1024 * 1024;
+
+fn parse(source: &str) -> Result<Program, ConditionError> {
+    let syntax = |reason: String| ConditionError::Syntax {
+        language: "CEL",
+        reason,
+    };
+    let parsed = std::thread::scope(|scope| {
+        let parser = std::thread::Builder::new()
+            .stack_size(PARSER_STACK_BYTES)
+            .spawn_scoped(scope, || {
+                Program::compile(source).map_err(|errors| match errors.errors.first() {
+                    Some(first) => first.msg.clone(),
+                    None => "it does not parse".to_owned(),
+                })
+            });
+        match parser.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(parsed)) => parsed,
+            Ok(Err(_)) => Err("the parser failed on it".to_owned()),
+            Err(error) => Err(format!("the parser could not be started: {error}")),
+        }
+    });
+    parsed.map_err(syntax)
 }
 
 fn age(text: &str, now: UnixTime) -> Result<i64, ExecutionError> {

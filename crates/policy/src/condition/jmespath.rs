@@ -10,7 +10,7 @@ use proofmark_types::UnixTime;
 use serde_json::Value;
 
 use super::value::{Span, write_duration};
-use super::{ConditionError, bounded};
+use super::{ConditionError, Logic, bounded};
 use crate::text::TextMatch;
 
 /// A text with expressions in it.
@@ -87,7 +87,7 @@ impl Template {
 
 fn compile(expression: &str) -> Result<String, ConditionError> {
     let source = expression.trim();
-    bounded(source)?;
+    bounded(source, Logic::Nested)?;
     let ast = jmespath::parse(source).map_err(|error| ConditionError::Syntax {
         language: "JMESPath",
         reason: reason(&error),

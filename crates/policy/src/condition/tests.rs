@@ -79,9 +79,9 @@ fn each_unusable_cel_condition_has_its_reason() {
     let reason = |source: &str| CelCondition::compile(source).unwrap_err();
     assert_eq!(reason("  "), ConditionError::Empty);
     assert!(matches!(reason(&"x".repeat(5000)), ConditionError::TooLong { .. }));
-    assert!(matches!(reason(&"(".repeat(60)), ConditionError::TooDeep { .. }));
+    assert!(matches!(reason(&"(".repeat(200)), ConditionError::TooDeep { .. }));
     assert!(matches!(
-        reason(&format!("{}true", "!".repeat(60))),
+        reason(&format!("{}true", "!".repeat(200))),
         ConditionError::TooDeep { .. }
     ));
     assert!(matches!(reason("predicate."), ConditionError::Syntax { .. }));
@@ -93,6 +93,87 @@ fn each_unusable_cel_condition_has_its_reason() {
     assert!(matches!(reason("predicate.read()"), ConditionError::Function { name } if name == "read"));
     let thrice = "predicate.a.all(x, predicate.b.all(y, predicate.c.all(z, x == y && y == z)))";
     assert!(matches!(reason(thrice), ConditionError::TooCostly { depth: 3, .. }));
+}
+
+/// Chains nest in the tree though not in brackets; the longest that is accepted must not exhaust a thread's stack.
+#[test]
+fn the_longest_chains_are_evaluated_or_refused() {
+    let fill = |start: &str, link: &str, logic: Logic| {
+        let mut text = start.to_owned();
+        while bounded(&format!("{text}{link}"), logic).is_ok() {
+            text.push_str(link);
+        }
+        text
+    };
+    let predicate = json!({"a": {"a": 1}});
+    for (start, link) in [
+        ("1", "+1"),
+        ("predicate.a", ".a"),
+        ("predicate.a", "[0]"),
+        ("true", "||true"),
+        ("true", "&&true"),
+        ("true", "==true"),
+        ("true", "?true:true"),
+        ("'a'", "+'a'"),
+        ("[1]", ".map(x,x)"),
+        ("predicate", ".size()"),
+        ("predicate.a", ".all(x,x)"),
+        ("", "("),
+        ("", "!"),
+        ("", "[1].exists(x,"),
+    ] {
+        if let Ok(condition) = CelCondition::compile(&fill(start, link, Logic::Balanced)) {
+            let _ = check(&Condition::Cel(Box::new(condition)), &predicate);
+        }
+    }
+    // Brackets that are closed again, one within the other.
+    for (open, close) in [
+        ("(", ")"),
+        ("[1].exists(x,", ")"),
+        ("size(", ")"),
+        ("[", "]"),
+        ("!(", ")"),
+        ("{1:", "}"),
+    ] {
+        let count = (1..).take_while(|count| {
+            bounded(
+                &format!("{}1{}", open.repeat(*count), close.repeat(*count)),
+                Logic::Balanced,
+            )
+            .is_ok()
+        });
+        let count = count.last().unwrap();
+        let text = format!("{}1{}", open.repeat(count), close.repeat(count));
+        if let Ok(condition) = CelCondition::compile(&text) {
+            let _ = check(&Condition::Cel(Box::new(condition)), &predicate);
+        }
+    }
+    for (start, link) in [
+        ("a", ".a"),
+        ("a", "||a"),
+        ("a", "&&a"),
+        ("a", "==a"),
+        ("a", "|a"),
+        ("a", "[0]"),
+        ("a", "[*]"),
+        ("a", "[]"),
+        ("a", ".*"),
+        ("a", "[?a]"),
+    ] {
+        if let Ok(condition) = block(
+            &format!("{{{{ {} }}}}", fill(start, link, Logic::Nested)),
+            "Equals",
+            json!(1),
+        ) {
+            let _ = check(&condition, &predicate);
+        }
+    }
+}
+
+#[test]
+fn many_terms_are_not_deep() {
+    let terms = vec!["predicate.a == 1"; 60].join(" && ");
+    assert_eq!(code(&check(&cel(&terms), &json!({"a": 1}))), "met");
 }
 
 #[test]
@@ -297,7 +378,7 @@ fn each_unusable_comparison_has_its_reason() {
         reason("{{ a }}", "Matches", json!(1)),
         ConditionError::Operator { .. }
     ));
-    let deep = format!("{{{{ {}a{} }}}}", "(".repeat(60), ")".repeat(60));
+    let deep = format!("{{{{ {}a{} }}}}", "(".repeat(200), ")".repeat(200));
     assert!(matches!(
         reason(&deep, "Equals", json!(1)),
         ConditionError::TooDeep { .. }
