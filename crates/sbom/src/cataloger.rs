@@ -10,6 +10,9 @@ mod python;
 mod rust_binary;
 mod text;
 
+#[cfg(test)]
+mod tests;
+
 use crate::bill::{Distribution, PackageKind, Source, Uncertainty};
 
 pub(crate) use dpkg::doc_link;
