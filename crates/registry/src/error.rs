@@ -155,6 +155,14 @@ pub enum RegistryError {
     /// A name that is no reference, for instance a digest too long for a tag.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
+    /// A layout or archive holds several images and none was named.
+    #[error("{place}: {reason}")]
+    NameNeeded {
+        /// The folder or file.
+        place: String,
+        /// How many there are, and their names where they are known.
+        reason: String,
+    },
     /// A file of a local image could not be read.
     #[error("cannot read {path}: {reason}")]
     Local {
@@ -192,6 +200,7 @@ impl RegistryError {
             Self::NotListed { .. } => "referrer-not-listed",
             Self::Credentials(_) => "credentials",
             Self::Reference(_) => "invalid-reference",
+            Self::NameNeeded { .. } => "image-name-needed",
             Self::Local { .. } => "local-image-unreadable",
             Self::Setup { .. } => "setup",
         }
@@ -230,6 +239,7 @@ impl RegistryError {
                 "many processes attach to this image at once, or the registry is behind with its list; run the command again"
             }
             Self::Credentials(_) => "fix or remove the entry",
+            Self::NameNeeded { .. } => "name the image by its tag, its full name or its digest",
             Self::Local { .. } => "check the path and its permissions",
             Self::Reference(_) | Self::Setup { .. } => return None,
         })

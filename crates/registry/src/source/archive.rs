@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use proofmark_oci::docker_archive::{ArchivedImage, MANIFEST_FILE, parse, select};
+use proofmark_oci::docker_archive::{ArchivedImage, DockerArchiveError, MANIFEST_FILE, parse, select};
 use proofmark_oci::layout::{INDEX_FILE, blob_path, parse_index};
 use proofmark_oci::{
     Descriptor, ImageConfig, ImageManifest, MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, Manifest, media_types,
@@ -44,7 +44,16 @@ impl ArchiveImage {
             reason,
         };
         let images = parse(&listed).map_err(|error| malformed(error.to_string()))?;
-        let image = choose(&images, name).map_err(malformed)?;
+        let image = choose(&images, name).map_err(|error| match error {
+            DockerArchiveError::NoSuchName { .. } => RegistryError::NotFound {
+                what: format!("{} in the archive {}", name.unwrap_or_default(), path.display()),
+            },
+            DockerArchiveError::NotOne { .. } => RegistryError::NameNeeded {
+                place: path.display().to_string(),
+                reason: error.to_string(),
+            },
+            _ => malformed(error.to_string()),
+        })?;
         let config = read_member(&table, &image.config, MAX_CONFIG_BYTES)?;
         let mut places = BTreeMap::new();
         let manifest = match own_manifest(&table, &config)? {
@@ -86,14 +95,14 @@ impl ArchiveImage {
 
 /// The image meant: the only one, or the one of that name. Docker writes short names as they were typed, so both sides
 /// are compared in full.
-fn choose<'a>(images: &'a [ArchivedImage], name: Option<&str>) -> Result<&'a ArchivedImage, String> {
+fn choose<'a>(images: &'a [ArchivedImage], name: Option<&str>) -> Result<&'a ArchivedImage, DockerArchiveError> {
     if let Some(Ok(wanted)) = name.map(ImageRef::parse) {
         let same = |tag: &String| ImageRef::parse(tag).is_ok_and(|tag| tag == wanted);
         if let Some(image) = images.iter().find(|image| image.repo_tags.iter().any(same)) {
             return Ok(image);
         }
     }
-    select(images, name).map_err(|error| error.to_string())
+    select(images, name)
 }
 
 /// The manifest of the OCI layout in the archive whose config is `config`, if there is one.

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use proofmark_oci::layout::{INDEX_FILE, MARKER_FILE, MAX_MARKER_BYTES, blob_path, check_marker, parse_index, select};
+use proofmark_oci::layout::{
+    INDEX_FILE, LayoutError, MARKER_FILE, MAX_MARKER_BYTES, blob_path, check_marker, parse_index, select,
+};
 use proofmark_oci::{Descriptor, Index, MAX_MANIFEST_BYTES, Manifest};
 use proofmark_types::Digest;
 
@@ -45,7 +47,16 @@ impl LayoutImage {
                 .ok_or_else(|| RegistryError::NotFound {
                     what: format!("{digest} in the layout {shown}"),
                 })?,
-            _ => select(&index, name).map_err(|error| malformed(error.to_string()))?,
+            _ => select(&index, name).map_err(|error| match error {
+                LayoutError::NoSuchName { .. } => RegistryError::NotFound {
+                    what: format!("{} in the layout {shown}", name.unwrap_or_default()),
+                },
+                LayoutError::NotOne { .. } => RegistryError::NameNeeded {
+                    place: shown.clone(),
+                    reason: error.to_string(),
+                },
+                _ => malformed(error.to_string()),
+            })?,
         };
         Ok(Self {
             root: root.clone(),

@@ -83,8 +83,8 @@ async fn layouts_that_are_wrong_say_how() {
     let image = small_image("one");
     write_layout(folder.path(), &[(&image, "1.0"), (&small_image("two"), "2.0")]);
     let open = |name: Option<&str>| ImageSource::open(folder.path(), name);
-    assert_eq!(code(open(None)), "malformed", "two images and no name");
-    assert_eq!(code(open(Some("3.0"))), "malformed");
+    assert_eq!(code(open(None)), "image-name-needed", "two images and no name");
+    assert_eq!(code(open(Some("3.0"))), "not-found");
     let absent = Digest::sha256_of(b"absent").to_string();
     assert_eq!(code(open(Some(&absent))), "not-found");
     let blob = |digest: &Digest| folder.path().join("blobs/sha256").join(digest.hex());
@@ -173,8 +173,8 @@ async fn archives_old_and_new_plain_and_compressed() {
             assert_eq!(read_everything(&source).await.unwrap(), image.blobs, "{name}");
             digests.push(source.resolve().await.unwrap().descriptor.digest);
         }
-        assert_eq!(code(ImageSource::open(&path, None)), "malformed");
-        assert_eq!(code(ImageSource::open(&path, Some("app:3.0"))), "malformed");
+        assert_eq!(code(ImageSource::open(&path, None)), "image-name-needed");
+        assert_eq!(code(ImageSource::open(&path, Some("app:3.0"))), "not-found");
     }
     digests.dedup();
     assert_eq!(digests.len(), 1, "the same manifest is made each time");
