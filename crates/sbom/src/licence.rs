@@ -201,7 +201,6 @@ fn alias(lower: &str) -> Option<&'static str> {
         "bsd-4-clause-uc" => "BSD-4-Clause-UC",
         "isc license" | "iscl" | "isc license iscl" => "ISC",
         "zlib" => "Zlib",
-        "zlib/libpng" => "zlib-acknowledgement",
         "artistic" | "artistic-1" | "artistic-1.0" => "Artistic-1.0-Perl",
         "artistic-2" => "Artistic-2.0",
         "mpl-1.1" => "MPL-1.1",
@@ -219,4 +218,81 @@ fn alias(lower: &str) -> Option<&'static str> {
         "ijg" => "IJG",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expression_of(text: &str) -> Option<String> {
+        Licence::declared(text)?.expression().map(str::to_owned)
+    }
+
+    #[test]
+    fn names_with_one_certain_meaning_become_expressions() {
+        for (text, expected) in [
+            ("MIT", "MIT"),
+            ("Expat", "MIT"),
+            ("MIT  License", "MIT"),
+            ("(MIT OR Apache-2.0)", "(MIT OR Apache-2.0)"),
+            ("GPL-2+", "GPL-2.0-or-later"),
+            ("GPL-2", "GPL-2.0-only"),
+            ("GPL-2.0+", "GPL-2.0-or-later"),
+            ("GPLv3", "GPL-3.0-only"),
+            ("LGPL-2.1+", "LGPL-2.1-or-later"),
+            ("LGPL-2+", "LGPL-2.0-or-later"),
+            ("AGPL-3.0", "AGPL-3.0-only"),
+            ("GFDL-1.3+", "GFDL-1.3-or-later"),
+            ("BSD-3-clause", "BSD-3-Clause"),
+            ("GPL-2+ and Expat", "GPL-2.0-or-later AND MIT"),
+            ("GPL-1+ or Artistic", "GPL-1.0-or-later OR Artistic-1.0-Perl"),
+            (
+                "GPL-1+ or Artistic, and BSD-3-clause",
+                "(GPL-1.0-or-later OR Artistic-1.0-Perl) AND BSD-3-Clause",
+            ),
+            ("GPL2 MIT", "GPL-2.0-only AND MIT"),
+            (
+                "GPL-2.0-only WITH Classpath-exception-2.0",
+                "GPL-2.0-only WITH Classpath-exception-2.0",
+            ),
+            ("Apache 2.0", "Apache-2.0"),
+        ] {
+            assert_eq!(expression_of(text).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_without_a_certain_meaning_stay_as_they_are() {
+        for text in [
+            "BSD",
+            "BSD License",
+            "GPL",
+            "Apache Software License",
+            "GPL-2+ with OpenSSL exception",
+            "public-domain",
+            "LicenseRef-mine",
+            "MIT AND LicenseRef-mine",
+            "(MIT",
+            "MIT OR",
+            "MIT, Apache-2.0",
+            "SEE LICENSE IN LICENSE.md",
+        ] {
+            let licence = Licence::declared(text).unwrap();
+            assert_eq!(licence.expression(), None, "{text}");
+            assert_eq!(licence.text(), text);
+        }
+    }
+
+    #[test]
+    fn nothing_said_is_no_licence() {
+        for text in ["", "  ", "UNKNOWN", "None", "NOASSERTION", "UNLICENSED"] {
+            assert_eq!(Licence::declared(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn whole_texts_are_cut() {
+        let licence = Licence::declared(&"word ".repeat(1000)).unwrap();
+        assert!(licence.text().chars().count() <= MAX_LENGTH);
+    }
 }

@@ -1,0 +1,5 @@
+//! Whole images, made of layers by hand, through the union and the catalogers to documents.
+
+mod catalog;
+mod documents;
+mod image;
