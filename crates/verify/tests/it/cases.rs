@@ -98,7 +98,7 @@ pub(crate) fn proofs(case: &Case) -> Result<Proofs, &'static str> {
 }
 
 /// The verdict and the codes that explain it.
-fn decide(case: &Case) -> (bool, Vec<&'static str>) {
+pub(crate) fn decide(case: &Case) -> (bool, Vec<&'static str>) {
     let proofs = match proofs(case) {
         Ok(proofs) => proofs,
         Err(code) => return (false, vec![code]),

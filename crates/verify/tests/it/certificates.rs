@@ -215,11 +215,7 @@ fn anchors_never_come_from_the_evidence() {
     let strangers = World::new();
     let leaf = strangers.leaf();
     let mut bundle = world.keyless_by(&leaf, &statement());
-    let chain = vec![
-        leaf.der.clone(),
-        strangers.intermediate.der.clone(),
-        strangers.root.der.clone(),
-    ];
+    let chain = vec![leaf.der.clone(), strangers.intermediate.der.clone(), strangers.root.der];
     bundle.material.key = KeyMaterial::Chain(chain);
     for verifier in [world.verifier(), world.verifier().with_intermediates_from_evidence()] {
         let proofs = world::verify(&verifier, ItemContent::Bundle(bundle.clone()));
@@ -236,13 +232,15 @@ fn intermediates_from_the_evidence_only_where_allowed() {
     let (envelope, _) = world::envelope(&statement(), &leaf.key);
     let key = KeyMaterial::Chain(vec![leaf.der.clone(), world.intermediate.der.clone()]);
     let bundle = world::bundle(key, envelope, Vec::new(), Vec::new());
-    let anchored = Verifier::new().with_ca_chain(&[world.root.der.clone()]).unwrap();
+    let anchored = Verifier::new()
+        .with_ca_chain(std::slice::from_ref(&world.root.der))
+        .unwrap();
     let verify = |verifier: &Verifier, bundle: &Bundle| world::verify(verifier, ItemContent::Bundle(bundle.clone()));
     assert_eq!(code(&verify(&anchored, &bundle)), "certificate-untrusted");
     let proofs = verify(&anchored.with_intermediates_from_evidence(), &bundle);
     let [proof] = proofs.proofs() else { panic!("{proofs:?}") };
     assert_eq!(proof.time_source(), TimeSource::CurrentTime);
-    let whole = [world.intermediate.der.clone(), world.root.der.clone()];
+    let whole = [world.intermediate.der.clone(), world.root.der];
     let known = Verifier::new().with_ca_chain(&whole).unwrap();
     assert_eq!(code(&verify(&known, &bundle)), "accepted");
     assert_eq!(code(&verify(&Verifier::new(), &bundle)), "no-authority-given");

@@ -3,12 +3,18 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
-    reason = "a test reads its fixtures from files, and a fixture that cannot be read is a failure"
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    reason = "tables of cases are long and their types are spelt once; a test reads its fixtures from files, and a fixture that cannot be read is a failure"
 )]
 
 mod advisories;
 mod cases;
 mod certificates;
+mod keys;
 mod layout;
 mod mutations;
+mod random;
+mod reasons;
+mod trust_roots;
 mod world;

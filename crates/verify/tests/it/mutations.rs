@@ -411,7 +411,7 @@ fn legacy_claims_must_be_of_this_image_and_of_cosigns_type() {
     let key = new_key();
     let verifier = Verifier::new().with_key(public(&key));
     let good = Payload::new("registry.alpha.test/app", &subject(), [].into()).to_json();
-    let text = String::from_utf8(good.clone()).unwrap();
+    let text = String::from_utf8(good).unwrap();
     let cases = [
         (text.clone(), "accepted"),
         (
