@@ -193,4 +193,16 @@ mod tests {
         assert_eq!(code("{}"), "field-missing");
         assert_eq!(code(r#"{"critical":null}"#), "field-missing");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_edit_of_a_payload_panics(at in 0_usize..300, byte in proptest::prelude::any::<u8>()) {
+            let mut bytes = cosigns(r#"{"a":"b"}"#).into_bytes();
+            let at = at.min(bytes.len() - 1);
+            bytes[at] = byte;
+            if let Ok(payload) = Payload::parse(&bytes) {
+                proptest::prop_assert_eq!(Payload::parse(&payload.to_json()).unwrap(), payload);
+            }
+        }
+    }
 }

@@ -64,6 +64,11 @@ pub enum SignError {
         /// The first one listed.
         url: Url,
     },
+    /// Today's logs say no time, so that nothing would vouch for the signature being made while the certificate lived.
+    #[error(
+        "the signing configuration lists no timestamp authority: keyless signatures could not be verified once the certificate has ended"
+    )]
+    NoTimestampAuthority,
     /// The token would be sent in the clear to another machine.
     #[error("{url} is not https and not on this machine: the identity token is not sent there")]
     Exposed {
@@ -116,6 +121,7 @@ impl SignError {
             Self::Http { source, .. } | Self::Client(source) => source.code(),
             Self::Selection(error) => error.code(),
             Self::LogVersion { .. } => "log-version",
+            Self::NoTimestampAuthority => "signing-config-no-timestamp-authority",
             Self::Exposed { .. } => "authority-not-https",
             Self::Answer { service, .. } => match service {
                 Service::Authority => "authority-answer",

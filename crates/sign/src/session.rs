@@ -23,7 +23,8 @@ impl KeylessSession {
     /// Gets a certificate, in these steps:
     ///
     /// 1. the token is one that the authority could accept;
-    /// 2. every service is chosen, so that nothing is asked of one if another is missing;
+    /// 2. every service is chosen, so that nothing is asked of one if another is missing; there is one that says the
+    ///    time, without which the signature would end with the certificate;
     /// 3. the authority is one that the token may be sent to: https, or this machine;
     /// 4. a new key is made, and the certificate that comes back is on that key.
     pub async fn begin(config: &SigningConfig, token: IdentityToken, options: Options) -> Result<Self, SignError> {
@@ -32,6 +33,10 @@ impl KeylessSession {
         token.check(AUDIENCE, now)?;
         // 2.
         let services = Services::choose(config, &options)?;
+        let (_, timestamp_authorities) = services.count();
+        if timestamp_authorities == 0 {
+            return Err(SignError::NoTimestampAuthority);
+        }
         let authority = config.certificate_authority(now)?;
         // 3.
         if authority.is_exposed() {

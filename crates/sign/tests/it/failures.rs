@@ -123,6 +123,14 @@ fn token() -> IdentityToken {
     IdentityToken::parse(&format!("{}.{}.{}", part("{}".into()), part(claims), part("s".into()))).unwrap()
 }
 
+/// An authority, and a timestamp authority that is never asked.
+fn with_time(authority: Service) -> SigningConfig {
+    let clock = service(Url::parse("https://tsa.acme.test").unwrap());
+    SigningConfig::empty()
+        .with(ServiceKind::Authority, authority)
+        .with(ServiceKind::TimestampAuthority, clock)
+}
+
 fn statement() -> Statement {
     Statement::attestation("a", &image(), PredicateType::resolve("custom").unwrap(), json!({}))
 }
@@ -131,7 +139,7 @@ fn statement() -> Statement {
 async fn failures(say: Say) -> [(SignError, usize); 3] {
     let (url, asked) = fake(say).await;
     let taken = || asked.swap(0, Ordering::Relaxed);
-    let authority = SigningConfig::empty().with(ServiceKind::Authority, service(url.clone()));
+    let authority = with_time(service(url.clone()));
     let first = KeylessSession::begin(&authority, token(), options()).await.unwrap_err();
     let first = (first, taken());
     let sign = async |config: SigningConfig| {
@@ -231,7 +239,7 @@ async fn nobody_there_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
     drop(listener);
-    let config = SigningConfig::empty().with(ServiceKind::Authority, service(url));
+    let config = with_time(service(url));
     let error = KeylessSession::begin(&config, token(), options()).await.unwrap_err();
     assert_eq!((error.code(), error.is_unreachable()), ("service-unreachable", true));
 }
@@ -240,12 +248,14 @@ async fn nobody_there_is_unreachable() {
 async fn configurations_that_will_not_do_ask_nobody() {
     let url = |text: &str| service(Url::parse(text).unwrap());
     let begin = async |config: SigningConfig| KeylessSession::begin(&config, token(), options()).await.unwrap_err();
+    let timeless = SigningConfig::empty().with(ServiceKind::Authority, url("https://fulcio.acme.test"));
+    assert_eq!(begin(timeless).await.code(), "signing-config-no-timestamp-authority");
+    let nobody = SigningConfig::empty().with(ServiceKind::TimestampAuthority, url("https://tsa.acme.test"));
+    assert_eq!(begin(nobody).await.code(), "signing-config-no-authority");
     assert_eq!(
-        begin(SigningConfig::empty()).await.code(),
-        "signing-config-no-authority"
+        begin(with_time(url("http://fulcio.acme.test"))).await.code(),
+        "authority-not-https"
     );
-    let exposed = SigningConfig::empty().with(ServiceKind::Authority, url("http://fulcio.acme.test"));
-    assert_eq!(begin(exposed).await.code(), "authority-not-https");
     let old = SigningConfig::empty()
         .with(ServiceKind::Authority, url("https://fulcio.acme.test"))
         .with(ServiceKind::Log, url("https://rekor.acme.test"));

@@ -4,5 +4,7 @@
 
 mod cosign;
 mod failures;
+mod held;
+mod keys;
 mod services;
 mod world;

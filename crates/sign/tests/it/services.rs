@@ -110,6 +110,25 @@ async fn keys_are_logged_and_timestamped() {
     assert_eq!(refused.unwrap_err().code(), "key-not-loggable");
 }
 
+/// A server signs from many tasks at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_session_signs_from_several_tasks() {
+    let world = World::start().await;
+    let signer = Arc::new(Signer::Keyless(world.ci_session().await.unwrap()));
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let signer = Arc::clone(&signer);
+            tokio::spawn(async move { signer.sign_statement(&attestation()).await.unwrap() })
+        })
+        .collect();
+    let mut indexes = Vec::new();
+    for task in tasks {
+        indexes.push(task.await.unwrap().material.tlog_entries[0].log_index);
+    }
+    indexes.sort_unstable();
+    assert_eq!(indexes, (0..8).collect::<Vec<_>>());
+}
+
 /// RSA PKCS #1 v1.5 is deterministic: the same release again is the same entry again (cosign #4711).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_duplicate_is_no_failure() {
