@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use proofmark_registry::Client;
+use proofmark_types::{ImageRef, RegistryHost};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -12,7 +13,8 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-use crate::world::{code, small_image};
+use crate::hostile::{Hostile, Reply};
+use crate::world::{client, code, small_image};
 
 /// A server whose certificate is from an authority of its own; it gives every request the same answer.
 struct Secure {
@@ -63,7 +65,7 @@ impl Secure {
         }
     }
 
-    fn image(&self) -> proofmark_types::ImageRef {
+    fn image(&self) -> ImageRef {
         format!("{}/team/app:1", self.address).parse().unwrap()
     }
 }
@@ -133,4 +135,37 @@ async fn https_never_leads_to_http() {
         .build()
         .unwrap();
     assert_eq!(code(client.resolve(&server.image()).await), "realm-refused");
+}
+
+/// `0.0.0.0` reaches this machine and is not loopback by name: a stand-in for any other host.
+#[tokio::test]
+async fn plain_http_elsewhere_only_where_it_is_allowed() {
+    let image = small_image("x");
+    let bytes = image.bytes.clone();
+    let hostile = Hostile::start(move |_| Reply::manifest(bytes.clone())).await;
+    let host = format!("0.0.0.0:{}", hostile.address.port());
+    let elsewhere: ImageRef = format!("{host}/team/app:1").parse().unwrap();
+    let error = client().resolve(&elsewhere).await.unwrap_err();
+    assert_eq!(error.code(), "unreachable");
+    assert!(error.hint().unwrap().contains("plain HTTP"), "{error}");
+    assert!(hostile.seen().is_empty());
+
+    let allowing = Client::builder().allow_http(true).build().unwrap();
+    for requests in [2, 3] {
+        allowing.resolve(&elsewhere).await.unwrap();
+        assert_eq!(allowing.counts().total(), requests, "TLS is tried once");
+    }
+    let named = Client::builder()
+        .http_for(RegistryHost::parse(&host).unwrap())
+        .build()
+        .unwrap();
+    named.resolve(&elsewhere).await.unwrap();
+    assert_eq!(named.counts().total(), 1);
+
+    // A certificate that does not hold is no reason to do without.
+    let server = Secure::start(answer("200 OK", &image.bytes)).await;
+    let secure: ImageRef = format!("0.0.0.0:{}/team/app:1", server.address.port()).parse().unwrap();
+    let error = allowing.resolve(&secure).await.unwrap_err();
+    assert!(error.to_string().contains("certificate"), "{error}");
+    assert_eq!(allowing.counts().total(), 4);
 }
