@@ -81,14 +81,21 @@ impl Visitor for Collector<'_> {
         }
     }
 
-    fn hard_link(&mut self, entry: &Entry<'_>, _target: &str, target_shown: bool) -> Wants {
+    fn hard_link(&mut self, entry: &Entry<'_>, target: &str, target_shown: bool) -> Wants {
         self.facts.files += 1;
         self.facts.layer_of.insert(path_key(entry.path), entry.layer);
         // What an executable says has been read under its first name, if that was shown.
         let executable = !target_shown && cataloger::may_be_executable(entry.path, entry.mode, u64::MAX);
+        let known = self.digests.get(target).filter(|_| target_shown).cloned();
         Wants {
             content: is_wanted(entry.path) || executable,
-            digest: self.options.file_digests,
+            digest: match known {
+                Some(digest) => {
+                    self.digests.insert(entry.path.to_owned(), digest);
+                    false
+                }
+                None => self.options.file_digests,
+            },
         }
     }
 

@@ -2,7 +2,6 @@
 
 #![expect(
     clippy::disallowed_methods,
-    clippy::print_stderr,
     reason = "the validators are a program, found through the environment and fed by files"
 )]
 
@@ -14,20 +13,16 @@ use serde_json::{Value, json};
 use crate::image::{Files, Image, OS_RELEASE, debian, info};
 
 fn spdx_of(bill: &Bill) -> Value {
-    serde_json::from_slice(&spdx::write(bill, &info())).unwrap()
+    serde_json::from_slice(&spdx::write(bill, &info())).expect("JSON")
 }
 
 fn cyclonedx_of(bill: &Bill) -> Value {
-    serde_json::from_slice(&cyclonedx::write(bill, &info())).unwrap()
+    serde_json::from_slice(&cyclonedx::write(bill, &info())).expect("JSON")
 }
 
 fn with_name<'v>(values: &'v Value, name: &str) -> &'v Value {
-    values
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|value| value["name"] == name)
-        .unwrap()
+    let values = values.as_array().expect("a list");
+    values.iter().find(|value| value["name"] == name).expect("the name")
 }
 
 /// An image whose packages say all that validators have been seen to refuse.
