@@ -11,7 +11,7 @@ pub(super) fn hint(code: &str) -> &'static str {
         "unsigned" => {
             "sign it: proofmark release IMAGE, or proofmark sign IMAGE; `proofmark tree IMAGE` shows what is attached"
         }
-        "predicate-type-mismatch" => {
+        "predicate-type-mismatch" | "attestation-missing" => {
             "attach the attestation: proofmark release IMAGE, or proofmark attest --type TYPE IMAGE"
         }
         "key-mismatch" | "signature-not-by-given-key" => {
@@ -23,9 +23,8 @@ pub(super) fn hint(code: &str) -> &'static str {
         "signer-kind-mismatch" => {
             "it is signed by a key where an identity is wanted, or the other way around; change the pipeline or the policy"
         }
-        "no-key-given" | "no-authority-given" => {
-            "the verifier has no key or trust root for this signature; check the configuration of the server"
-        }
+        "no-key-given" => "it is signed by a key that no policy names; sign with the signer that the policy wants",
+        "no-authority-given" => "the verifier has no trust root; give one to the server",
         "log-entry-missing" => "sign with a transparency log, or set requireLog: false in the policy",
         "timestamp-missing" => "sign with a timestamp authority, or set requireTimestamp: false in the policy",
         "sct-missing" => "the certificate was not logged by a known CT log; check the trust root",

@@ -8,7 +8,7 @@ use super::evaluate::{Finding, Ground, with_message};
 use crate::condition::{Facts, Unmet};
 use crate::model::Quorum;
 use crate::question::{Accepted, Via};
-use crate::requirement::{Refusal, Verdict, describe};
+use crate::requirement::{Refusal, Verdict, Wanted, describe};
 
 /// The most refusals that one message lists: two hundred junk referrers must not bury the one that matters.
 const MAX_LISTED: usize = 5;
@@ -67,7 +67,8 @@ pub(super) fn hold(quorum: &Quorum, ground: &Ground<'_>) -> Finding {
     }
     // 3.
     let paired = pair(&fits);
-    let all_read = incomplete.is_empty() || !quorum.every;
+    // What was not read may hold an attestation that does not meet the conditions, and takes no signature away.
+    let all_read = incomplete.is_empty() || !quorum.every || quorum.conditions.is_empty();
     if paired.len() >= quorum.count.max(1) && all_read {
         return Finding::accepted(paired.into_iter().map(|fit| accepted(quorum, fit)).collect());
     }
@@ -158,9 +159,9 @@ fn explain(
     let count = if quorum.count > 1 {
         format!("{found} of the {} signers needed", quorum.count)
     } else {
-        "nothing acceptable".to_owned()
+        String::new()
     };
-    let expected = format!("{}: expected by {wanted}; found {count}", quorum.name);
+    let expected = format!("{}: expected by {wanted}; found ", quorum.name);
     if let Some((origin, reason)) = unmet.first() {
         let facts = format!(
             "{}: expected {}, got {} in {origin}",
@@ -168,10 +169,15 @@ fn explain(
         );
         return finish(reason.code, with_message(reason.message.as_deref(), &facts), incomplete);
     }
+    let nothing = match quorum.slots.first().map(|slot| &slot.requirement.what) {
+        Some(Wanted::Attestation { .. }) => "attestation-missing",
+        _ => "unsigned",
+    };
+    let code = most_telling(&refusals).unwrap_or(nothing);
     let mut lines: Vec<String> = Vec::new();
     let mut more: usize = 0;
     for refusal in &refusals {
-        let line = summarize(refusal);
+        let line = summarize(refusal, code);
         if lines.len() == MAX_LISTED {
             more += usize::from(!lines.contains(&line));
         } else if !lines.contains(&line) {
@@ -181,23 +187,25 @@ fn explain(
     if more > 0 {
         lines.push(format!("and {more} more"));
     }
-    let code = most_telling(&refusals).unwrap_or("unsigned");
-    let message = if lines.is_empty() {
-        format!("{expected}: no evidence at all")
-    } else {
-        format!("{expected}: {}", lines.join("; "))
+    let found = match (count.is_empty(), lines.is_empty()) {
+        (true, true) => "nothing".to_owned(),
+        (true, false) => lines.join("; "),
+        (false, true) => count,
+        (false, false) => format!("{count}: {}", lines.join("; ")),
     };
-    finish(code, message, incomplete)
+    finish(code, format!("{expected}{found}"), incomplete)
 }
 
-/// One candidate in one line. Who and what was wanted stands before the list, and is not repeated in it.
-fn summarize(refusal: &Refusal) -> String {
-    const SAID: [&str; 5] = [
-        "not-of-the-wanted-kind",
-        "predicate-type-mismatch",
-        "signer-kind-mismatch",
-        "key-mismatch",
-        "signature-not-by-given-key",
+/// One candidate in one line. Who and what was wanted stands before the list, and the code of the whole behind it: neither
+/// is repeated.
+fn summarize(refusal: &Refusal, whole: &str) -> String {
+    const MORE_WANTED: [&str; 6] = [
+        "annotation-mismatch",
+        "signing-time-unproven",
+        "sct-missing",
+        "timestamp-missing",
+        "log-entry-missing",
+        "github-claim-mismatch",
     ];
     let Refusal {
         origin,
@@ -205,10 +213,15 @@ fn summarize(refusal: &Refusal) -> String {
         expected,
         actual,
     } = refusal;
-    if SAID.contains(code) {
-        format!("{actual} ({origin}) [{code}]")
+    let code = if *code == whole {
+        String::new()
     } else {
-        format!("{actual}, expected {expected} ({origin}) [{code}]")
+        format!(" [{code}]")
+    };
+    if MORE_WANTED.contains(&refusal.code) {
+        format!("{actual}, expected {expected} ({origin}){code}")
+    } else {
+        format!("{actual} ({origin}){code}")
     }
 }
 

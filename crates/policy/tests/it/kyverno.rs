@@ -344,3 +344,23 @@ fn patterns_over_tags() {
         assert_eq!(ask(&with(pattern), name), outcome, "{pattern} on {name}");
     }
 }
+
+/// A place that could not be read takes nothing away from a signature that was found, and leaves its absence undecided.
+#[test]
+fn evidence_cut_short_takes_no_signature_away() {
+    let cut = |folder: &str, set: &PolicySet| {
+        let layout = crate::layout::Layout::open(&root().join(folder));
+        let mut evidence = layout.evidence(&layout.resolve("1.0").unwrap());
+        evidence.incomplete.push(proofmark_evidence::Incomplete {
+            place: "referrers".to_owned(),
+            code: "registry-throttled",
+            reason: "429".to_owned(),
+        });
+        verifier(&set.verification_keys()).verify(&evidence, now())
+    };
+    let set = load(&keys(&["p256"], "", "registry.example.com/*"));
+    assert_pass(&decide(&set, APP, &cut("cosign/v3-sign-p256", &set)));
+    let undecided = decide(&set, APP, &cut("cosign/unsigned", &set));
+    assert_eq!(undecided.outcome, Outcome::Undecided);
+    assert_eq!(undecided.reasons[0].code, "evidence-incomplete");
+}

@@ -422,3 +422,43 @@ fn evidence_cut_short_is_undecided() {
         assert_eq!(decision.reasons[0].code, "evidence-incomplete");
     }
 }
+
+/// The whole text of a denial, so that a change to it is seen.
+#[test]
+fn a_denial_reads_well() {
+    let set = load(&by_workflow("attestations:\n  - type: vuln\n").replace("refs/heads/main", "refs/heads/other"));
+    let lines = |layout: &str| -> Vec<String> {
+        let decision = decide(&set, APP, &seen_by(&set, layout, "1.0"));
+        decision.reasons.iter().map(ToString::to_string).collect()
+    };
+    let other = WORKFLOW.replace("main", "other");
+    let signed = lines("keyless/keyless-github");
+    assert_eq!(
+        signed[0],
+        format!(
+            "p/spec: signature: expected by identity {other} (issuer {GITHUB}); found URI {WORKFLOW} (referrer sha256:a8b6ac17563ba436495cd113a206fce9149337f71cc44cd90f46197c5f12d95d) [subject-mismatch]; it was signed by another identity; compare the workflow, branch or account with the policy"
+        )
+    );
+    assert!(
+        signed[1].contains("found an attestation of type https://slsa.dev/provenance/v1 (referrer sha256:"),
+        "{}",
+        signed[1]
+    );
+    assert!(
+        signed[1].contains("[predicate-type-mismatch]; attach the attestation"),
+        "{}",
+        signed[1]
+    );
+    let unsigned = lines("cosign/unsigned");
+    assert_eq!(
+        unsigned[0],
+        format!(
+            "p/spec: signature: expected by identity {other} (issuer {GITHUB}); found nothing [unsigned]; sign it: proofmark release IMAGE, or proofmark sign IMAGE; `proofmark tree IMAGE` shows what is attached"
+        )
+    );
+    assert!(
+        unsigned[1].contains("found nothing [attestation-missing]; attach the attestation"),
+        "{}",
+        unsigned[1]
+    );
+}
