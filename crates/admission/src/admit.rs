@@ -279,6 +279,9 @@ impl Admission {
         let decision = &verdict.decision;
         self.metrics
             .decision(&decision.policies, basis.number, outcome_name(decision.outcome));
+        if !tracing::enabled!(target: "proofmark::decision", tracing::Level::INFO) {
+            return;
+        }
         let line = serde_json::json!({
             "decision": decision.outcome,
             "image": verdict.image,
