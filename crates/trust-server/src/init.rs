@@ -103,7 +103,7 @@ impl InitError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Folder(error) => error.code(),
-            Self::Key(_) => "trust-key",
+            Self::Key(error) => error.code(),
             Self::Issuer(_) => "trust-issuer",
             Self::Origin { .. } => "trust-origin",
             Self::LogName(_) => "trust-log-name",

@@ -37,6 +37,18 @@ pub enum KeyFileError {
     Engine,
 }
 
+impl KeyFileError {
+    /// The stable name of the reason.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Folder(error) => error.code(),
+            Self::Malformed { .. } => "trust-key-malformed",
+            Self::Engine => "trust-key-engine",
+        }
+    }
+}
+
 impl From<Unspecified> for KeyFileError {
     fn from(_: Unspecified) -> Self {
         Self::Engine

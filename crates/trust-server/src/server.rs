@@ -110,7 +110,7 @@ impl ServerError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Folder(error) => error.code(),
-            Self::Key(_) => "trust-key",
+            Self::Key(error) => error.code(),
             Self::Log(error) => error.code(),
             Self::Issuer(_) => "trust-issuer",
             Self::Config { .. } => "trust-config",
