@@ -258,6 +258,68 @@ async fn cosign_3_verifies_logged_keys_with_our_trust_root() {
     }
 }
 
+/// `.sig` and `.att` have no place for the entries of today's logs; the timestamp says when.
+#[tokio::test(flavor = "multi_thread")]
+async fn both_cosigns_verify_keyless_legacy_images_by_their_timestamp() {
+    for peer in [COSIGN2, COSIGN3] {
+        let Some(cosign) = peer.or_skip() else { continue };
+        let world = World::start().await;
+        let sandbox = Sandbox::new();
+        let root = world
+            .folder
+            .path()
+            .join("trust/trusted_root.json")
+            .display()
+            .to_string();
+        let signer = Signer::Keyless(world.ci_session().await.unwrap());
+        let mut layout = Layout::new(&sandbox.path().join("layout"));
+        let payload = Payload::new("127.0.0.1/app", &layout.image.digest, BTreeMap::new());
+        let signed = signer.sign_payload(&payload).await.unwrap();
+        let attested = signer.sign_legacy_attestation(&statement(&layout.image)).await.unwrap();
+        for (layer, blob, kind) in [
+            (signed.layer(), &signed.payload, "dev.cosignproject.cosign/sigs"),
+            (attested.layer(), &attested.raw, "dev.cosignproject.cosign/atts"),
+        ] {
+            layout.blob(blob);
+            let (manifest, config) = legacy::image(vec![layer]);
+            layout.blob(&config);
+            layout.list(&manifest, kind);
+        }
+        let folder = layout.finish();
+        let issuer = world.issuer.ci_issuer();
+        let file = |name: &str| world.folder.path().join("trust").join(name).display().to_string();
+        let (authority, clock) = (file("ca-chain.pem"), file("tsa-chain.pem"));
+        // cosign 2 reads trust roots for bundles only; here it takes each chain by itself.
+        let trust = match peer {
+            COSIGN2 => vec![
+                "--certificate-chain",
+                &authority,
+                "--timestamp-certificate-chain",
+                &clock,
+                "--insecure-ignore-sct=true",
+            ],
+            _ => vec!["--trusted-root", &root],
+        };
+        let arguments = [
+            "--use-signed-timestamps",
+            "--insecure-ignore-tlog=true",
+            "--certificate-oidc-issuer",
+            &issuer,
+            "--certificate-identity",
+            WORKFLOW,
+            "--local-image",
+            &folder,
+        ];
+        sandbox
+            .run(&cosign, ["verify"].iter().chain(&trust).chain(&arguments))
+            .expect_success();
+        let wanted = ["verify-attestation", "--type", "https://example.com/scan/v1"];
+        sandbox
+            .run(&cosign, wanted.iter().chain(&trust).chain(&arguments))
+            .expect_success();
+    }
+}
+
 /// The key file goes both ways: cosign opens ours and signs with it.
 #[test]
 fn cosign_opens_our_key_files() {
