@@ -97,7 +97,7 @@ async fn nothing_that_was_acknowledged_is_lost_and_the_log_never_forks() {
     for round in 0..rounds {
         let mut child = spawn(&directory, &listen);
         wait_until_ready(&origin, &mut child).await;
-        check_consistency(&origin, &key, &*told.lock().await).await;
+        check_consistency(&http, &origin, &key, &*told.lock().await).await;
         let before = told.lock().await.entries.len();
         let clients = load(&http, &origin, &key, &told);
         // From the first acknowledgement to a few hundred later, never the same.
@@ -111,8 +111,8 @@ async fn nothing_that_was_acknowledged_is_lost_and_the_log_never_forks() {
     let mut child = spawn(&directory, &listen);
     wait_until_ready(&origin, &mut child).await;
     let told = told.lock().await;
-    let tree = check_consistency(&origin, &key, &told).await;
-    check_entries(&origin, &tree, &told).await;
+    let tree = check_consistency(&http, &origin, &key, &told).await;
+    check_entries(&http, &origin, &tree, &told).await;
     eprintln!(
         "{rounds} kills: {} sent, {} acknowledged, {} in the log, {} checkpoints seen",
         told.sent,
@@ -125,7 +125,10 @@ async fn nothing_that_was_acknowledged_is_lost_and_the_log_never_forks() {
 
 async fn wait_until_ready(origin: &str, child: &mut Process) {
     let began = Instant::now();
-    while tokio::net::TcpStream::connect(origin.trim_start_matches("http://")).await.is_err() {
+    while tokio::net::TcpStream::connect(origin.trim_start_matches("http://"))
+        .await
+        .is_err()
+    {
         if let Some(status) = child.0.try_wait().unwrap() {
             panic!("the server did not start: {status}");
         }
@@ -138,7 +141,8 @@ async fn wait_until_ready(origin: &str, child: &mut Process) {
 fn load(http: &reqwest::Client, origin: &str, key: &NoteKey, told: &Arc<Mutex<Told>>) -> JoinSet<()> {
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
-        let (url, key, told) = (format!("{origin}/api/v2/log/entries"), key.clone(), Arc::clone(told));
+        let url = format!("{origin}/api/v2/log/entries");
+        let (http, key, told) = (http.clone(), key.clone(), Arc::clone(told));
         clients.spawn(async move {
             let signing = Key::new();
             loop {
@@ -164,19 +168,19 @@ fn load(http: &reqwest::Client, origin: &str, key: &NoteKey, told: &Arc<Mutex<To
     clients
 }
 
-async fn get(url: &str) -> Vec<u8> {
-    let response = reqwest::get(url).await.unwrap();
+async fn get(http: &reqwest::Client, url: &str) -> Vec<u8> {
+    let response = http.get(url).send().await.unwrap();
     assert_eq!(response.status().as_u16(), 200, "{url}");
     response.bytes().await.unwrap().to_vec()
 }
 
 /// Rebuilds the tree from the tiles and checks every checkpoint that was ever seen against the present one.
-async fn check_consistency(origin: &str, key: &NoteKey, told: &Told) -> MemoryTree {
-    let signed = SignedCheckpoint::parse(&get(&format!("{origin}/api/v2/checkpoint")).await).unwrap();
+async fn check_consistency(http: &reqwest::Client, origin: &str, key: &NoteKey, told: &Told) -> MemoryTree {
+    let signed = SignedCheckpoint::parse(&get(http, &format!("{origin}/api/v2/checkpoint")).await).unwrap();
     let present = signed.verify_origin(key, key.name()).unwrap();
     let mut tree = MemoryTree::new();
     for path in tile_paths(TileKind::Hashes { level: 0 }, present.size()) {
-        let tile = get(&format!("{origin}/api/v2/{path}")).await;
+        let tile = get(http, &format!("{origin}/api/v2/{path}")).await;
         for hash in proofmark_merkle::tile::parse_hashes(&tile).unwrap() {
             tree.append(hash);
         }
@@ -202,10 +206,10 @@ async fn check_consistency(origin: &str, key: &NoteKey, told: &Told) -> MemoryTr
 }
 
 /// Every acknowledged entry is served at its index, byte for byte.
-async fn check_entries(origin: &str, tree: &MemoryTree, told: &Told) {
+async fn check_entries(http: &reqwest::Client, origin: &str, tree: &MemoryTree, told: &Told) {
     let mut logged = Vec::new();
     for path in tile_paths(TileKind::Entries, tree.size()) {
-        let bundle = get(&format!("{origin}/api/v2/{path}")).await;
+        let bundle = get(http, &format!("{origin}/api/v2/{path}")).await;
         logged.extend(parse_entries(&bundle).unwrap().into_iter().map(<[u8]>::to_vec));
     }
     for (index, body) in &told.entries {
