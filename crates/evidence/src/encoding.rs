@@ -30,7 +30,7 @@ pub fn base64_encode(bytes: &[u8]) -> String {
 
 /// The most PEM blocks read from one text: a certificate chain is at most ten long (webpki's budget is six
 /// intermediates), and an annotation with more is an attack on memory.
-const MAX_PEM_BLOCKS: usize = 16;
+pub const MAX_PEM_BLOCKS: usize = 16;
 
 /// The contents of all PEM blocks of type `label`, in order. `None` if a block is malformed, of another type, or there
 /// are more than [`MAX_PEM_BLOCKS`]. Text between blocks is ignored (RFC 7468 §2); blank text has no blocks.
