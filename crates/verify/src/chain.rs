@@ -58,6 +58,7 @@ pub(crate) struct PreparedAuthority {
     anchor_spki: Vec<u8>,
     /// The leaf of a timestamp authority is among them; webpki skips what does not fit.
     intermediates: Vec<CertificateDer<'static>>,
+    intermediate_windows: Vec<Window>,
     subject: String,
 }
 
@@ -85,6 +86,7 @@ impl PreparedAuthority {
             anchor_window: Window::of(last)?,
             anchor_spki: spki(last)?,
             intermediates: below.iter().map(|der| CertificateDer::from(der.clone())).collect(),
+            intermediate_windows: parsed.iter().map(Window::of).collect::<Result<_, _>>()?,
             subject: last.tbs_certificate.subject.to_string(),
             certificates,
         })
@@ -131,7 +133,21 @@ impl PreparedAuthority {
             Some(issuer) => issuer.subject_public_key_info().as_ref().to_vec(),
             None => self.anchor_spki.clone(),
         };
-        Ok(Path { issuer_spki })
+        let mut window = self.anchor_window;
+        for certificate in path.intermediate_certificates() {
+            window = window.and(self.window_of(&certificate.der())?);
+        }
+        Ok(Path { issuer_spki, window })
+    }
+
+    fn window_of(&self, der: &[u8]) -> Result<Window, ChainFailure> {
+        let known = self.intermediates.iter().zip(&self.intermediate_windows);
+        match known.into_iter().find(|(certificate, _)| certificate.as_ref() == der) {
+            Some((_, window)) => Ok(*window),
+            None => parse(der)
+                .and_then(|certificate| Window::of(&certificate))
+                .map_err(ChainFailure::Untrusted),
+        }
     }
 }
 
@@ -140,6 +156,8 @@ impl PreparedAuthority {
 pub(crate) struct Path {
     /// The key of the leaf's issuer, as a whole SubjectPublicKeyInfo.
     pub(crate) issuer_spki: Vec<u8>,
+    /// When all certificates above the leaf are valid: at any such time it is a path.
+    pub(crate) window: Window,
 }
 
 /// Why there is no path.
@@ -182,6 +200,13 @@ impl Window {
             not_before: seconds(&validity.not_before)?,
             not_after: seconds(&validity.not_after)?,
         })
+    }
+
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            not_before: self.not_before.max(other.not_before),
+            not_after: self.not_after.min(other.not_after),
+        }
     }
 
     pub(crate) fn check(self, at: UnixTime) -> Result<(), ChainFailure> {

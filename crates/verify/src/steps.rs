@@ -3,10 +3,10 @@
 mod path;
 
 use proofmark_evidence::bundle::{Bundle, MAX_LOG_ENTRIES, MAX_TIMESTAMPS};
-use proofmark_evidence::{EvidenceSet, Origin};
+use proofmark_evidence::{EvidenceSet, Incomplete, Origin};
 use proofmark_types::{Digest, UnixTime};
 
-use self::path::{Times, authorities, check_path, offered, path_at};
+use self::path::{Times, Trusted, authorities, check_path, first_path, offered};
 use crate::candidate::{Candidate, Payload, Subject};
 use crate::certificate::Leaf;
 use crate::chain::MAX_CHAIN;
@@ -20,6 +20,10 @@ use crate::trust_root::{LogKey, TrustRoot};
 use crate::verifier::{Artifact, Verifier};
 use crate::{sct, timestamp};
 
+/// Pieces of evidence on one digest. The registry client reads fewer; a piece costs up to a few milliseconds, so that
+/// this bounds the work at some ten seconds (CVE-2023-46737).
+const MAX_ITEMS: usize = 5_000;
+
 /// Everything on one digest, each piece by itself: a broken neighbour hides nothing and proves nothing.
 pub(crate) fn verify_set(verifier: &Verifier, evidence: &EvidenceSet, now: UnixTime) -> Proofs {
     let mut proofs = Proofs {
@@ -28,7 +32,17 @@ pub(crate) fn verify_set(verifier: &Verifier, evidence: &EvidenceSet, now: UnixT
         rejections: Vec::new(),
         incomplete: evidence.incomplete.clone(),
     };
-    for item in &evidence.items {
+    if evidence.items.len() > MAX_ITEMS {
+        proofs.incomplete.push(Incomplete {
+            place: "evidence".to_owned(),
+            code: "too-much-evidence",
+            reason: format!(
+                "{} pieces of evidence, {MAX_ITEMS} were looked at",
+                evidence.items.len()
+            ),
+        });
+    }
+    for item in evidence.items.iter().take(MAX_ITEMS) {
         let subject = Subject::Image(&evidence.subject);
         let outcome = Candidate::of_item(item, subject).and_then(|candidate| establish(verifier, &candidate, now));
         proofs.add(&item.origin, outcome);
@@ -75,7 +89,7 @@ impl Proofs {
 ///    hint of a bundle is never believed.
 /// 3. **Signature** over the exact bytes: the pre-authentication encoding of an envelope (DSSE protocol), the payload
 ///    of a legacy signature, or the artifact. It comes first because it is cheap, and because whatever else is wrong
-///    with bytes that were not signed does not matter.
+///    with bytes that were not signed does not matter. A certificate of a stranger ends here too, whenever it was used.
 /// 4. **Timestamps** (RFC 3161), every one, over this signature: they give times (client-spec 4.2).
 /// 5. **Log entries**, every one of a known log: about this signature (CVE-2022-36056, CVE-2026-22703), signed by the
 ///    log, proven to be in it; a verified promise gives a time, an inclusion proof does not (CVE-2022-23649).
@@ -92,14 +106,13 @@ fn establish(verifier: &Verifier, candidate: &Candidate<'_>, now: UnixTime) -> R
     // 2. Signer, and 3. signature.
     let signed = check_signature(verifier, candidate)?;
     // 4. Timestamps.
-    let (timestamps, skipped_timestamps) =
-        check_timestamps(candidate, root, now).map_err(|reason| most_telling(verifier, candidate, &signed, reason))?;
+    let (timestamps, skipped_timestamps) = check_timestamps(candidate, root, now)?;
     let stamped: Vec<UnixTime> = timestamps.iter().map(|timestamp| timestamp.time).collect();
     // 5. Log entries.
     let (logs, skipped_logs) = check_entries(candidate, &signed, root, &stamped, now)?;
     // 6. Certificate path, and 7. SCTs.
     let times = Times::of(&timestamps, &logs, now);
-    let signer = check_signer(verifier, candidate, &signed.by, &times)?;
+    let signer = check_signer(verifier, candidate, signed, &times)?;
     // 8. Payload.
     let Said {
         kind,
@@ -116,7 +129,7 @@ fn establish(verifier: &Verifier, candidate: &Candidate<'_>, now: UnixTime) -> R
         annotations,
         docker_reference,
         signer: signer.proof,
-        hash: signed.hash,
+        hash: signer.hash,
         logs,
         skipped_logs,
         timestamps,
@@ -151,6 +164,7 @@ enum By<'a> {
     Certificate {
         leaf: Box<Leaf<'a>>,
         given: Option<&'a PublicKey>,
+        first: Option<Trusted>,
     },
 }
 
@@ -168,9 +182,13 @@ fn check_signature<'a>(verifier: &'a Verifier, candidate: &Candidate<'a>) -> Res
     }
     let hash = signature_by(&leaf.key, candidate)
         .map_err(|error| bytes_needed(&error).unwrap_or(Reason::SignatureNotByCertificate { error }))?;
+    let first = match (first_path(verifier, &offered(verifier, candidate), &leaf), given) {
+        (Err(reason), None) => return Err(reason),
+        (first, _) => first.unwrap_or(None),
+    };
     let leaf = Box::new(leaf);
     Ok(Signed {
-        by: By::Certificate { leaf, given },
+        by: By::Certificate { leaf, given, first },
         hash,
     })
 }
@@ -211,17 +229,19 @@ fn bytes_needed(error: &SignatureError) -> Option<Reason> {
 /// Who signed, once it is believed.
 struct Established {
     proof: SignerProof,
+    hash: HashUsed,
     sct: SctProof,
     time_source: TimeSource,
 }
 
 impl Established {
-    fn key(key: &PublicKey, times: &Times) -> Self {
+    fn key(key: &PublicKey, hash: HashUsed, times: &Times) -> Self {
         Self {
             proof: SignerProof::Key {
                 fingerprint: key.fingerprint().clone(),
                 key: key.clone(),
             },
+            hash,
             sct: SctProof::NotApplicable,
             time_source: if times.vouched {
                 times.source
@@ -236,22 +256,27 @@ impl Established {
 fn check_signer(
     verifier: &Verifier,
     candidate: &Candidate<'_>,
-    by: &By<'_>,
+    signed: Signed<'_>,
     times: &Times,
 ) -> Result<Established, Reason> {
-    let (leaf, given) = match by {
-        By::Key(key) => return Ok(Established::key(key, times)),
-        By::Certificate { leaf, given } => (leaf, given),
+    let Signed { by, hash } = signed;
+    let (leaf, given, first) = match by {
+        By::Key(key) => return Ok(Established::key(key, hash, times)),
+        By::Certificate { leaf, given, first } => (leaf, given, first),
     };
-    let path = match (check_path(verifier, candidate, leaf, times), given) {
+    let path = match (
+        check_path(verifier, &offered(verifier, candidate), &leaf, first, times),
+        given,
+    ) {
         (Ok(path), _) => path,
-        (Err(_), Some(key)) => return Ok(Established::key(key, times)),
+        (Err(_), Some(key)) => return Ok(Established::key(key, hash, times)),
         (Err(reason), None) => return Err(reason),
     };
     let ct_logs = verifier.trust_root.as_deref().map_or(&[][..], TrustRoot::ct_logs);
     Ok(Established {
-        sct: sct::verify(leaf, &path.issuer_spki, ct_logs)?,
+        sct: sct::verify(&leaf, &path.issuer_spki, ct_logs)?,
         proof: SignerProof::Certificate(Box::new(leaf.facts(&path.authority)?)),
+        hash,
         time_source: times.source,
     })
 }
@@ -273,25 +298,6 @@ fn check_timestamps(
         }
     }
     Ok((proofs, 0))
-}
-
-/// Evidence of another instance fails first at its timestamp, which says little; that its certificate is foreign too
-/// says what happened. Only the message changes, and only on the way to a rejection.
-fn most_telling(verifier: &Verifier, candidate: &Candidate<'_>, signed: &Signed<'_>, reason: Reason) -> Reason {
-    let (By::Certificate { leaf, .. }, Reason::TimestampUntrusted { .. }) = (&signed.by, &reason) else {
-        return reason;
-    };
-    let offered = offered(verifier, candidate);
-    match path_at(
-        verifier,
-        leaf,
-        &offered,
-        leaf.window.not_before,
-        "its own start of validity",
-    ) {
-        Err(foreign @ Reason::CertificateUntrusted { .. }) => foreign,
-        _ => reason,
-    }
 }
 
 fn check_entries(

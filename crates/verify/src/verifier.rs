@@ -12,9 +12,6 @@ use crate::key::PublicKey;
 use crate::proof::Proofs;
 use crate::trust_root::TrustRoot;
 
-/// Keys tried for one signature; a policy with more wants another design than trying them all.
-const MAX_KEYS: usize = 64;
-
 /// What is believed: keys, a trust root, one's own certificate authorities. Cheap to clone, made once, used often.
 #[derive(Clone, Debug, Default)]
 pub struct Verifier {
@@ -34,7 +31,7 @@ impl Verifier {
     /// Believes signatures of `key` too. Any of the keys may be the signer.
     #[must_use]
     pub fn with_key(mut self, key: PublicKey) -> Self {
-        if self.keys.len() < MAX_KEYS && !self.keys.contains(&key) {
+        if !self.keys.contains(&key) {
             self.keys.push(key);
         }
         self

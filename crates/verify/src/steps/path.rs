@@ -5,7 +5,7 @@ use rustls_pki_types::CertificateDer;
 
 use crate::candidate::Candidate;
 use crate::certificate::Leaf;
-use crate::chain::{self, ChainFailure};
+use crate::chain::{self, ChainFailure, Window};
 use crate::proof::{LogProof, TimeSource, TimestampProof};
 use crate::reason::Reason;
 use crate::trust_root::{Authority, Validity};
@@ -45,23 +45,56 @@ impl Times {
     }
 }
 
-/// Where a certificate leads.
+/// Where a certificate leads, and at which times.
 pub(super) struct Trusted {
     pub(super) issuer_spki: Vec<u8>,
     pub(super) authority: String,
+    window: Window,
+    validity: Validity,
 }
 
+impl Trusted {
+    /// Whether it leads there at this time too: the same certificates, all of them valid, the authority believed.
+    fn holds(&self, leaf: &Leaf<'_>, at: UnixTime) -> bool {
+        self.window.and(leaf.window).check(at).is_ok() && self.validity.contains(at)
+    }
+}
+
+/// Whether the certificate is of a known authority at all, whenever it was used: asked at the start of its validity.
+/// Evidence of strangers ends here, before anything that costs more (a stranger can have any number of genuine
+/// timestamps made). What is only outside of some validity then may be inside when it was used, and is left open.
+pub(super) fn first_path(
+    verifier: &Verifier,
+    offered: &[CertificateDer<'_>],
+    leaf: &Leaf<'_>,
+) -> Result<Option<Trusted>, Reason> {
+    match path_at(
+        verifier,
+        leaf,
+        offered,
+        leaf.window.not_before,
+        "the start of its validity",
+    ) {
+        Ok(trusted) => Ok(Some(trusted)),
+        Err(Reason::CertificateOutsideValidity { .. }) => Ok(None),
+        Err(reason) => Err(reason),
+    }
+}
+
+/// The path at every time that was found, all of which must have one.
 pub(super) fn check_path(
     verifier: &Verifier,
-    candidate: &Candidate<'_>,
+    offered: &[CertificateDer<'_>],
     leaf: &Leaf<'_>,
+    first: Option<Trusted>,
     times: &Times,
 ) -> Result<Trusted, Reason> {
-    let offered = offered(verifier, candidate);
-    let mut trusted = None;
+    let mut trusted = first;
     for (at, source_name) in &times.at {
-        let found = path_at(verifier, leaf, &offered, *at, source_name)?;
-        trusted.get_or_insert(found);
+        if trusted.as_ref().is_some_and(|trusted| trusted.holds(leaf, *at)) {
+            continue;
+        }
+        trusted = Some(path_at(verifier, leaf, offered, *at, source_name)?);
     }
     trusted.ok_or(Reason::NoAuthorityGiven)
 }
@@ -80,7 +113,7 @@ pub(super) fn offered<'a>(verifier: &Verifier, candidate: &Candidate<'a>) -> Vec
 }
 
 /// A path at one time; of several failures the most specific one is told.
-pub(super) fn path_at(
+fn path_at(
     verifier: &Verifier,
     leaf: &Leaf<'_>,
     offered: &[CertificateDer<'_>],
@@ -102,6 +135,8 @@ pub(super) fn path_at(
                 return Ok(Trusted {
                     issuer_spki: path.issuer_spki,
                     authority: authority.name().to_owned(),
+                    window: path.window,
+                    validity: authority.validity(),
                 });
             }
             Err(ChainFailure::OutsideValidity(detail)) => failure = outside(detail),
@@ -127,19 +162,26 @@ pub(super) enum Believed<'a> {
 
 impl Believed<'_> {
     fn path(&self, leaf: &Leaf<'_>, offered: &[CertificateDer<'_>], at: UnixTime) -> Result<chain::Path, ChainFailure> {
-        let (prepared, validity) = match self {
-            Self::Listed(authority) => (&authority.prepared, authority.validity),
-            Self::Own(prepared) => (*prepared, Validity::default()),
+        let prepared = match self {
+            Self::Listed(authority) => &authority.prepared,
+            Self::Own(prepared) => *prepared,
         };
         let path = prepared.path(&leaf.der, offered, at, chain::CODE_SIGNING)?;
         // Only an authority that leads to the certificate is worth naming as one that was not believed then.
-        if validity.contains(at) {
+        if self.validity().contains(at) {
             Ok(path)
         } else {
             Err(ChainFailure::OutsideValidity(format!(
                 "the authority {} is not believed at that time",
                 self.name()
             )))
+        }
+    }
+
+    fn validity(&self) -> Validity {
+        match self {
+            Self::Listed(authority) => authority.validity,
+            Self::Own(_) => Validity::default(),
         }
     }
 

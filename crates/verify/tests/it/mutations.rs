@@ -273,8 +273,8 @@ fn keyless_bundle_of_cosign() {
     run_bundle("timestamp", &verifier, &subject, &good, &TIMESTAMP);
     run_bundle("certificate", &verifier, &subject, &good, &[
         ("not DER", |b| b.material.key = KeyMaterial::Certificate(vec![0x30]), "certificate-malformed"),
-        ("identity", |b| with_certificate(b, |der| replace_bytes(der, b"payments/.github", b"paymentz/.github")), "log-entry-mismatch"),
-        ("validity", |b| with_certificate(b, |der| replace_bytes(der, b"2611202225", b"3611202225")), "log-entry-mismatch"),
+        ("identity", |b| with_certificate(b, |der| replace_bytes(der, b"payments/.github", b"paymentz/.github")), "certificate-untrusted"),
+        ("validity", |b| with_certificate(b, |der| replace_bytes(der, b"2611202225", b"3611202225")), "certificate-untrusted"),
         ("only a key", |b| b.material.key = KeyMaterial::PublicKeyHint(String::new()), "no-key-given"),
         ("time taken away", |b| b.material.timestamps.clear(), "certificate-outside-validity"),
     ]);
