@@ -12,6 +12,7 @@ mod auth;
 mod config;
 mod error;
 mod name;
+mod patience;
 mod range;
 mod route;
 mod server;

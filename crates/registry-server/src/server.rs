@@ -15,6 +15,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::api::{self, App};
 use crate::config::Config;
+use crate::patience::Patient;
 use crate::store::{OpenError, Store};
 
 /// How many connections are served at once: enough for a cluster's nodes pulling in parallel, under the usual limit of
@@ -150,7 +151,7 @@ async fn serve(stream: TcpStream, router: Router, mut stopped: watch::Receiver<b
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patient::new(stream)), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -1,7 +1,7 @@
 //! What is on disk, and in which order it gets there.
 //!
 //! ```text
-//! lock                                              held by the one process that writes
+//! lock                                              held by the one process that writes; says the version
 //! blobs/<algorithm>/<2 hex>/<hex>                   all bytes, blobs and manifests, by digest
 //! repositories/<name>/_blobs/<algorithm>/<hex>      empty: this repository has that blob
 //! repositories/<name>/_manifests/<algorithm>/<hex>  JSON: its media type, size and subject
@@ -25,9 +25,9 @@ mod tags;
 mod uploads;
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -41,6 +41,9 @@ use crate::name::{RepositoryName, UploadId};
 pub(crate) use error::StoreError;
 pub(crate) use tags::Page;
 pub(crate) use uploads::{Mark, Writing};
+
+/// What the lock file holds.
+const FORMAT: &str = "proofmark registry 1\n";
 
 /// Repositories share this many locks; two that share one wait for each other, nothing else.
 const STRIPES: usize = 64;
@@ -73,12 +76,20 @@ impl Store {
             source,
         };
         std::fs::create_dir_all(root).map_err(failed)?;
-        let lock = File::create(root.join("lock")).map_err(failed)?;
+        let mut options = OpenOptions::new();
+        let mut lock = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(root.join("lock"))
+            .map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OpenError::Locked { root: root.to_owned() }),
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
+        check_format(&mut lock, root)?;
         let mut store = Self {
             root: root.to_owned(),
             immutable_tags,
@@ -168,6 +179,25 @@ impl Store {
     }
 }
 
+/// The lock file says which layout the folder has, so that a later version knows what it finds.
+fn check_format(lock: &mut File, root: &Path) -> Result<(), OpenError> {
+    let mut format = String::new();
+    let read = (&mut *lock).take(FORMAT.len() as u64 + 1).read_to_string(&mut format);
+    let written = read.and_then(|_| match format.is_empty() {
+        true => lock.write_all(FORMAT.as_bytes()).and_then(|()| lock.sync_all()),
+        false => Ok(()),
+    });
+    written.map_err(|source| OpenError::Folder {
+        root: root.to_owned(),
+        source,
+    })?;
+    if format.is_empty() || format == FORMAT {
+        Ok(())
+    } else {
+        Err(OpenError::Format { root: root.to_owned() })
+    }
+}
+
 fn anchored(pattern: &str) -> Result<Regex, OpenError> {
     Regex::new(&format!("^(?:{pattern})$")).map_err(|source| OpenError::Pattern {
         pattern: pattern.to_owned(),
@@ -182,6 +212,12 @@ pub enum OpenError {
     /// Another process serves the same folder; two writers would lose each other's tags.
     #[error("the folder {} is in use by another registry process", root.display())]
     Locked {
+        /// The folder.
+        root: PathBuf,
+    },
+    /// It was written by another version, or is no registry's folder.
+    #[error("the folder {} is not a registry of this version", root.display())]
+    Format {
         /// The folder.
         root: PathBuf,
     },

@@ -43,7 +43,14 @@ pub(super) async fn start(
     let id = open(app, &name).await?;
     match digest {
         None => Ok(progress(StatusCode::ACCEPTED, &name, &id, 0)),
-        Some(digest) => complete(app, name, id, &digest, &request.headers, content).await,
+        Some(digest) => {
+            let completed = complete(app, name.clone(), id.clone(), &digest, &request.headers, content).await;
+            if completed.is_err() {
+                // The client does not know the upload's id, so it cannot go on with it. Most often it is gone already.
+                let _ = app.on_store(move |store| store.cancel_upload(&name, &id)).await;
+            }
+            completed
+        }
     }
 }
 

@@ -139,7 +139,13 @@ impl Writing {
         truncate(&mut self.file).map_err(StoreError::io("taking back a chunk"))?;
         self.hasher = mark.hasher;
         self.offset = mark.offset;
+        self.report();
         Ok(())
+    }
+
+    /// Lets others see how far this is.
+    fn report(&self) {
+        self.session.lock().offset = self.offset;
     }
 
     /// Adds bytes.
@@ -154,6 +160,7 @@ impl Writing {
             self.hasher.update(piece);
             self.offset += piece.len() as u64;
         }
+        self.report();
         Ok(())
     }
 }

@@ -109,6 +109,13 @@ async fn what_cannot_start_says_why() {
         error.to_string().contains("\"(\" is not a regular expression"),
         "{error}"
     );
+    let other = tempfile::tempdir().unwrap();
+    std::fs::write(other.path().join("lock"), "proofmark registry 2\n").unwrap();
+    let error = Server::start(config(other.path())).await.unwrap_err();
+    assert!(
+        error.to_string().ends_with("is not a registry of this version"),
+        "{error}"
+    );
     let world = World::start().await;
     let mut taken = config(folder.path());
     taken.listen = world.server.address();

@@ -78,9 +78,11 @@ async fn a_client_that_goes_away_leaves_an_upload_that_can_go_on() {
     .unwrap();
     let sending = tokio::task::spawn_blocking(move || {
         stream.write_all(&piece).unwrap();
-        drop(stream);
+        stream
     });
-    sending.await.unwrap();
+    let stream = sending.await.unwrap();
+    world.arrived(&location).await;
+    drop(stream);
     // Until the server noticed, the upload is busy; then it says how much it kept.
     let kept = loop {
         let response = world.patch(&location).body("").send().await.unwrap();

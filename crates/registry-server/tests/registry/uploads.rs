@@ -257,20 +257,17 @@ async fn idle_uploads_expire() {
 async fn two_writers_to_one_upload_do_not_mix() {
     let world = World::start().await;
     let location = world.upload(REPOSITORY).await;
-    let (sender, receiver) = futures::channel::mpsc::unbounded::<Result<&'static str, std::io::Error>>();
+    let (sender, receiver) = futures::channel::mpsc::unbounded::<Result<Vec<u8>, std::io::Error>>();
     let first = tokio::spawn(world.patch(&location).body(reqwest::Body::wrap_stream(receiver)).send());
-    sender.unbounded_send(Ok("first")).unwrap();
-    loop {
-        let response = world.patch(&location).body("").send().await.unwrap();
-        if response.status() == StatusCode::CONFLICT {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    // More than is gathered before it is written, so that the upload shows that the first has begun.
+    let content = vec![b'1'; 1_000_000];
+    sender.unbounded_send(Ok(content.clone())).unwrap();
+    world.arrived(&location).await;
     refused(world.patch(&location).body("second"), 409, "BLOB_UPLOAD_INVALID").await;
+    refused(world.delete(&location), 409, "BLOB_UPLOAD_INVALID").await;
     drop(sender);
     expect(first.await.unwrap().unwrap(), StatusCode::ACCEPTED).await;
-    let digest = Digest::sha256_of(b"first");
+    let digest = Digest::sha256_of(&content);
     let response = world.put(&format!("{location}?digest={digest}")).send().await.unwrap();
     expect(response, StatusCode::CREATED).await;
 }

@@ -95,6 +95,13 @@ impl World {
         header(&response, "location")
     }
 
+    /// Waits until an upload has got something.
+    pub(crate) async fn arrived(&self, location: &str) {
+        while header(&self.get(location).send().await.unwrap(), "range") == "0-0" {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
     pub(crate) async fn push(&self, repository: &str, reference: &str, media_type: &str, manifest: &[u8]) -> Response {
         self.put(&format!("/v2/{repository}/manifests/{reference}"))
             .header("content-type", media_type)
