@@ -29,9 +29,9 @@ mod world;
 use world::{Wire, World};
 
 const CONNECTIONS: usize = 32;
-const HELD_FOR: Duration = Duration::from_secs(8);
 const PACED_RATE: u32 = 500;
-const PACED_FOR: Duration = Duration::from_secs(8);
+/// How long each measurement lasts, in seconds, unless `PROOFMARK_BENCH_SECONDS` says otherwise.
+const SECONDS: u64 = 8;
 const COLD_IMAGES: usize = 120;
 const COLD_AT_ONCE: usize = 4;
 const LATENCY: Duration = Duration::from_millis(50);
@@ -42,6 +42,11 @@ fn main() {
         Ok(folder) => runtime.block_on(serve(folder.into())),
         Err(_) => runtime.block_on(measure()),
     }
+}
+
+fn lasts() -> Duration {
+    let named = std::env::var("PROOFMARK_BENCH_SECONDS").ok();
+    Duration::from_secs(named.map_or(SECONDS, |seconds| seconds.parse().unwrap()))
 }
 
 /// The child: a webhook over what the parent prepared.
@@ -193,7 +198,7 @@ async fn throughput(what: &str, webhook: &Arc<Webhook>, request: &Arc<Vec<u8>>) 
         let (webhook, request, count) = (webhook.clone(), request.clone(), count.clone());
         load.spawn(async move {
             let mut connection = webhook.connect().await;
-            while started.elapsed() < HELD_FOR {
+            while started.elapsed() < lasts() {
                 assert!(connection.allowed(&request).await);
                 count.fetch_add(1, Ordering::Relaxed);
             }
@@ -218,7 +223,7 @@ async fn paced(webhook: &Arc<Webhook>, request: &Arc<Vec<u8>>) {
             let mut number = lane;
             loop {
                 let due = Duration::from_secs(1) / PACED_RATE * u32::try_from(number).unwrap();
-                if due > PACED_FOR {
+                if due > lasts() {
                     return latencies;
                 }
                 tokio::time::sleep_until((start + due).into()).await;
