@@ -133,7 +133,7 @@ impl DevIssuer {
             "runner_environment": "self-hosted",
             "actor": owner,
         });
-        self.mint(claims.as_object().unwrap_or(&Map::new()), now)
+        self.mint(&object(claims), now)
     }
 
     /// A token for a person.
@@ -144,7 +144,7 @@ impl DevIssuer {
             "email": address,
             "email_verified": true,
         });
-        self.mint(claims.as_object().unwrap_or(&Map::new()), now)
+        self.mint(&object(claims), now)
     }
 
     pub(crate) fn configs(origin: &str) -> [IssuerConfig; 2] {
@@ -177,5 +177,13 @@ impl DevIssuer {
             return None;
         }
         KeySet::parse(self.jwks().to_string().as_bytes()).map(Arc::new)
+    }
+}
+
+/// The fields of an object that was just written as one.
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
     }
 }

@@ -160,7 +160,7 @@ pub(crate) fn lock(path: &Path) -> Result<File, FolderError> {
 
 /// Makes the name of a new file durable (a rename is, only once its folder is).
 pub(crate) fn sync_parent(path: &Path) -> Result<(), FolderError> {
-    let parent = path.parent().unwrap_or(Path::new("."));
+    let parent = path.parent().unwrap_or_else(|| Path::new("."));
     File::open(parent)
         .and_then(|folder| folder.sync_all())
         .map_err(FolderError::io("sync", parent))

@@ -46,8 +46,8 @@ enum Part {
     Name(String),
     If {
         condition: Condition,
-        then: Vec<Part>,
-        otherwise: Vec<Part>,
+        then: Vec<Self>,
+        otherwise: Vec<Self>,
     },
 }
 
@@ -71,8 +71,8 @@ impl Template {
         let mut rest = text;
         let (parts, end) = block(&mut rest, 0)?;
         match end {
-            End::Text => Ok(Self(parts)),
-            End::Else | End::End => Err(TemplateError::Nesting),
+            Stop::Text => Ok(Self(parts)),
+            Stop::Else | Stop::End => Err(TemplateError::Nesting),
         }
     }
 
@@ -84,13 +84,13 @@ impl Template {
     }
 }
 
-enum End {
+enum Stop {
     Text,
     Else,
     End,
 }
 
-fn block(rest: &mut &str, depth: usize) -> Result<(Vec<Part>, End), TemplateError> {
+fn block(rest: &mut &str, depth: usize) -> Result<(Vec<Part>, Stop), TemplateError> {
     if depth > MAX_DEPTH {
         return Err(TemplateError::Nesting);
     }
@@ -102,8 +102,8 @@ fn block(rest: &mut &str, depth: usize) -> Result<(Vec<Part>, End), TemplateErro
         let (action, after) = after.split_once("}}").ok_or(TemplateError::Open)?;
         *rest = after;
         match action.trim() {
-            "else" => return Ok((parts, End::Else)),
-            "end" => return Ok((parts, End::End)),
+            "else" => return Ok((parts, Stop::Else)),
+            "end" => return Ok((parts, Stop::End)),
             action => parts.push(match action.strip_prefix("if ") {
                 Some(test) => conditional(condition(test)?, rest, depth)?,
                 None => Part::Name(name(action)?),
@@ -114,18 +114,18 @@ fn block(rest: &mut &str, depth: usize) -> Result<(Vec<Part>, End), TemplateErro
         parts.push(Part::Text((*rest).to_owned()));
         *rest = "";
     }
-    Ok((parts, End::Text))
+    Ok((parts, Stop::Text))
 }
 
 fn conditional(condition: Condition, rest: &mut &str, depth: usize) -> Result<Part, TemplateError> {
     let (then, end) = block(rest, depth + 1)?;
     let otherwise = match end {
-        End::End => Vec::new(),
-        End::Else => match block(rest, depth + 1)? {
-            (parts, End::End) => parts,
-            (_, End::Else | End::Text) => return Err(TemplateError::Nesting),
+        Stop::End => Vec::new(),
+        Stop::Else => match block(rest, depth + 1)? {
+            (parts, Stop::End) => parts,
+            (_, Stop::Else | Stop::Text) => return Err(TemplateError::Nesting),
         },
-        End::Text => return Err(TemplateError::Nesting),
+        Stop::Text => return Err(TemplateError::Nesting),
     };
     Ok(Part::If {
         condition,
