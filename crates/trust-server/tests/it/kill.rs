@@ -189,7 +189,7 @@ async fn check_consistency(http: &reqwest::Client, origin: &str, key: &NoteKey, 
     let mut sizes = std::collections::BTreeMap::new();
     for seen in &told.checkpoints {
         let seen = seen.verify_origin(key, key.name()).unwrap();
-        let root = sizes.entry(seen.size()).or_insert(*seen.root());
+        let root = sizes.entry(seen.size()).or_insert_with(|| *seen.root());
         assert_eq!(root, seen.root(), "two checkpoints of size {}", seen.size());
     }
     for (size, root) in sizes {
@@ -227,7 +227,7 @@ fn tile_paths(kind: TileKind, size: u64) -> Vec<String> {
     let mut paths: Vec<_> = (0..size / TILE_WIDTH)
         .map(|index| TilePath::new(kind, index, full))
         .collect();
-    if size % TILE_WIDTH > 0 {
+    if !size.is_multiple_of(TILE_WIDTH) {
         paths.push(TilePath::new(
             kind,
             size / TILE_WIDTH,
