@@ -58,6 +58,16 @@ fn a_link_may_lead_to_a_link() {
 }
 
 #[test]
+fn a_link_to_a_link_of_a_middle_layer_is_looked_for_there() {
+    let seen = union_of(&[
+        TarBytes::new().file("a", b"lowest").end(),
+        TarBytes::new().file("a", b"middle").link("b", "a").end(),
+        TarBytes::new().link("c", "b").end(),
+    ]);
+    assert_eq!(seen.told(), ["a=middle@1", "b=middle@1", "c=middle@2"]);
+}
+
+#[test]
 fn a_hidden_link_is_not_told() {
     let seen = union_of(&[
         TarBytes::new().file("a", b"content").link("b", "a").end(),
