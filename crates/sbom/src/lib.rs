@@ -1,7 +1,7 @@
 //! What is inside an image: its packages, read from its files, and the documents that list them.
 //!
 //! [`catalog`] walks an image's layers once and returns a [`Bill`]; [`spdx::write`] and [`cyclonedx::write`] turn a bill
-//! into a document. A kind of package is one file in `cataloger/`, listed in [`cataloger`]'s registry: it says which
+//! into a document. A kind of package is one file in `cataloger/`, listed in `cataloger.rs`'s registry: it says which
 //! files it wants and turns the bytes of one file into facts; `assemble` puts the facts together.
 //!
 //! Deliberately not done: nothing is looked up on a network or run; packages are not matched against advisories; no
