@@ -66,17 +66,17 @@ fn architecture() -> Option<Architecture> {
     }
 }
 
-fn object_file(
-    format: BinaryFormat,
-    architecture: Architecture,
-    contents: &[u8],
-) -> Result<Vec<u8>, Box<dyn Error>> {
+fn object_file(format: BinaryFormat, architecture: Architecture, contents: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     let endianness = match env::var("CARGO_CFG_TARGET_ENDIAN").as_deref() {
         Ok("big") => Endianness::Big,
         _ => Endianness::Little,
     };
     let mut file = Object::new(format, architecture, endianness);
-    let segment = if format == BinaryFormat::MachO { b"__DATA".to_vec() } else { Vec::new() };
+    let segment = if format == BinaryFormat::MachO {
+        b"__DATA".to_vec()
+    } else {
+        Vec::new()
+    };
     let section = file.add_section(segment, b".dep-v0".to_vec(), SectionKind::ReadOnlyData);
     let offset = file.append_section_data(section, contents, 1);
     file.add_symbol(Symbol {
@@ -173,10 +173,19 @@ fn dependency_list(metadata: &Metadata) -> Result<List, Box<dyn Error>> {
         .iter()
         .find(|package| package.manifest_path == manifest)
         .ok_or("cargo metadata does not list this package")?;
-    let nodes: BTreeMap<&str, &Node> = metadata.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
+    let nodes: BTreeMap<&str, &Node> = metadata
+        .resolve
+        .nodes
+        .iter()
+        .map(|node| (node.id.as_str(), node))
+        .collect();
     let linked = reachable(&nodes, root, |kind| kind.is_none());
     let wanted = reachable(&nodes, root, |kind| kind != Some("dev"));
-    let mut packages: Vec<&Package> = metadata.packages.iter().filter(|p| wanted.contains(p.id.as_str())).collect();
+    let mut packages: Vec<&Package> = metadata
+        .packages
+        .iter()
+        .filter(|p| wanted.contains(p.id.as_str()))
+        .collect();
     packages.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
     let position: BTreeMap<&str, usize> = packages.iter().enumerate().map(|(at, p)| (p.id.as_str(), at)).collect();
     let entry = |package: &&Package| {

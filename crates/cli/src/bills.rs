@@ -82,7 +82,11 @@ pub(crate) async fn look_inside(source: &ImageSource, image: &Descriptor) -> Res
     let manifest = match Manifest::parse(Some(&fetched.descriptor.media_type), &fetched.bytes) {
         Ok(Manifest::Image(manifest)) => manifest,
         Ok(Manifest::Index(_)) => {
-            return Err(Failure::new(Exit::Undecided, "malformed-image", "expected an image manifest, found an index"));
+            return Err(Failure::new(
+                Exit::Undecided,
+                "malformed-image",
+                "expected an image manifest, found an index",
+            ));
         }
         Err(error) => return Err(malformed(&error)),
     };
@@ -96,7 +100,11 @@ pub(crate) async fn look_inside(source: &ImageSource, image: &Descriptor) -> Res
         return Err(Failure::new(
             Exit::Undecided,
             "malformed-image",
-            format!("the manifest has {} layers and the config {}", manifest.layers.len(), diff_ids.len()),
+            format!(
+                "the manifest has {} layers and the config {}",
+                manifest.layers.len(),
+                diff_ids.len()
+            ),
         ));
     }
     let platform = Platform {
@@ -114,7 +122,9 @@ pub(crate) async fn look_inside(source: &ImageSource, image: &Descriptor) -> Res
             .map(|layer| {
                 || -> io::Result<Box<dyn Read + Send + '_>> {
                     let opened = handle.block_on(source.open_blob(layer));
-                    opened.map_err(io::Error::other).map(|reader| reader as Box<dyn Read + Send>)
+                    opened
+                        .map_err(io::Error::other)
+                        .map(|reader| reader as Box<dyn Read + Send>)
                 }
             })
             .collect();

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use proofmark_evidence::predicate::PredicateType;
-use proofmark_policy::{GithubField, KeylessRule, LogRule, Refusal, Requirement, SignerRule, TextMatch, Verdict, Wanted};
+use proofmark_policy::{
+    GithubField, KeylessRule, LogRule, Refusal, Requirement, SignerRule, TextMatch, Verdict, Wanted,
+};
 use proofmark_registry::Client;
 use proofmark_types::{Digest, ImageRef};
 use proofmark_verify::{Proof, Proofs, PublicKey, TrustRoot, Verifier};
@@ -103,12 +105,18 @@ fn keyless_rule(signer: &SignerArgs) -> Result<SignerRule, Failure> {
         (None, None) => None,
     };
     let unusable = |error| Failure::usage("malformed-identity", error);
-    let subject = pick(signer.certificate_identity.as_ref(), signer.certificate_identity_regexp.as_ref())
-        .ok_or_else(no_identity)?
-        .map_err(unusable)?;
-    let issuer = pick(signer.certificate_oidc_issuer.as_ref(), signer.certificate_oidc_issuer_regexp.as_ref())
-        .ok_or_else(no_identity)?
-        .map_err(unusable)?;
+    let subject = pick(
+        signer.certificate_identity.as_ref(),
+        signer.certificate_identity_regexp.as_ref(),
+    )
+    .ok_or_else(no_identity)?
+    .map_err(unusable)?;
+    let issuer = pick(
+        signer.certificate_oidc_issuer.as_ref(),
+        signer.certificate_oidc_issuer_regexp.as_ref(),
+    )
+    .ok_or_else(no_identity)?
+    .map_err(unusable)?;
     let mut rule = KeylessRule::new(subject, issuer);
     let flags = [
         (GithubField::Trigger, &signer.certificate_github_workflow_trigger),
@@ -119,7 +127,8 @@ fn keyless_rule(signer: &SignerArgs) -> Result<SignerRule, Failure> {
     ];
     for (field, value) in flags {
         if let Some(value) = value {
-            rule.github.push((field, TextMatch::exact(value.as_str()).map_err(unusable)?));
+            rule.github
+                .push((field, TextMatch::exact(value.as_str()).map_err(unusable)?));
         }
     }
     Ok(SignerRule::Keyless(Box::new(rule)))
@@ -132,12 +141,17 @@ fn need_trust_root(given: bool, key: Option<&Path>, trust: &TrustArgs) -> Result
     }
     let missing = |what: &str| Failure::usage("trusted-root-missing", what);
     if key.is_none() {
-        return Err(missing("an identity is checked against a certificate authority, and no trusted root is given")
-            .with_hint("give --trusted-root FILE (trusted_root.json)"));
+        return Err(
+            missing("an identity is checked against a certificate authority, and no trusted root is given")
+                .with_hint("give --trusted-root FILE (trusted_root.json)"),
+        );
     }
     if !trust.insecure_ignore_tlog {
-        return Err(missing("a log entry is required, and no trusted root says which logs count")
-            .with_hint("give --trusted-root FILE, or --insecure-ignore-tlog for key signatures that were not logged"));
+        return Err(
+            missing("a log entry is required, and no trusted root says which logs count").with_hint(
+                "give --trusted-root FILE, or --insecure-ignore-tlog for key signatures that were not logged",
+            ),
+        );
     }
     Ok(())
 }
@@ -215,9 +229,9 @@ fn verdict(requirement: &Requirement, proofs: &Proofs, image: &ImageRef, digest:
             Err(if details.is_empty() {
                 failure
             } else {
-                failure
-                    .with_details(details)
-                    .with_hint("an attestation is not a signature; --accept-any-bundle takes one for it, as cosign 3.1 does")
+                failure.with_details(details).with_hint(
+                    "an attestation is not a signature; --accept-any-bundle takes one for it, as cosign 3.1 does",
+                )
             })
         }
         Verdict::Rejected(refusals) => Err(rejected(attestation, &refusals, &name).with_details(lines(&refusals))),
@@ -226,7 +240,11 @@ fn verdict(requirement: &Requirement, proofs: &Proofs, image: &ImageRef, digest:
             "evidence-incomplete",
             format!("what hangs on {name} could not be read whole, so nothing is decided"),
         )
-        .with_details(incomplete.iter().map(|place| format!("{}: {} [{}]", place.place, place.reason, place.code)))
+        .with_details(
+            incomplete
+                .iter()
+                .map(|place| format!("{}: {} [{}]", place.place, place.reason, place.code)),
+        )
         .with_details(lines(&refusals))
         .with_hint("try again; if it stays so, ask the registry's operator")),
     }

@@ -53,7 +53,9 @@ impl Context {
     /// A client with the user's credentials.
     pub(crate) fn client(args: &RegistryArgs) -> Result<Client, Failure> {
         let credentials = CredentialStore::from_environment().map_err(|error| registry_failure(error.into()))?;
-        let mut builder = Client::builder().credentials(credentials).allow_http(args.allow_http_registry);
+        let mut builder = Client::builder()
+            .credentials(credentials)
+            .allow_http(args.allow_http_registry);
         if let Some(path) = &args.registry_cacert {
             builder = builder.root_certificates(&read_file(path)?);
         }
@@ -72,9 +74,8 @@ impl Context {
 
 /// Reads a file that the command line names.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
-    let failure = |error: std::io::Error| {
-        Failure::usage("file-unreadable", format!("cannot read {}: {error}", path.display()))
-    };
+    let failure =
+        |error: std::io::Error| Failure::usage("file-unreadable", format!("cannot read {}: {error}", path.display()));
     let size = std::fs::metadata(path).map_err(failure)?.len();
     if size > MAX_FILE_BYTES {
         return Err(Failure::usage(
@@ -94,9 +95,16 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
 /// Writes a file that the command line names, whole or not at all.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let failure = |error: std::io::Error| {
-        Failure::new(Exit::Undecided, "file-unwritable", format!("cannot write {}: {error}", path.display()))
+        Failure::new(
+            Exit::Undecided,
+            "file-unwritable",
+            format!("cannot write {}: {error}", path.display()),
+        )
     };
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failure)?;
     std::io::Write::write_all(&mut file, bytes).map_err(failure)?;
     file.persist(path).map_err(|error| failure(error.error))?;
@@ -111,13 +119,16 @@ pub(crate) fn read_public_key(path: &Path) -> Result<PublicKey, Failure> {
             "public-key-unusable",
             format!("{} is not a usable public key: {}", path.display(), chain(&error)),
         )
-        .with_hint("expected a PEM block \"PUBLIC KEY\", as `proofmark key generate` and `cosign generate-key-pair` write it")
+        .with_hint(
+            "expected a PEM block \"PUBLIC KEY\", as `proofmark key generate` and `cosign generate-key-pair` write it",
+        )
     })
 }
 
 /// The image that the command line names.
 pub(crate) fn parse_image(text: &str) -> Result<ImageRef, Failure> {
-    ImageRef::parse(text).map_err(|error| Failure::usage("malformed-reference", format!("\"{text}\": {}", chain(&error))))
+    ImageRef::parse(text)
+        .map_err(|error| Failure::usage("malformed-reference", format!("\"{text}\": {}", chain(&error))))
 }
 
 /// What a registry said, as an exit code.

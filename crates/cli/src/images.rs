@@ -63,7 +63,9 @@ pub(crate) async fn descend(source: &ImageSource) -> Result<ImageTree, Failure> 
             return Err(Failure::new(
                 Exit::Undecided,
                 "index-too-large",
-                format!("the image leads to more than {MAX_MANIFESTS} manifests, or nests deeper than {MAX_DEPTH} indexes"),
+                format!(
+                    "the image leads to more than {MAX_MANIFESTS} manifests, or nests deeper than {MAX_DEPTH} indexes"
+                ),
             ));
         }
         for child in index.manifests {

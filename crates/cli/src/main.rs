@@ -99,7 +99,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, output: Output) -> Result<(), Failure> {
-    start_log(cli.log.as_deref())?;
+    let quiet_issuer = matches!(cli.verb, Verb::Demo(_) | Verb::Up(_));
+    start_log(cli.log.as_deref(), quiet_issuer)?;
     match cli.verb {
         Verb::Completion(verb) => return verb.run::<Cli>(output),
         Verb::Man => return verb::completion::man::<Cli>(output),
@@ -131,10 +132,15 @@ fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     })
 }
 
-/// Logs go to standard error; without a filter only warnings do.
-fn start_log(filter: Option<&str>) -> Result<(), Failure> {
+/// Logs go to standard error; without a filter only warnings do. `demo` and `up` say themselves that their identity issuer
+/// vouches for anyone, once, and not with each token.
+fn start_log(filter: Option<&str>, quiet_issuer: bool) -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::builder()
-        .parse(filter.unwrap_or("warn"))
+        .parse(filter.unwrap_or(if quiet_issuer {
+            "warn,proofmark_trust_server=error"
+        } else {
+            "warn"
+        }))
         .map_err(|error| Failure::usage("malformed-log-filter", error))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -17,7 +17,11 @@ pub(crate) fn proof_text(proof: &Proof) -> String {
     let _ = writeln!(text, "    found      {}", proof.origin());
     match proof.log() {
         Some(log) => {
-            let how = if log.inclusion { "inclusion proven to its signed checkpoint" } else { "its signed promise verified" };
+            let how = if log.inclusion {
+                "inclusion proven to its signed checkpoint"
+            } else {
+                "its signed promise verified"
+            };
             let _ = writeln!(text, "    log        {} index {}, {how}", log.log, log.index);
         }
         None => {
@@ -34,7 +38,11 @@ pub(crate) fn proof_text(proof: &Proof) -> String {
         let _ = writeln!(text, "    sct        {sct}");
     }
     for (key, value) in proof.annotations() {
-        let _ = writeln!(text, "    annotation {key}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        let _ = writeln!(
+            text,
+            "    annotation {key}={}",
+            value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+        );
     }
     text
 }

@@ -49,8 +49,13 @@ impl Hand {
             (Some(path), config) => Self::by_key(read_signing_key(context, path)?, config.as_ref(), trust_root)?,
             (None, Some(config)) => {
                 let trust_root = trust_root.ok_or_else(|| {
-                    Failure::usage("trusted-root-missing", "keyless signatures are verified as soon as they are made, and no trusted root is given")
-                        .with_hint("give --trusted-root FILE beside --signing-config FILE; `proofmark trust init` writes both")
+                    Failure::usage(
+                        "trusted-root-missing",
+                        "keyless signatures are verified as soon as they are made, and no trusted root is given",
+                    )
+                    .with_hint(
+                        "give --trusted-root FILE beside --signing-config FILE; `proofmark trust init` writes both",
+                    )
                 })?;
                 let token = identity_token(args.identity_token.as_deref()).await?;
                 Self::keyless(&config, token, trust_root).await?
@@ -100,7 +105,9 @@ impl Hand {
             trust_root: Some(Arc::clone(&trust_root)),
             ..Options::default()
         };
-        let session = KeylessSession::begin(config, token, options).await.map_err(sign_failure)?;
+        let session = KeylessSession::begin(config, token, options)
+            .await
+            .map_err(sign_failure)?;
         Ok(Self {
             signer: Signer::Keyless(session),
             also_legacy: false,
@@ -147,7 +154,11 @@ impl Hand {
             let signed = self.signer.sign_payload(&payload).await.map_err(sign_failure)?;
             (sig_tag(&subject.digest), (signed.layer(), Bytes::from(signed.payload)))
         } else {
-            let signed = self.signer.sign_legacy_attestation(statement).await.map_err(sign_failure)?;
+            let signed = self
+                .signer
+                .sign_legacy_attestation(statement)
+                .await
+                .map_err(sign_failure)?;
             (att_tag(&subject.digest), (signed.layer(), Bytes::from(signed.raw)))
         };
         client
@@ -193,7 +204,10 @@ fn identity(signed: &Bundle, subject: &Digest, root: &Arc<TrustRoot>) -> Result<
         .with_trust_root(Arc::clone(root))
         .verify(&evidence, Context::now());
     let Some(SignerProof::Certificate(facts)) = proofs.proofs().first().map(|proof| proof.signer()) else {
-        let why = proofs.rejections().first().map(|rejection| rejection.reason.to_string());
+        let why = proofs
+            .rejections()
+            .first()
+            .map(|rejection| rejection.reason.to_string());
         return Err(internal(&why.unwrap_or_else(|| "no certificate".to_owned())));
     };
     match (facts.identity.subjects.first(), &facts.identity.issuer) {
@@ -232,7 +246,11 @@ pub(crate) async fn identity_token(given: Option<&str>) -> Result<IdentityToken,
     })
     .await
     .map_err(|error| {
-        let exit = if error.is_unreachable() { Exit::Undecided } else { Exit::Usage };
+        let exit = if error.is_unreachable() {
+            Exit::Undecided
+        } else {
+            Exit::Usage
+        };
         Failure::new(exit, error.code(), chain(&error))
     })
 }
@@ -240,9 +258,8 @@ pub(crate) async fn identity_token(given: Option<&str>) -> Result<IdentityToken,
 /// Reads a private key; its password is COSIGN_PASSWORD, or is asked for.
 fn read_signing_key(context: &Context, path: &Path) -> Result<SigningKey, Failure> {
     let text = read_text(path)?;
-    let failure = |error: SigningKeyError| {
-        Failure::usage(error.code(), format!("{}: {}", path.display(), chain(&error)))
-    };
+    let failure =
+        |error: SigningKeyError| Failure::usage(error.code(), format!("{}: {}", path.display(), chain(&error)));
     match SigningKey::from_pem(&text, None) {
         Err(SigningKeyError::PasswordNeeded) => {
             let password = password(context, &format!("Password of {}: ", path.display()))?;
@@ -258,8 +275,11 @@ pub(crate) fn password(_context: &Context, prompt: &str) -> Result<Password, Fai
         return Ok(Password::new(password));
     }
     if !output::stdin_is_terminal() {
-        return Err(Failure::usage("password-missing", "the key is encrypted, and there is no terminal to ask for its password")
-            .with_hint("set COSIGN_PASSWORD"));
+        return Err(Failure::usage(
+            "password-missing",
+            "the key is encrypted, and there is no terminal to ask for its password",
+        )
+        .with_hint("set COSIGN_PASSWORD"));
     }
     rpassword::prompt_password(prompt)
         .map(Password::new)
@@ -267,6 +287,10 @@ pub(crate) fn password(_context: &Context, prompt: &str) -> Result<Password, Fai
 }
 
 pub(crate) fn sign_failure(error: SignError) -> Failure {
-    let exit = if error.is_unreachable() { Exit::Undecided } else { Exit::Usage };
+    let exit = if error.is_unreachable() {
+        Exit::Undecided
+    } else {
+        Exit::Usage
+    };
     Failure::new(exit, error.code(), chain(&error))
 }

@@ -37,8 +37,7 @@ pub(crate) struct World {
 impl World {
     /// Starts registry and trust services; a folder without a trust domain gets one, with the development issuer.
     pub(crate) async fn start(folder: &Path, ports: Ports) -> Result<Self, Failure> {
-        fs::create_dir_all(folder.join("policies"))
-            .with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(folder.join("policies")).with_context(|| format!("cannot make {}", folder.display()))?;
         let registry = proofmark_registry_server::Server::start(proofmark_registry_server::Config::new(
             folder.join("registry"),
             loopback(ports.registry),
@@ -56,7 +55,10 @@ impl World {
 
     /// Starts the webhook, with the policies that are in the folder by now.
     pub(crate) async fn start_admission(&mut self, port: u16, client: Client) -> Result<(), Failure> {
-        let tls = TlsConfig::new(self.folder.join("tls"), vec!["localhost".to_owned(), "127.0.0.1".to_owned()]);
+        let tls = TlsConfig::new(
+            self.folder.join("tls"),
+            vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+        );
         let mut config = proofmark_admission::Config::new(loopback(port), tls, self.policies(), client);
         config.trust_root = Some(self.trusted_root_file());
         let server = proofmark_admission::Server::start(config)
@@ -93,7 +95,10 @@ impl World {
 
     /// Where the webhook answers, and the authority of its certificate (PEM).
     pub(crate) fn admission(&self) -> Result<(SocketAddr, String), Failure> {
-        let server = self.admission.as_ref().context("the admission webhook is not started")?;
+        let server = self
+            .admission
+            .as_ref()
+            .context("the admission webhook is not started")?;
         Ok((server.address(), server.ca_bundle_pem()))
     }
 

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use proofmark_admission::{Config, Installation, Server, Target, TlsConfig, webhook_configuration, webhook_configuration_yaml};
+use proofmark_admission::{
+    Config, Installation, Server, Target, TlsConfig, webhook_configuration, webhook_configuration_yaml,
+};
 use proofmark_policy::NoMatch;
 use serde_json::json;
 
@@ -65,7 +67,12 @@ pub(crate) struct Install {
     namespace: String,
 
     /// Name of the webhook's Service
-    #[arg(long, default_value = "proofmark-admission", value_name = "NAME", conflicts_with = "url")]
+    #[arg(
+        long,
+        default_value = "proofmark-admission",
+        value_name = "NAME",
+        conflicts_with = "url"
+    )]
     service: String,
 
     /// Address of the webhook, where it does not run in the cluster: https://host:port

@@ -39,7 +39,10 @@ impl Attest {
         let predicate_type = predicate_type(&self.kind)?;
         let bytes = read_file(&self.predicate)?;
         let predicate = serde_json::from_slice(&bytes).map_err(|error| {
-            Failure::usage("predicate-not-json", format!("{} is not JSON: {error}", self.predicate.display()))
+            Failure::usage(
+                "predicate-not-json",
+                format!("{} is not JSON: {error}", self.predicate.display()),
+            )
         })?;
         let client = Context::client(&self.registry)?;
         let resolved = client.resolve(&image).await.map_err(registry_failure)?;

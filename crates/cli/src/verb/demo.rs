@@ -50,7 +50,11 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let output = if self.json { context.output.as_json() } else { context.output };
+        let output = if self.json {
+            context.output.as_json()
+        } else {
+            context.output
+        };
         let folder = tempfile::Builder::new()
             .prefix("proofmark-demo-")
             .tempdir()
@@ -80,7 +84,10 @@ impl Demo {
         let cases = stage.prepare(&world, &mut log).await?;
         world.start_admission(ports.admission, client).await?;
         let (webhook, authority) = world.admission()?;
-        log.step(&format!("admission webhook on https://{webhook}, policy of {} in force", world.policies().display()));
+        log.step(&format!(
+            "admission webhook on https://{webhook}, policy of {} in force",
+            world.policies().display()
+        ));
         let decisions = cases::review(&webhook, &authority, cases, &mut log).await?;
         let good = decisions.iter().all(|decision| decision.as_expected);
         log.finish(&world, &stage, &decisions, good, self.keep);
@@ -92,7 +99,11 @@ impl Demo {
         if good {
             return Ok(());
         }
-        Err(Failure::new(Exit::Refused, "demo-unexpected", "a decision was not the expected one; see the table"))
+        Err(Failure::new(
+            Exit::Refused,
+            "demo-unexpected",
+            "a decision was not the expected one; see the table",
+        ))
     }
 
     async fn base(
@@ -121,7 +132,10 @@ impl Demo {
 
 async fn keep(output: Output, folder: TempDir, world: World) {
     let path = folder.keep();
-    output.note(&format!("everything is running; stop it with Ctrl-C. The folder stays: {}", path.display()));
+    output.note(&format!(
+        "everything is running; stop it with Ctrl-C. The folder stays: {}",
+        path.display()
+    ));
     until_stopped().await;
     world.stop().await;
 }
@@ -163,7 +177,11 @@ impl Log {
         let seconds = self.started.elapsed().as_secs_f64();
         let commands = stage.cosign_commands(world);
         let mut text = cases::table(decisions);
-        let verdict = if good { "every decision is the expected one" } else { "A DECISION IS NOT THE EXPECTED ONE" };
+        let verdict = if good {
+            "every decision is the expected one"
+        } else {
+            "A DECISION IS NOT THE EXPECTED ONE"
+        };
         text.push_str(&format!("\n{verdict} ({seconds:.1} s)\n"));
         text.push_str(if keep {
             "\nCheck the same image with stock cosign:\n"

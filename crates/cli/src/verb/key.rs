@@ -90,8 +90,11 @@ fn write_pair(context: &Context, key: &SigningKey, prefix: &str) -> Result<(), F
     let public = PathBuf::from(format!("{prefix}.pub"));
     for path in [&private, &public] {
         if path.exists() {
-            return Err(Failure::usage("file-exists", format!("{} exists and is not overwritten", path.display()))
-                .with_hint("name other files with --output-key-prefix, or move the old ones away"));
+            return Err(Failure::usage(
+                "file-exists",
+                format!("{} exists and is not overwritten", path.display()),
+            )
+            .with_hint("name other files with --output-key-prefix, or move the old ones away"));
         }
     }
     let password = password(context, "Password for the private key (empty for none): ")?;
@@ -118,7 +121,11 @@ fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         .open(path)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .map_err(|error| {
-            Failure::new(Exit::Undecided, "file-unwritable", format!("cannot write {}: {error}", path.display()))
+            Failure::new(
+                Exit::Undecided,
+                "file-unwritable",
+                format!("cannot write {}: {error}", path.display()),
+            )
         })
 }
 

@@ -66,20 +66,26 @@ fn load(paths: &[PathBuf]) -> Result<PolicySet, Failure> {
     for file in &files {
         contents.push((file.display().to_string(), read_file(file)?));
     }
-    let named: Vec<(&str, &[u8])> = contents.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let named: Vec<(&str, &[u8])> = contents
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+        .collect();
     PolicySet::load(&named).map_err(|error| Failure::usage(error.code(), chain(&error)))
 }
 
 /// The policy files of a folder, in order of their names; hidden files (as Kubernetes' `..data`) are not policies.
 fn policy_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let failure = |error: std::io::Error| {
-        Failure::usage("file-unreadable", format!("cannot read {}: {error}", folder.display()))
-    };
+    let failure =
+        |error: std::io::Error| Failure::usage("file-unreadable", format!("cannot read {}: {error}", folder.display()));
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failure)? {
         let path = entry.map_err(failure)?.path();
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        let policy = path.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end == *known));
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let policy = path
+            .extension()
+            .is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end == *known));
         if !hidden && policy {
             files.push(path);
         }

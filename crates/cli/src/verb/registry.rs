@@ -49,8 +49,9 @@ impl Registry {
         config.immutable_tags = serve.immutable_tags;
         config.referrers_api = !serve.no_referrers_api;
         if let Some(path) = &serve.htpasswd {
-            let users = Htpasswd::parse(&read_text(path)?)
-                .map_err(|error| Failure::usage("htpasswd-unusable", format!("{}: {}", path.display(), chain(&error))))?;
+            let users = Htpasswd::parse(&read_text(path)?).map_err(|error| {
+                Failure::usage("htpasswd-unusable", format!("{}: {}", path.display(), chain(&error)))
+            })?;
             config.htpasswd = Some(users);
         }
         let open = config.htpasswd.is_none();
@@ -58,10 +59,16 @@ impl Registry {
             .await
             .map_err(|error| Failure::new(Exit::Undecided, "registry-not-started", chain(&error)))?;
         if open && !server.address().ip().is_loopback() {
-            context.output.warn("everyone who reaches this address may push and delete; --htpasswd FILE names users");
+            context
+                .output
+                .warn("everyone who reaches this address may push and delete; --htpasswd FILE names users");
         }
         context.output.result(
-            &format!("registry at {} serves {}; stop it with Ctrl-C", server.address(), serve.dir.display()),
+            &format!(
+                "registry at {} serves {}; stop it with Ctrl-C",
+                server.address(),
+                serve.dir.display()
+            ),
             &json!({ "address": server.address(), "folder": serve.dir }),
         );
         until_stopped().await;

@@ -138,7 +138,10 @@ impl Released {
     fn text(&self) -> String {
         let mut text = format!("released {}\n", self.image.with_digest(self.digest.clone()));
         for subject in &self.subjects {
-            let platform = subject.platform.as_ref().map_or("index".to_owned(), ToString::to_string);
+            let platform = subject
+                .platform
+                .as_ref()
+                .map_or("index".to_owned(), ToString::to_string);
             let _ = writeln!(text, "  {} {platform}", subject.digest);
             if let Some(packages) = &subject.packages {
                 let _ = writeln!(text, "    inside      {packages}");
@@ -183,7 +186,9 @@ pub(crate) async fn release(output: Output, client: &Client, hand: &Hand, plan: 
         let statements = statements(&source, &tree, &subject, plan, &mut released).await?;
         let mut wish = None;
         for (what, statement) in &statements {
-            let attached = hand.attach(client, plan.image.repository(), &subject, statement).await?;
+            let attached = hand
+                .attach(client, plan.image.repository(), &subject, statement)
+                .await?;
             released.evidence.push(Written {
                 what: (*what).to_owned(),
                 place: attached.place,
@@ -271,7 +276,10 @@ async fn read_back(
             return Err(Failure::new(
                 Exit::Undecided,
                 "not-read-back",
-                format!("the {what} was written to {} and is not there when read back", plan.image),
+                format!(
+                    "the {what} was written to {} and is not there when read back",
+                    plan.image
+                ),
             )
             .with_hint("does the registry keep manifests with a subject? `proofmark tree` shows what it has"));
         }
@@ -292,7 +300,9 @@ async fn still_there(client: &Client, image: &ImageRef, digest: &Digest) -> Resu
         "tag-moved",
         format!("{image} was {digest} when the release began and is {now} now"),
     )
-    .with_hint("someone pushed to the tag meanwhile; what was released is the first digest, deploy that or release again"))
+    .with_hint(
+        "someone pushed to the tag meanwhile; what was released is the first digest, deploy that or release again",
+    ))
 }
 
 /// From the CI's token where there is one, from the checkout where there is not.

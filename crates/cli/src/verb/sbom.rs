@@ -45,14 +45,21 @@ impl Sbom {
         let inside = look_inside(&source, &image).await?;
         drop(spinner);
         for note in &inside.bill.notes {
-            context.output.warn(&format!("{}: {} [{}]", note.path, note.reason, note.code));
+            context
+                .output
+                .warn(&format!("{}: {} [{}]", note.path, note.reason, note.code));
         }
         let info = inside.info(&source, &self.image, Context::document_time()?);
         match (self.format, &self.output_file) {
-            (None, None) => context.output.result(&table(&inside), &json!({
-                "image": self.image, "digest": image.digest, "packages": packages_json(&inside),
-            })),
-            (format, None) => context.output.document(&format.unwrap_or_default().write(&inside.bill, &info)),
+            (None, None) => context.output.result(
+                &table(&inside),
+                &json!({
+                    "image": self.image, "digest": image.digest, "packages": packages_json(&inside),
+                }),
+            ),
+            (format, None) => context
+                .output
+                .document(&format.unwrap_or_default().write(&inside.bill, &info)),
             (format, Some(path)) => {
                 write_file(path, &format.unwrap_or_default().write(&inside.bill, &info))?;
                 context.output.note(&format!("{}: {}", path.display(), inside.line()));
@@ -95,15 +102,23 @@ fn pick(tree: &ImageTree, platform: Option<&str>) -> Result<Descriptor, Failure>
         None => Platform::parse(&format!("linux/{}", go_architecture()))
             .map_err(|error| Failure::usage("malformed-platform", error))?,
     };
-    let fits = |image: &&Descriptor| image.platform.as_ref().is_some_and(|platform| platform.satisfies(&wanted));
+    let fits = |image: &&Descriptor| {
+        image
+            .platform
+            .as_ref()
+            .is_some_and(|platform| platform.satisfies(&wanted))
+    };
     tree.images.iter().find(fits).cloned().ok_or_else(|| {
         let there: Vec<String> = tree
             .images
             .iter()
             .filter_map(|image| image.platform.as_ref().map(ToString::to_string))
             .collect();
-        Failure::usage("no-such-platform", format!("the index has no image for {wanted}; it has {}", there.join(", ")))
-            .with_hint("name one of them with --platform")
+        Failure::usage(
+            "no-such-platform",
+            format!("the index has no image for {wanted}; it has {}", there.join(", ")),
+        )
+        .with_hint("name one of them with --platform")
     })
 }
 
@@ -123,7 +138,11 @@ fn table(inside: &Inside) -> String {
         .packages
         .iter()
         .map(|package| {
-            (package.name.as_str(), package.version.as_deref().unwrap_or("?"), package.kind.purl_type())
+            (
+                package.name.as_str(),
+                package.version.as_deref().unwrap_or("?"),
+                package.kind.purl_type(),
+            )
         })
         .collect();
     let width = |column: fn(&(&str, &str, &str)) -> usize| rows.iter().map(column).max().unwrap_or(0).max(7);

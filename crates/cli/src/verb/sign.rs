@@ -38,7 +38,11 @@ pub(crate) struct Sign {
 
 impl Sign {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let images = self.images.iter().map(|name| parse_image(name)).collect::<Result<Vec<_>, _>>()?;
+        let images = self
+            .images
+            .iter()
+            .map(|name| parse_image(name))
+            .collect::<Result<Vec<_>, _>>()?;
         let client = Context::client(&self.registry)?;
         let hand = Hand::from_flags(context, &self.signing).await?;
         let annotations: BTreeMap<String, String> = self.annotations.into_iter().collect();
@@ -46,7 +50,11 @@ impl Sign {
         let mut values = Vec::new();
         for image in images {
             let tree = descend(&ImageSource::registry(&client, &image)).await?;
-            let subjects = if self.recursive { tree.all() } else { vec![tree.root.clone()] };
+            let subjects = if self.recursive {
+                tree.all()
+            } else {
+                vec![tree.root.clone()]
+            };
             for subject in subjects {
                 let statement = Statement::signature(&subject.digest, annotations.clone());
                 let attached = hand.attach(&client, image.repository(), &subject, &statement).await?;

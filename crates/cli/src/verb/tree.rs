@@ -43,7 +43,10 @@ impl Tree {
             let _ = writeln!(text, "├── not read: {}: {} [{}]", place.place, place.reason, place.code);
         }
         let count = evidence.items.len();
-        let _ = writeln!(text, "└── {count} pieces of evidence, none of them verified (that is `proofmark verify`)");
+        let _ = writeln!(
+            text,
+            "└── {count} pieces of evidence, none of them verified (that is `proofmark verify`)"
+        );
         let incomplete: Vec<Value> = evidence
             .incomplete
             .iter()
@@ -63,7 +66,11 @@ fn describe(item: &Item) -> (&'static str, String) {
         Statement::parse(payload).map_or_else(
             |error| ("unreadable", error.to_string()),
             |statement| {
-                let kind = if statement.predicate_type.is_signature() { "signature" } else { "attestation" };
+                let kind = if statement.predicate_type.is_signature() {
+                    "signature"
+                } else {
+                    "attestation"
+                };
                 (kind, statement.predicate_type.to_string())
             },
         )

@@ -77,7 +77,9 @@ impl Init {
             now: Context::now(),
         };
         if options.issuers.is_empty() && !options.dev_issuer {
-            context.output.warn("no identity issuer is believed yet, so nobody can sign keyless; name some with --issuers FILE");
+            context
+                .output
+                .warn("no identity issuer is believed yet, so nobody can sign keyless; name some with --issuers FILE");
         }
         init(&self.dir, &options).map_err(|error| Failure::usage(error.code(), chain(&error)))?;
         let file = |name: &str| self.dir.join(name);
@@ -108,7 +110,11 @@ impl Serve {
             .await
             .map_err(|error| Failure::new(Exit::Undecided, error.code(), chain(&error)))?;
         context.output.result(
-            &format!("trust services of {} at {}; stop them with Ctrl-C", self.dir.display(), server.address()),
+            &format!(
+                "trust services of {} at {}; stop them with Ctrl-C",
+                self.dir.display(),
+                server.address()
+            ),
             &json!({ "address": server.address(), "folder": self.dir }),
         );
         until_stopped().await;

@@ -50,7 +50,9 @@ impl Verify {
             let checked = check_image(&client, &image, &wish).await?;
             let accepted = checked.accepted(&wish.requirement);
             text.push_str(&report::head(&image, &checked.digest));
-            accepted.iter().for_each(|proof| text.push_str(&report::proof_text(proof)));
+            accepted
+                .iter()
+                .for_each(|proof| text.push_str(&report::proof_text(proof)));
             values.push(json!({
                 "image": image, "digest": checked.digest, "verdict": "pass",
                 "signatures": accepted.iter().map(|proof| report::proof_json(proof)).collect::<Vec<_>>(),

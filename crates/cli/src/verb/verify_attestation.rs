@@ -47,7 +47,9 @@ impl VerifyAttestation {
             let checked = check_image(&client, &image, &wish).await?;
             let accepted = checked.accepted(&wish.requirement);
             text.push_str(&report::head(&image, &checked.digest));
-            accepted.iter().for_each(|proof| text.push_str(&report::proof_text(proof)));
+            accepted
+                .iter()
+                .for_each(|proof| text.push_str(&report::proof_text(proof)));
             values.push(json!({
                 "image": image, "digest": checked.digest, "verdict": "pass",
                 "attestations": accepted.iter().map(|proof| {

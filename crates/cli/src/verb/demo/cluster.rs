@@ -55,7 +55,10 @@ impl Cluster {
         }
         Ok(Admitted {
             allowed: verdict["allowed"] == json!(true),
-            image: pod["spec"]["containers"][0]["image"].as_str().unwrap_or_default().to_owned(),
+            image: pod["spec"]["containers"][0]["image"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
             message: verdict["status"]["message"].as_str().unwrap_or_default().to_owned(),
         })
     }

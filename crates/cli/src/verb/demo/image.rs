@@ -27,7 +27,11 @@ pub(super) struct Base {
 
 impl Base {
     /// Copies an image into `repository`; it is there by digest, no tag yet.
-    pub(super) async fn copied(client: &Client, source: &ImageSource, repository: &Repository) -> Result<Self, Failure> {
+    pub(super) async fn copied(
+        client: &Client,
+        source: &ImageSource,
+        repository: &Repository,
+    ) -> Result<Self, Failure> {
         client
             .copy_image(source, repository, None)
             .await
