@@ -15,6 +15,10 @@ pub(crate) struct RegistryArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) registry_cacert: Option<PathBuf>,
 
+    /// How long a registry may take to answer, and between two pieces of an answer (default: 30)
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) registry_timeout: Option<u64>,
+
     /// Keep and look for evidence in this repository instead of the image's own
     #[arg(long, env = "COSIGN_REPOSITORY", value_name = "REPOSITORY")]
     pub(crate) evidence_repository: Option<proofmark_types::Repository>,

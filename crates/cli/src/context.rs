@@ -3,9 +3,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use proofmark_registry::{Client, CredentialStore, RegistryError};
+use proofmark_registry::{Client, CredentialStore, RegistryError, Timeouts};
 use proofmark_types::{ImageRef, UnixTime};
 use proofmark_verify::{PublicKey, TrustRoot};
 
@@ -58,6 +58,17 @@ impl Context {
             .allow_http(args.allow_http_registry);
         if let Some(path) = &args.registry_cacert {
             builder = builder.root_certificates(&read_file(path)?);
+        }
+        if let Some(seconds) = args.registry_timeout {
+            let patience = Duration::from_secs(seconds);
+            let usual = Timeouts::default();
+            builder = builder.timeouts(Timeouts {
+                connect: usual.connect.min(patience),
+                first_byte: patience,
+                idle: patience,
+                document: 2 * patience,
+                throttle: patience,
+            });
         }
         builder = builder.evidence_repository(args.evidence_repository.clone());
         builder.build().map_err(registry_failure)

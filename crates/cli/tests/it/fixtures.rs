@@ -1,0 +1,112 @@
+//! The image cases of `fixtures/manifest.json` through the command line: accepted with exit 0, rejected with the codes of
+//! a verdict, never with that of a failure. The cases of blobs have no verb yet.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::thread;
+
+use proofmark_testkit::command::{Outcome, Sandbox};
+use proofmark_testkit::layouts::LayoutServer;
+use proofmark_testkit::manifest::{Case, Expected, Mode, cases};
+
+use crate::world::{PROOFMARK, fixture_path};
+
+/// How many run at once: a case is a process of under 100 ms.
+const AT_ONCE: usize = 2;
+
+/// The cases that a verb exists for.
+const EXPRESSIBLE: usize = 203;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_image_case_has_its_verdict() {
+    let server = LayoutServer::fixtures().await;
+    let registry = server.address().to_string();
+    let all = cases();
+    let total = all.len();
+    let (images, blobs): (Vec<Case>, Vec<Case>) = all.into_iter().partition(|case| case.repo.is_some());
+    assert_eq!(images.len(), EXPRESSIBLE);
+    let expected = images.len();
+    let queue = Mutex::new(VecDeque::from(images));
+    let wrong = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                let home = Sandbox::new();
+                loop {
+                    // The lock is for taking a case, not for running it.
+                    let taken = queue.lock().unwrap().pop_front();
+                    let Some(case) = taken else { break };
+                    let outcome = home.run(PROOFMARK, arguments(&case, &registry));
+                    if let Some(problem) = problem(&case, &outcome) {
+                        wrong.lock().unwrap().push(problem);
+                    }
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    let right = expected - wrong.len();
+    println!("fixtures: {right} of {total} through the command line");
+    println!("not run: {} cases of blobs, which no verb is for yet", blobs.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// What is wrong with how it ended.
+fn problem(case: &Case, outcome: &Outcome) -> Option<String> {
+    let right = match (case.expected, outcome.code) {
+        (Expected::Accept, code) => code == Some(0),
+        // A tag that names nothing: 11 and no other.
+        (Expected::Reject, code) if case.image_digest.is_none() => code == Some(11),
+        (Expected::Reject, code) => matches!(code, Some(10 | 12 | 13 | 14)),
+    };
+    let said = outcome.code == Some(0) || outcome.stderr.starts_with("error: ");
+    if right && said {
+        return None;
+    }
+    Some(format!(
+        "{}: expected {:?} ({}), exit {:?}\n{}{}",
+        case.id, case.expected, case.reason, outcome.code, outcome.stdout, outcome.stderr
+    ))
+}
+
+fn arguments(case: &Case, registry: &str) -> Vec<String> {
+    let input = &case.input;
+    let verb = match input.mode {
+        Mode::Verify => "verify",
+        Mode::VerifyAttestation => "verify-attestation",
+        Mode::VerifyBlob | Mode::VerifyBlobAttestation => unreachable!("no image"),
+    };
+    let mut arguments = vec![verb.to_owned()];
+    let mut flag = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            arguments.extend([name.to_owned(), value]);
+        }
+    };
+    flag("--key", input.key.as_deref().map(fixture_path));
+    flag("--trusted-root", input.trusted_root.as_deref().map(fixture_path));
+    flag("--certificate-identity", input.identity.clone());
+    flag("--certificate-identity-regexp", input.identity_regexp.clone());
+    flag("--certificate-oidc-issuer", input.issuer.clone());
+    flag("--certificate-oidc-issuer-regexp", input.issuer_regexp.clone());
+    flag("--type", input.short_type.clone().or(input.predicate_type.clone()));
+    for (name, value) in &input.annotations {
+        flag("-a", Some(format!("{name}={value}")));
+    }
+    for (name, value) in &input.github {
+        flag(&format!("--certificate-github-workflow-{name}"), Some(value.clone()));
+    }
+    for (name, given) in [
+        ("--insecure-ignore-tlog", !input.require_tlog),
+        ("--insecure-ignore-sct", !input.require_sct),
+        ("--use-signed-timestamps", input.require_timestamp),
+    ] {
+        if given {
+            arguments.push(name.to_owned());
+        }
+    }
+    let repository = case.repo.as_deref().expect("an image");
+    let reference = input.reference.as_deref().expect("an image");
+    let separator = if reference.contains(':') { '@' } else { ':' };
+    arguments.push(format!("{registry}/{repository}{separator}{reference}"));
+    arguments
+}

@@ -1,0 +1,150 @@
+//! `sbom`: registries, layout folders and archives; and images that are cut short or lie.
+
+use std::fs;
+
+use proofmark_testkit::command::Sandbox;
+use proofmark_testkit::images::{Built, Layer, debian_like};
+use proofmark_testkit::layouts::{Layout, LayoutServer};
+use proofmark_testkit::manifest::Shape;
+use serde_json::{Value, json};
+
+use crate::world::{Registry, fails, json, run};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_packages_wherever_the_image_is() {
+    let registry = Registry::start().await;
+    let home = Sandbox::new();
+    let image = registry.push(&debian_like(), "1.0").await;
+    debian_like().write_layout(&home.path().join("layout"), "1.0");
+    let there = json(&home, ["sbom", &image]);
+    let here = json(&home, ["sbom", "oci:layout:1.0"]);
+    assert_eq!(there["packages"], here["packages"]);
+    assert_eq!(there["packages"].as_array().map(Vec::len), Some(2));
+    assert_eq!(there["digest"], json!(debian_like().digest().to_string()));
+    let table = run(&home, ["sbom", "layout"]);
+    let table = &table.expect_success().stdout;
+    assert!(
+        table.contains("bash") && table.contains("2 packages (2 deb)"),
+        "{table}"
+    );
+
+    let document = run(&home, ["sbom", "-f", "spdx-json", &image]);
+    let document: Value = serde_json::from_str(&document.expect_success().stdout).unwrap();
+    assert_eq!(document["spdxVersion"], json!("SPDX-2.3"));
+    let written = run(
+        &home,
+        ["sbom", "-f", "cyclonedx-json", "--output-file", "bom.json", &image],
+    );
+    assert_eq!(written.expect_success().stdout, "");
+    let document: Value = serde_json::from_slice(&fs::read(home.path().join("bom.json")).unwrap()).unwrap();
+    assert_eq!(document["bomFormat"], json!("CycloneDX"));
+}
+
+#[test]
+fn a_document_is_the_same_each_time() {
+    let home = Sandbox::new().with("SOURCE_DATE_EPOCH", "1700000000");
+    debian_like().write_layout(&home.path().join("layout"), "1.0");
+    for format in ["spdx-json", "cyclonedx-json"] {
+        let make = || run(&home, ["sbom", "-f", format, "layout"]).expect_success().stdout.clone();
+        assert_eq!(make(), make());
+    }
+    let outcome = run(
+        &Sandbox::new().with("SOURCE_DATE_EPOCH", "soon"),
+        ["sbom", home.path().join("layout").to_str().unwrap()],
+    );
+    fails(&outcome, 2, "malformed-source-date-epoch");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_is_picked_or_named() {
+    let registry = Registry::start().await;
+    let home = Sandbox::new();
+    let arm = Layer::gzip().file("etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n").file(
+        "var/lib/dpkg/status",
+        "Package: only-on-arm\nStatus: install ok installed\nArchitecture: arm64\nVersion: 1\n\n",
+    );
+    let index = Built::index(vec![debian_like(), Built::image("linux/arm64", &[arm], |_| ())]);
+    let image = registry.push(&index, "1.0").await;
+    let arm = json(&home, ["sbom", "--platform", "linux/arm64", &image]);
+    assert_eq!(arm["packages"][0]["name"], json!("only-on-arm"));
+    let amd = json(&home, ["sbom", "--platform", "linux/amd64", &image]);
+    assert_eq!(amd["packages"].as_array().map(Vec::len), Some(2));
+    let outcome = run(&home, ["sbom", "--platform", "linux/s390x", &image]);
+    assert!(
+        fails(&outcome, 2, "no-such-platform")
+            .stderr
+            .contains("linux/arm64")
+    );
+    run(&home, ["sbom", "--platform", "l/i/n/u/x", &image]).expect_code(2);
+}
+
+/// In a folder, and from a registry that serves whatever it is given.
+#[tokio::test(flavor = "multi_thread")]
+async fn layers_that_are_not_what_the_manifest_says() {
+    let good = debian_like();
+    let layer = &good.blobs()[1];
+    let name = proofmark_types::Digest::sha256_of(layer);
+    let mut flipped = layer.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    let mut longer = layer.clone();
+    longer.extend_from_slice(b"more");
+    let other = Layer::gzip().file("etc/os-release", "ID=other\n").blob();
+    let cases: [(&str, Option<&[u8]>); 5] = [
+        ("cut short", Some(&layer[..layer.len() / 2])),
+        ("one bit", Some(&flipped)),
+        ("longer", Some(&longer)),
+        ("another", Some(&other)),
+        ("missing", None),
+    ];
+    for (case, bytes) in cases {
+        let home = Sandbox::new();
+        let folder = home.path().join("layout");
+        good.write_layout(&folder, "1.0");
+        let path = folder.join("blobs/sha256").join(name.hex());
+        match bytes {
+            Some(bytes) => fs::write(&path, bytes).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        let server = LayoutServer::start(vec![Layout {
+            repository: "app".to_owned(),
+            folder: folder.clone(),
+            shape: Shape::ReferrersApi,
+        }])
+        .await;
+        let remote = format!("{}/app:1.0", server.address());
+        for image in ["layout", &remote] {
+            let outcome = run(&home, ["sbom", "-f", "spdx-json", image]);
+            let absent = bytes.is_none() && image != "layout";
+            outcome.expect_code(if absent { 11 } else { 1 });
+            println!("{case} {image}: {}", outcome.stderr.trim_end());
+            assert_eq!(outcome.stdout, "", "{case}: no half document");
+            let said = &outcome.stderr;
+            let named = ["size", "digest", "read", "not-found", "corrupt", "truncated"]
+                .iter()
+                .any(|word| said.lines().next().unwrap_or_default().contains(word));
+            assert!(named && !said.contains("[internal]"), "{case} {image}: {said}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_image() {
+    let home = Sandbox::new();
+    fs::create_dir(home.path().join("empty")).unwrap();
+    fs::write(home.path().join("file.tar"), "no archive").unwrap();
+    for image in ["empty", "oci:absent", "docker-archive:file.tar", "file.tar"] {
+        let outcome = run(&home, ["sbom", image]);
+        assert!(
+            matches!(outcome.code, Some(1 | 2 | 11)),
+            "{image}: {:?} {}",
+            outcome.code,
+            outcome.stderr
+        );
+        assert!(
+            outcome.stderr.starts_with("error: ") && !outcome.stderr.contains("[internal]"),
+            "{image}: {}",
+            outcome.stderr
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! `policy check`: policies that are understood, and those that are not.
+
+use proofmark_testkit::command::Sandbox;
+use serde_json::{Value, json};
+
+use crate::world::{fails, fixture_path, json, run, write};
+
+const POLICY: &str = "apiVersion: proofmark.dev/v1alpha1
+kind: ImagePolicy
+metadata:
+  name: release
+spec:
+  match:
+    images: [\"registry.example.com/**\"]
+  signatures:
+    signers:
+      - keyless: { subject: a@example.com, issuer: https://issuer.example.com }
+";
+
+#[test]
+fn policies_are_read_and_what_they_mean_here_is_said() {
+    let home = Sandbox::new();
+    let ours = write(home.path(), "ours.yaml", POLICY);
+    let kyverno = fixture_path("policies/kyverno-require-signed.yaml");
+    let text = run(&home, ["policy", "check", &ours, &kyverno]);
+    let text = &text.expect_success().stdout;
+    assert!(text.contains("ImagePolicy release"), "{text}");
+    assert!(text.contains("note on require-signed-images:"), "{text}");
+    let value = json(&home, ["policy", "check", &ours, &kyverno]);
+    assert_eq!(value["policies"].as_array().map(Vec::len), Some(2));
+    assert!(value["notes"].as_array().is_some_and(|notes| !notes.is_empty()));
+    // A folder of them, all three formats.
+    let folder = fixture_path("policies");
+    let value = json(&home, ["policy", "check", &folder]);
+    assert_eq!(value["policies"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn what_is_not_understood_whole_is_refused() {
+    let home = Sandbox::new();
+    let cases = [
+        (
+            "policy-field-unknown",
+            POLICY.replace("signatures:", "signaturs:"),
+            "signaturs",
+        ),
+        (
+            "policy-field-unknown",
+            format!("{POLICY}  exceptions: []\n"),
+            "exceptions",
+        ),
+        (
+            "policy-not-yaml",
+            POLICY.replace("metadata:", "metadata: ["),
+            "policy.yaml",
+        ),
+        (
+            "policy-kind-unknown",
+            POLICY.replace("ImagePolicy", "ImagePolice"),
+            "ImagePolice",
+        ),
+        ("policy-empty", "# nothing\n".to_owned(), "policy.yaml"),
+    ];
+    for (code, text, word) in cases {
+        write(home.path(), "policy.yaml", text);
+        let outcome = run(&home, ["policy", "check", "policy.yaml"]);
+        assert!(fails(&outcome, 2, code).stderr.contains(word), "{}", outcome.stderr);
+    }
+    fails(&run(&home, ["policy", "check", "absent.yaml"]), 2, "file-unreadable");
+}
+
+#[test]
+fn a_failure_is_a_document_for_scripts() {
+    let home = Sandbox::new();
+    let unknown = format!("{POLICY}  exceptions: []\n");
+    write(home.path(), "policy.yaml", unknown);
+    let outcome = run(&home, ["-o", "json", "policy", "check", "policy.yaml"]);
+    let document: Value = serde_json::from_str(&outcome.expect_code(2).stdout).unwrap();
+    assert_eq!(document["ok"], json!(false));
+    assert_eq!(document["error"]["exit"], json!(2));
+    assert_eq!(document["error"]["code"], json!("policy-field-unknown"));
+    let message = document["error"]["message"].as_str().unwrap();
+    assert!(message.contains("exceptions"), "{message}");
+    // A person who looks at the job's log sees it too.
+    assert!(outcome.stderr.starts_with("error: "), "{}", outcome.stderr);
+}
