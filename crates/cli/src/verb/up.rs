@@ -47,7 +47,7 @@ impl Up {
         );
         context.output.result(
             &format!(
-                "registry   {registry}\ntrust      http://{}\nadmission  https://{admission}\npolicies   {} (none yet: every image is denied)\nrelease something:\n  proofmark release --signing-config {} --trusted-root {} --identity-token TOKEN {registry}/app:1.0\nstop with Ctrl-C; everything is kept in {}",
+                "registry   {registry}\ntrust      http://{}\nadmission  https://{admission}\npolicies   {} (none yet: every image is denied)\nrelease something:\n  proofmark key generate\n  proofmark release --key cosign.key --signing-config {} --trusted-root {} {registry}/app:1.0\nstop with Ctrl-C; everything is kept in {}",
                 world.trust_address(),
                 world.policies().display(),
                 world.signing_config_file().display(),

@@ -242,6 +242,19 @@ fn first_reason(message: &str) -> &str {
         .unwrap_or_default()
 }
 
+/// One reason over several lines: the rule, what it expected, and each thing that was found instead.
+fn spread(reason: &str) -> Vec<String> {
+    let Some((rule, rest)) = reason.split_once(": expected ") else {
+        return vec![reason.to_owned()];
+    };
+    let Some((expected, found)) = rest.split_once("; found ") else {
+        return vec![reason.to_owned()];
+    };
+    let mut lines = vec![rule.to_owned(), format!("expected  {expected}")];
+    lines.extend(found.split("; ").map(|each| format!("found     {each}")));
+    lines
+}
+
 /// The decisions for a person.
 pub(super) fn table(decisions: &[Decision]) -> String {
     let mut text = String::from("\n");
@@ -261,7 +274,9 @@ pub(super) fn table(decisions: &[Decision]) -> String {
                 let _ = writeln!(text, "       runs as {image}");
             }
             None => {
-                let _ = writeln!(text, "       {}", first_reason(&decision.reason));
+                for line in spread(first_reason(&decision.reason)) {
+                    let _ = writeln!(text, "       {line}");
+                }
             }
         }
     }
