@@ -79,6 +79,10 @@ fn record(decision: &mut Decision, policy: &Policy, rule: &Rule, finding: Findin
             message: problem.message,
             undecided: problem.undecided,
         };
+        // Several demands of one rule can fail for one and the same reason (a registry that is down): it is said once.
+        if decision.reasons.contains(&reason) {
+            continue;
+        }
         match rule.mode {
             Mode::Enforce if problem.undecided => decision.outcome = decision.outcome.max(Outcome::Undecided),
             Mode::Enforce => decision.outcome = Outcome::Fail,
