@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::sync::{Arc, OnceLock};
 
 use clap::ValueEnum;
 use proofmark_evidence::predicate::PredicateType;
 use proofmark_oci::union::Layer;
 use proofmark_oci::{Descriptor, ImageConfig, MAX_CONFIG_BYTES, Manifest, Platform};
-use proofmark_registry::ImageSource;
-use proofmark_sbom::{Bill, DocumentInfo, Options, PackageKind, catalog, cyclonedx, spdx};
-use proofmark_types::UnixTime;
+use proofmark_registry::{ImageSource, RegistryError};
+use proofmark_sbom::{Bill, DocumentInfo, Options, PackageKind, SbomError, catalog, cyclonedx, spdx};
+use proofmark_types::{Digest, UnixTime};
 use tokio::runtime::Handle;
 
 use crate::context::registry_failure;
@@ -113,23 +114,39 @@ pub(crate) async fn look_inside(source: &ImageSource, image: &Descriptor) -> Res
         variant: config.variant,
         os_version: None,
     };
-    let source = source.clone();
+    let bill = list_packages(source.clone(), manifest.layers, diff_ids).await?;
+    Ok(Inside {
+        bill,
+        platform,
+        image: image.clone(),
+    })
+}
+
+/// The walk itself, on a thread that may block. Where the source failed, and not what it gave, its error is the answer:
+/// a timeout is no malformed layer.
+async fn list_packages(
+    source: ImageSource,
+    descriptors: Vec<Descriptor>,
+    diff_ids: Vec<Digest>,
+) -> Result<Bill, Failure> {
     let handle = Handle::current();
+    let failed = Arc::new(OnceLock::new());
+    let failure = Arc::clone(&failed);
     let walk = move || {
-        let openers: Vec<_> = manifest
-            .layers
+        let openers: Vec<_> = descriptors
             .iter()
             .map(|layer| {
                 || -> io::Result<Box<dyn Read + Send + '_>> {
                     let opened = handle.block_on(source.open_blob(layer));
-                    opened
-                        .map_err(io::Error::other)
-                        .map(|reader| reader as Box<dyn Read + Send>)
+                    let reader = opened.map_err(|error| noted(&failed, io::Error::other(error)))?;
+                    Ok(Box::new(Watched {
+                        reader,
+                        failed: Arc::clone(&failed),
+                    }))
                 }
             })
             .collect();
-        let layers: Vec<Layer<'_>> = manifest
-            .layers
+        let layers: Vec<Layer<'_>> = descriptors
             .iter()
             .zip(&diff_ids)
             .zip(&openers)
@@ -141,13 +158,29 @@ pub(crate) async fn look_inside(source: &ImageSource, image: &Descriptor) -> Res
             .collect();
         catalog(&layers, &Options::default())
     };
-    let bill = tokio::task::spawn_blocking(walk)
-        .await
-        .map_err(anyhow::Error::from)?
-        .map_err(|error| Failure::new(Exit::Undecided, error.code(), chain(&error)))?;
-    Ok(Inside {
-        bill,
-        platform,
-        image: image.clone(),
+    let walked = tokio::task::spawn_blocking(walk).await.map_err(anyhow::Error::from)?;
+    walked.map_err(|error: SbomError| match failure.get() {
+        Some(cause) => registry_failure(RegistryError::clone(cause)),
+        None => Failure::new(Exit::Undecided, error.code(), chain(&error)),
     })
+}
+
+/// A layer's reader that keeps what its source failed with.
+struct Watched<R> {
+    reader: R,
+    failed: Arc<OnceLock<RegistryError>>,
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer).map_err(|error| noted(&self.failed, error))
+    }
+}
+
+/// The error as it is, the registry's in it noted; the first one counts.
+fn noted(failed: &OnceLock<RegistryError>, error: io::Error) -> io::Error {
+    if let Some(cause) = error.get_ref().and_then(|inner| inner.downcast_ref::<RegistryError>()) {
+        let _ = failed.set(cause.clone());
+    }
+    error
 }

@@ -75,7 +75,12 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {} [{}]", self.message, self.code)?;
+        // A message of several lines shows an excerpt of a file after the first.
+        let (first, rest) = self.message.split_once('\n').unwrap_or((&self.message, ""));
+        write!(f, "error: {} [{}]", first.trim_end(), self.code)?;
+        for line in rest.trim_end().lines() {
+            write!(f, "\n{line}")?;
+        }
         for detail in &self.details {
             write!(f, "\n  {detail}")?;
         }

@@ -135,5 +135,5 @@ fn read_issuers(path: &Path) -> Result<Vec<IssuerConfig>, Failure> {
     let text = read_text(path)?;
     serde_saphyr::from_str::<Issuers>(&text)
         .map(|file| file.oidc_issuers)
-        .map_err(|error| unusable(error.to_string()))
+        .map_err(|error| unusable(error.to_string().trim_start_matches("error: ").to_owned()))
 }

@@ -54,7 +54,12 @@ async fn what_a_registry_answers_decides_the_exit_code() {
             "denied",
             "permission",
         ),
-        ("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", 11, "not-found", "check the name"),
+        (
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+            11,
+            "not-found",
+            "check the name",
+        ),
         (
             "HTTP/1.1 429 Too Many Requests\r\nretry-after: 3600\r\ncontent-length: 0\r\n\r\n",
             1,

@@ -14,7 +14,10 @@ fn decided(outcome: &proofmark_testkit::command::Outcome) -> Value {
         .iter()
         .map(|decision| {
             assert_eq!(decision["asExpected"], json!(true), "{decision}");
-            (decision["case"].as_str().unwrap(), decision["decision"].as_str().unwrap())
+            (
+                decision["case"].as_str().unwrap(),
+                decision["decision"].as_str().unwrap(),
+            )
         })
         .collect();
     let expected = [

@@ -56,11 +56,7 @@ fn cosigns_keys_are_opened_and_other_files_are_not() {
         let home = Sandbox::new().with("COSIGN_PASSWORD", password.trim_end());
         let public = run(&home, ["key", "public", "--key", &file("cosign.key")]);
         let expected = fs::read_to_string(file("cosign.pub")).unwrap();
-        assert_eq!(
-            public.expect_success().stdout.trim_end(),
-            expected.trim_end(),
-            "{name}"
-        );
+        assert_eq!(public.expect_success().stdout.trim_end(), expected.trim_end(), "{name}");
     }
     let public = fixture_path("cosign/keys/p256/cosign.pub");
     let text = write(home.path(), "text", "no key");

@@ -66,7 +66,11 @@ async fn by_the_identity_of_a_workflow() {
         let name = registry.image(&format!("app@{digest}"));
         let verified = json(&home, flags(&["verify", &name], &trust.verifying()));
         let signature = &verified[0]["signatures"][0];
-        assert_eq!(signature["signer"]["subjects"][0]["value"], json!(WORKFLOW), "{signature}");
+        assert_eq!(
+            signature["signer"]["subjects"][0]["value"],
+            json!(WORKFLOW),
+            "{signature}"
+        );
         assert_eq!(signature["logs"][0]["inclusionProven"], json!(true));
         let provenance = ["verify-attestation", "--type", "slsaprovenance1", &name];
         let provenance = json(&home, flags(&provenance, &trust.verifying()));

@@ -181,7 +181,16 @@ async fn a_registry_by_itself() {
     write(home.path(), "users", "ci:not a hash\n");
     let outcome = run(
         &home,
-        ["registry", "serve", "--dir", "r", "--listen", "127.0.0.1:0", "--htpasswd", "users"],
+        [
+            "registry",
+            "serve",
+            "--dir",
+            "r",
+            "--listen",
+            "127.0.0.1:0",
+            "--htpasswd",
+            "users",
+        ],
     );
     fails(&outcome, 2, "htpasswd-unusable");
 }
@@ -192,7 +201,16 @@ fn a_trust_domain_is_made_once() {
     let init = || {
         run(
             &home,
-            ["trust", "init", "--dir", "t", "--origin", "http://127.0.0.1:1", "-o", "json"],
+            [
+                "trust",
+                "init",
+                "--dir",
+                "t",
+                "--origin",
+                "http://127.0.0.1:1",
+                "-o",
+                "json",
+            ],
         )
     };
     let made = init();
@@ -203,8 +221,16 @@ fn a_trust_domain_is_made_once() {
     assert_eq!(std::fs::read(home.path().join("t/trusted_root.json")).unwrap(), before);
     let serve = run(&home, ["trust", "serve", "--dir", "absent", "--listen", "127.0.0.1:0"]);
     assert!(matches!(serve.code, Some(1 | 2)));
-    assert!(serve.stderr.contains("trust init") || serve.stderr.contains("absent"), "{}", serve.stderr);
-    write(home.path(), "issuers.yaml", "oidc-issuers: [{issuer-url: x, no-such: y}]\n");
+    assert!(
+        serve.stderr.contains("trust init") || serve.stderr.contains("absent"),
+        "{}",
+        serve.stderr
+    );
+    write(
+        home.path(),
+        "issuers.yaml",
+        "oidc-issuers: [{issuer-url: x, no-such: y}]\n",
+    );
     let outcome = run(
         &home,
         [
@@ -226,7 +252,14 @@ fn a_trust_domain_is_made_once() {
 fn a_webhook_by_itself() {
     let home = Sandbox::new();
     std::fs::create_dir(home.path().join("policies")).unwrap();
-    let arguments = ["admission", "serve", "--policies", "policies", "--listen", "127.0.0.1:0"];
+    let arguments = [
+        "admission",
+        "serve",
+        "--policies",
+        "policies",
+        "--listen",
+        "127.0.0.1:0",
+    ];
     let server = Serving::start(&home, &arguments);
     let authority = server.said["ca"].as_str().unwrap().to_owned();
     let list = json(&home, ["admission", "install", "--ca", &authority]);
@@ -234,8 +267,16 @@ fn a_webhook_by_itself() {
     let yaml = run(&home, ["admission", "install", "--ca", &authority]);
     assert!(yaml.expect_success().stdout.contains("MutatingWebhookConfiguration"));
     assert!(server.stop().success());
-    let absent = run(&home, ["admission", "serve", "--policies", "absent", "--listen", "127.0.0.1:0"]);
-    assert!(matches!(absent.code, Some(1 | 2)), "{:?} {}", absent.code, absent.stderr);
+    let absent = run(
+        &home,
+        ["admission", "serve", "--policies", "absent", "--listen", "127.0.0.1:0"],
+    );
+    assert!(
+        matches!(absent.code, Some(1 | 2)),
+        "{:?} {}",
+        absent.code,
+        absent.stderr
+    );
     let wrong = fixture_path("manifest.json");
     run(&home, ["admission", "install", "--ca", &wrong]).expect_code(2);
 }

@@ -20,18 +20,17 @@ async fn a_signature_by_a_key() {
     assert!(unsigned.stderr.contains("0 pieces of evidence"), "{}", unsigned.stderr);
 
     let signed = run(&home, ["sign", "--key", "cosign.key", "-a", "env=prod", &image]);
-    assert!(
-        signed.expect_success().stdout.contains(": signed"),
-        "{}",
-        signed.stdout
-    );
+    assert!(signed.expect_success().stdout.contains(": signed"), "{}", signed.stdout);
     let verified = run(&home, BY_KEY.into_iter().chain([image.as_str()]));
     let text = &verified.expect_success().stdout;
     assert!(
         text.contains(": verified") && text.contains("annotation env=prod"),
         "{text}"
     );
-    assert!(text.contains("not consulted"), "the waived log is not passed over: {text}");
+    assert!(
+        text.contains("not consulted"),
+        "the waived log is not passed over: {text}"
+    );
     let value = json(&home, BY_KEY.into_iter().chain(["-a", "env=prod", &image]));
     assert_eq!(value[0]["verdict"], json!("pass"));
     assert_eq!(value[0]["signatures"][0]["signer"]["kind"], json!("key"));
@@ -127,21 +126,14 @@ async fn an_attestation_by_a_key() {
             &image,
         ],
     );
-    assert_eq!(
-        value[0]["attestations"][0]["predicate"],
-        json!({"scanner": "none"})
-    );
+    assert_eq!(value[0]["attestations"][0]["predicate"], json!({"scanner": "none"}));
     fails(&by("cosign.pub", "spdxjson"), 14, "no-acceptable-attestation");
     fails(&by("other.pub", "vuln"), 14, "no-acceptable-attestation");
     by("cosign.pub", "no type").expect_code(2);
     // An attestation is no signature, unless one says that it is to count.
     let signature = run(&home, BY_KEY.into_iter().chain([image.as_str()]));
     let signature = fails(&signature, 10, "no-signature");
-    assert!(
-        signature.stderr.contains("--accept-any-bundle"),
-        "{}",
-        signature.stderr
-    );
+    assert!(signature.stderr.contains("--accept-any-bundle"), "{}", signature.stderr);
     run(&home, BY_KEY.into_iter().chain(["--accept-any-bundle", &image])).expect_success();
 
     write(home.path(), "predicate.json", "not JSON");
@@ -199,11 +191,7 @@ async fn an_identity() {
     ] {
         assert!(text.contains(said), "{said}: {text}");
     }
-    run(
-        &home,
-        flags(&["verify", "--use-signed-timestamps", &image], &good),
-    )
-    .expect_success();
+    run(&home, flags(&["verify", "--use-signed-timestamps", &image], &good)).expect_success();
 
     let root = trust.file("trusted_root.json");
     let issuer = trust.issuer();
@@ -347,7 +335,13 @@ fn mistakes_on_the_command_line() {
             "cosign.key",
         ),
         (
-            &["verify", "--key", "cosign.pub", "--insecure-ignore-tlog", "UPPER/case:?"],
+            &[
+                "verify",
+                "--key",
+                "cosign.pub",
+                "--insecure-ignore-tlog",
+                "UPPER/case:?",
+            ],
             "malformed-reference",
             "UPPER/case",
         ),
@@ -382,11 +376,7 @@ async fn passwords() {
     let image = registry.push(&debian_like(), "1.0").await;
     let key = made.path().join("cosign.key").display().to_string();
     let wrong = Sandbox::new().with("COSIGN_PASSWORD", "another");
-    fails(
-        &run(&wrong, ["sign", "--key", &key, &image]),
-        2,
-        "key-password-wrong",
-    );
+    fails(&run(&wrong, ["sign", "--key", &key, &image]), 2, "key-password-wrong");
     let none = Sandbox::new();
     let outcome = run(&none, ["release", "--key", &key, &image]);
     assert!(

@@ -28,9 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(400);
 
 /// A home with a key pair `cosign.key` and `cosign.pub`, and a stranger's `other.pub`.
 pub(crate) fn home() -> Sandbox {
-    let home = Sandbox::new()
-        .with("COSIGN_PASSWORD", PASSWORD)
-        .with_patience(PATIENCE);
+    let home = Sandbox::new().with("COSIGN_PASSWORD", PASSWORD).with_patience(PATIENCE);
     run(&home, ["key", "generate"]).expect_success();
     run(&home, ["key", "generate", "--output-key-prefix", "other"]).expect_success();
     home
@@ -122,7 +120,9 @@ impl Trust {
         let config = proofmark_trust_server::Config::new(&home, address);
         Self {
             issuer: DevIssuer::open(&home).unwrap(),
-            _server: proofmark_trust_server::Server::start_on(config, listener).await.unwrap(),
+            _server: proofmark_trust_server::Server::start_on(config, listener)
+                .await
+                .unwrap(),
             folder,
         }
     }
