@@ -55,18 +55,9 @@ pub enum SignError {
     /// The signing configuration has no service to ask.
     #[error(transparent)]
     Selection(#[from] proofmark_trust_root::SelectionError),
-    /// The signing configuration has logs of version 1 only. Their entries differ for every kind of signature and
-    /// they answer with promises instead of proofs; Proofmark reads them and writes version 2.
+    /// Rekor v2 says no time, so that nothing would vouch for the signature being made while the certificate lived.
     #[error(
-        "the signing configuration lists only Rekor v1 logs (such as {url}); Proofmark writes to Rekor v2 logs, use a signing configuration that lists one"
-    )]
-    LogVersion {
-        /// The first one listed.
-        url: Url,
-    },
-    /// Today's logs say no time, so that nothing would vouch for the signature being made while the certificate lived.
-    #[error(
-        "the signing configuration lists no timestamp authority: keyless signatures could not be verified once the certificate has ended"
+        "the signing configuration lists neither a timestamp authority nor a log that says the time: keyless signatures could not be verified once the certificate has ended"
     )]
     NoTimestampAuthority,
     /// The token would be sent in the clear to another machine.
@@ -84,6 +75,20 @@ pub enum SignError {
         url: Url,
         /// What is wrong.
         reason: String,
+    },
+    /// The log answered with an entry that is not about what was signed.
+    #[error("the entry at {url} is not the one of what was signed")]
+    LogEntryOther {
+        /// Where it was read.
+        url: Url,
+    },
+    /// The log says that another host has the entry; it is not asked.
+    #[error("the log at {url} says that {host} has the entry, which is another host: it is not asked")]
+    LogEntryElsewhere {
+        /// The log.
+        url: Url,
+        /// The host that it names.
+        host: String,
     },
     /// The certificate ran out before everything was signed.
     #[error("the certificate expired at {not_after}, it is {at}; begin a new session with a fresh token")]
@@ -120,7 +125,6 @@ impl SignError {
             Self::Token(error) => error.code(),
             Self::Http { source, .. } | Self::Client(source) => source.code(),
             Self::Selection(error) => error.code(),
-            Self::LogVersion { .. } => "log-version",
             Self::NoTimestampAuthority => "signing-config-no-timestamp-authority",
             Self::Exposed { .. } => "authority-not-https",
             Self::Answer { service, .. } => match service {
@@ -128,6 +132,8 @@ impl SignError {
                 Service::Log => "log-answer",
                 Service::TimestampAuthority => "timestamp-answer",
             },
+            Self::LogEntryOther { .. } => "log-entry-other",
+            Self::LogEntryElsewhere { .. } => "log-entry-elsewhere",
             Self::CertificateExpired { .. } => "certificate-expired",
             Self::NotLoggable { .. } => "key-not-loggable",
             Self::NotVerified { .. } => "signature-not-verified",

@@ -96,6 +96,18 @@ impl Http {
         timeout: Duration,
         limit: usize,
     ) -> Result<Answer, HttpError> {
+        self.send_until(request, url, timeout, limit, is_later).await
+    }
+
+    /// The same, with what counts as "later" said by `later`.
+    pub(crate) async fn send_until(
+        &self,
+        request: RequestBuilder,
+        url: &Url,
+        timeout: Duration,
+        limit: usize,
+        later: fn(StatusCode) -> bool,
+    ) -> Result<Answer, HttpError> {
         let mut pause = self.timing.pause;
         let mut attempt = 1;
         loop {
@@ -104,7 +116,7 @@ impl Http {
             })?;
             let outcome = once(again, url, timeout, limit).await;
             let wait = match &outcome {
-                Ok(answer) if is_later(answer.status) => retry_after(&answer.headers).unwrap_or(pause),
+                Ok(answer) if later(answer.status) => retry_after(&answer.headers).unwrap_or(pause),
                 Ok(_) => return outcome,
                 Err(error) if error.may_pass() => pause,
                 Err(_) => return outcome,
@@ -139,7 +151,8 @@ impl Answer {
     }
 }
 
-fn is_later(status: StatusCode) -> bool {
+/// Whether a status asks to come again.
+pub(crate) fn is_later(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
 }
 

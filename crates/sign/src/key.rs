@@ -173,8 +173,8 @@ impl SigningKey {
             .map_err(|_| SigningKeyError::Engine)
     }
 
-    /// The hash under which a transparency log takes this key's signatures; none for Ed25519, which Rekor v2 takes
-    /// only pre-hashed.
+    /// The hash under which a transparency log takes this key's signatures; none for Ed25519, which logs take only
+    /// pre-hashed, except for Rekor v1 in envelopes.
     #[must_use]
     pub fn log_hash(&self) -> Option<DigestAlgorithm> {
         match self.public.algorithm() {
@@ -183,6 +183,11 @@ impl SigningKey {
             KeyAlgorithm::EcdsaP521 => Some(DigestAlgorithm::Sha512),
             KeyAlgorithm::Ed25519 => None,
         }
+    }
+
+    /// The hash of [`SigningKey::sign_legacy`]; none for Ed25519.
+    pub(crate) fn legacy_hash(&self) -> Option<DigestAlgorithm> {
+        self.log_hash().map(|_| DigestAlgorithm::Sha256)
     }
 
     /// The name of key and hash in Rekor v2 requests (`sigstore_common.proto`, `PublicKeyDetails`).

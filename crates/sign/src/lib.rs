@@ -8,6 +8,10 @@
 //! | [`Signer`] | signs statements, payloads and blobs by key or keyless; each result is verified before it is returned |
 //! | [`provenance`] | SLSA provenance v1 from a CI's token or a local checkout |
 //!
+//! Logs are written in the generation that the signing configuration lists: Rekor v2, or else Rekor v1, whose promise
+//! says the time, so that keyless signing then needs no timestamp authority, and whose entries the `.sig` and `.att`
+//! layouts carry too.
+//!
 //! What is asked of which service is said by a signing configuration; what is believed by a trust root. Neither is
 //! contacted by signing with a key alone.
 

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use proofmark_evidence::bundle::LogEntry;
+use proofmark_evidence::legacy::LegacyLogBundle;
 use proofmark_trust_root::SigningConfig;
-use proofmark_types::{Digest, UnixTime};
+use proofmark_types::UnixTime;
 use proofmark_verify::TrustRoot;
 use reqwest::Url;
 use url::Host;
 
 use crate::error::SignError;
 use crate::http::{Http, Timing};
-use crate::key::SigningKey;
-use crate::{rekor, timestamp};
+use crate::rekor::{self, Signed, Version};
+use crate::timestamp;
 
 /// How to sign, beyond what the signing configuration says.
 #[derive(Clone)]
@@ -60,34 +61,38 @@ impl Options {
 #[derive(Clone, Debug)]
 pub(crate) struct Services {
     http: Http,
+    log_version: Version,
     logs: Vec<Url>,
     timestamp_authorities: Vec<Url>,
     trust_root: Option<Arc<TrustRoot>>,
 }
 
 /// What logs and timestamp authorities said of a signature.
+#[derive(Default)]
 pub(crate) struct Witnessed {
     pub(crate) entries: Vec<LogEntry>,
     pub(crate) timestamps: Vec<Vec<u8>>,
 }
 
-/// The version of the log's interface that is written.
-const LOG_VERSION: u32 = 2;
+/// The same in a legacy layout.
+#[derive(Default)]
+pub(crate) struct LegacyWitnessed {
+    pub(crate) log_bundle: Option<LegacyLogBundle>,
+    pub(crate) timestamp: Option<Vec<u8>>,
+}
 
 impl Services {
-    /// Chooses the services that are valid now.
+    /// Chooses the services that are valid now. Logs are all of one version, the highest that has as many as are asked
+    /// for: the rule of the signing configuration (sigstore-go, `SelectServices`).
     pub(crate) fn choose(config: &SigningConfig, options: &Options) -> Result<Self, SignError> {
         let now = options.now();
-        let logs = config.logs(&[LOG_VERSION], now).map_err(|error| {
-            // Say what is the matter where the reader of the error can do something about it.
-            let old = config.logs(&[1], now).ok();
-            match old.and_then(|old| old.first().map(|log| log.url.clone())) {
-                Some(url) => SignError::LogVersion { url },
-                None => SignError::from(error),
-            }
-        })?;
+        let (log_version, logs) = match config.logs(&[2], now) {
+            Ok(logs) => (Version::V2, logs),
+            Err(error) => (Version::V1, config.logs(&[1], now).map_err(|_| error)?),
+        };
         Ok(Self {
             http: Http::new(options.timing.clone(), &options.tls_roots).map_err(SignError::Client)?,
+            log_version,
             logs: logs.into_iter().map(|log| log.endpoint("")).collect(),
             timestamp_authorities: config
                 .timestamp_authorities(now)?
@@ -107,19 +112,52 @@ impl Services {
         (self.logs.len(), self.timestamp_authorities.len())
     }
 
-    /// Logs the signature of `message` and has it timestamped, at the same time.
-    pub(crate) async fn witness(
-        &self,
-        key: &SigningKey,
-        certificate: Option<&[u8]>,
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<Witnessed, SignError> {
-        let (entries, timestamps) = tokio::try_join!(
-            self.log(key, certificate, message, signature),
-            self.timestamp(signature)
-        )?;
+    /// How many of them a legacy layout has room for.
+    pub(crate) fn legacy_count(&self) -> (usize, usize) {
+        let (logs, authorities) = self.count();
+        (if self.logs_version_1() { logs.min(1) } else { 0 }, authorities.min(1))
+    }
+
+    /// Whether something says the time of a signature: a timestamp authority, or Rekor v1's promise.
+    pub(crate) fn say_time(&self) -> bool {
+        !self.timestamp_authorities.is_empty() || self.logs_version_1()
+    }
+
+    /// Whether signatures are logged by Rekor v1. It verifies envelopes with SHA-256 whatever the curve, and its
+    /// promises are what the legacy layouts have room for.
+    pub(crate) fn logs_version_1(&self) -> bool {
+        self.log_version == Version::V1 && !self.logs.is_empty()
+    }
+
+    /// Whether signatures are logged by Rekor v2.
+    pub(crate) fn logs_version_2(&self) -> bool {
+        self.log_version == Version::V2 && !self.logs.is_empty()
+    }
+
+    /// Logs the signature and has it timestamped, at the same time.
+    pub(crate) async fn witness(&self, signed: &Signed<'_>) -> Result<Witnessed, SignError> {
+        let (entries, timestamps) = tokio::try_join!(self.log(signed), self.timestamp(signed.signature))?;
         Ok(Witnessed { entries, timestamps })
+    }
+
+    /// For a legacy layout, which has room for one entry with a promise and one timestamp, the latter over
+    /// `timestamped`.
+    pub(crate) async fn witness_legacy(
+        &self,
+        signed: &Signed<'_>,
+        timestamped: &[u8],
+    ) -> Result<LegacyWitnessed, SignError> {
+        let entry = async {
+            match self.logs.first() {
+                Some(log) if self.logs_version_1() => self.write(log, signed).await.map(Some),
+                _ => Ok(None),
+            }
+        };
+        let (entry, timestamps) = tokio::try_join!(entry, self.timestamp(timestamped))?;
+        Ok(LegacyWitnessed {
+            log_bundle: entry.and_then(log_bundle),
+            timestamp: timestamps.into_iter().next(),
+        })
     }
 
     /// One timestamp of each authority over these bytes.
@@ -131,33 +169,28 @@ impl Services {
         Ok(timestamps)
     }
 
-    async fn log(
-        &self,
-        key: &SigningKey,
-        certificate: Option<&[u8]>,
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<Vec<LogEntry>, SignError> {
-        if self.logs.is_empty() {
-            return Ok(Vec::new());
-        }
-        let not_loggable = || SignError::NotLoggable {
-            algorithm: key.public_key().algorithm().name(),
-        };
-        let hash = key.log_hash().ok_or_else(not_loggable)?;
-        let entry = rekor::Entry {
-            digest: Digest::of(hash, message),
-            signature,
-            certificate,
-            public_key: key.public_key().spki_der(),
-            key_details: key.log_details().ok_or_else(not_loggable)?,
-        };
+    async fn log(&self, signed: &Signed<'_>) -> Result<Vec<LogEntry>, SignError> {
         let mut entries = Vec::new();
         for log in &self.logs {
-            entries.push(rekor::write(&self.http, log, &entry, self.trust_root.as_deref()).await?);
+            entries.push(self.write(log, signed).await?);
         }
         Ok(entries)
     }
+
+    async fn write(&self, log: &Url, signed: &Signed<'_>) -> Result<LogEntry, SignError> {
+        rekor::write(&self.http, log, self.log_version, signed, self.trust_root.as_deref()).await
+    }
+}
+
+/// An entry as the legacy layouts have it: the promise without the proof.
+fn log_bundle(entry: LogEntry) -> Option<LegacyLogBundle> {
+    Some(LegacyLogBundle {
+        set: entry.inclusion_promise?,
+        body: entry.canonicalized_body,
+        integrated_time: entry.integrated_time?,
+        log_index: entry.log_index,
+        log_id: entry.log_id,
+    })
 }
 
 /// Whether an address is on this machine.

@@ -33,8 +33,7 @@ impl KeylessSession {
         token.check(AUDIENCE, now)?;
         // 2.
         let services = Services::choose(config, &options)?;
-        let (_, timestamp_authorities) = services.count();
-        if timestamp_authorities == 0 {
+        if !services.say_time() {
             return Err(SignError::NoTimestampAuthority);
         }
         let authority = config.certificate_authority(now)?;

@@ -14,7 +14,8 @@ use proofmark_verify::{Artifact, Proofs, Verifier};
 
 use crate::error::SignError;
 use crate::key::SigningKey;
-use crate::services::{Options, Services, Witnessed};
+use crate::rekor::Signed;
+use crate::services::{LegacyWitnessed, Options, Services, Witnessed};
 use crate::session::KeylessSession;
 
 /// Who signs.
@@ -48,8 +49,8 @@ impl Signer {
     /// Signs with a key, and has each signature logged and timestamped by the services of `config`.
     pub fn logged_key(key: SigningKey, config: &SigningConfig, options: Options) -> Result<Self, SignError> {
         let services = Services::choose(config, &options)?;
-        let (logs, _) = services.count();
-        if logs > 0 && key.log_hash().is_none() {
+        // Rekor v1 takes envelopes by such keys, though no files.
+        if services.logs_version_2() && key.log_hash().is_none() {
             return Err(SignError::NotLoggable {
                 algorithm: key.public_key().algorithm().name(),
             });
@@ -66,49 +67,81 @@ impl Signer {
         self.check_time()?;
         let payload = statement.to_json();
         let message = dsse::pae(IN_TOTO_PAYLOAD_TYPE, &payload);
-        let signature = self.signing_key().sign(&message)?;
-        let witnessed = self.witness(&message, &signature).await?;
-        let envelope = envelope(payload, signature);
+        let key = self.signing_key();
+        let (signature, hash) = if self.services().is_some_and(Services::logs_version_1) {
+            (key.sign_legacy(&message)?, key.legacy_hash())
+        } else {
+            (key.sign(&message)?, key.log_hash())
+        };
+        let envelope = envelope(payload, signature.clone());
+        let witnessed = self
+            .witness(&Signed {
+                hash,
+                envelope: Some(&envelope),
+                ..self.signed(&message, &signature)
+            })
+            .await?;
         let bundle = self.bundle(Content::Dsse(envelope), witnessed);
         if let Some(subject) = image_digest(statement) {
-            self.verify_item(&subject, ItemContent::Bundle(bundle.clone()), true)?;
+            self.verify_item(&subject, ItemContent::Bundle(bundle.clone()), Form::Bundle)?;
         }
         Ok(bundle)
     }
 
-    /// Signs a payload for cosign's `.sig` image. That layout has no place for the entries of today's logs, so the
-    /// signature is timestamped and not logged.
+    /// Signs a payload for cosign's `.sig` image. That layout has room for what Rekor v1 answers; entries of Rekor v2
+    /// have no place in it, so that the signature is timestamped then and not logged.
     pub async fn sign_payload(&self, payload: &Payload) -> Result<LegacySignature, SignError> {
         self.check_time()?;
         let bytes = payload.to_json();
         let signature = self.signing_key().sign_legacy(&bytes)?;
         let (certificate, chain) = self.certificates();
-        let timestamp = self.legacy_timestamp(&signature).await?;
+        let witnessed = self
+            .witness_legacy(
+                &Signed {
+                    hash: self.signing_key().legacy_hash(),
+                    ..self.signed(&bytes, &signature)
+                },
+                &signature,
+            )
+            .await?;
         let signed = LegacySignature {
             payload: bytes,
             signature,
             certificate,
             chain,
-            log_bundle: None,
-            timestamp,
+            log_bundle: witnessed.log_bundle,
+            timestamp: witnessed.timestamp,
         };
-        self.verify_item(&payload.digest, ItemContent::LegacySignature(signed.clone()), false)?;
+        self.verify_item(
+            &payload.digest,
+            ItemContent::LegacySignature(signed.clone()),
+            Form::Legacy,
+        )?;
         Ok(signed)
     }
 
-    /// Signs a statement for cosign's `.att` image, timestamped and not logged. The timestamp is over the whole
-    /// envelope there.
+    /// Signs a statement for cosign's `.att` image, logged if by Rekor v1, and timestamped. The timestamp is over the
+    /// whole envelope there.
     pub async fn sign_legacy_attestation(&self, statement: &Statement) -> Result<LegacyAttestation, SignError> {
         self.check_time()?;
         let payload = statement.to_json();
-        let signature = self
-            .signing_key()
-            .sign_legacy(&dsse::pae(IN_TOTO_PAYLOAD_TYPE, &payload))?;
-        let mut signed = LegacyAttestation::new(envelope(payload, signature), &statement.predicate_type);
+        let message = dsse::pae(IN_TOTO_PAYLOAD_TYPE, &payload);
+        let signature = self.signing_key().sign_legacy(&message)?;
+        let mut signed = LegacyAttestation::new(envelope(payload, signature.clone()), &statement.predicate_type);
         (signed.certificate, signed.chain) = self.certificates();
-        signed.timestamp = self.legacy_timestamp(&signed.raw).await?;
+        let witnessed = self
+            .witness_legacy(
+                &Signed {
+                    hash: self.signing_key().legacy_hash(),
+                    envelope: Some(&signed.envelope),
+                    ..self.signed(&message, &signature)
+                },
+                &signed.raw,
+            )
+            .await?;
+        (signed.log_bundle, signed.timestamp) = (witnessed.log_bundle, witnessed.timestamp);
         if let Some(subject) = image_digest(statement) {
-            self.verify_item(&subject, ItemContent::LegacyAttestation(signed.clone()), false)?;
+            self.verify_item(&subject, ItemContent::LegacyAttestation(signed.clone()), Form::Legacy)?;
         }
         Ok(signed)
     }
@@ -118,7 +151,7 @@ impl Signer {
         self.check_time()?;
         let key = self.signing_key();
         let signature = key.sign(artifact)?;
-        let witnessed = self.witness(artifact, &signature).await?;
+        let witnessed = self.witness(&self.signed(artifact, &signature)).await?;
         let hash = key.log_hash().unwrap_or(DigestAlgorithm::Sha256);
         let content = Content::MessageSignature {
             digest: Some(Digest::of(hash, artifact)),
@@ -127,7 +160,7 @@ impl Signer {
         let bundle = self.bundle(content, witnessed);
         if let Some(verifier) = self.verifier() {
             let proofs = verifier.verify_blob(&bundle, &Artifact::Bytes(artifact), self.options().now());
-            self.accept(&proofs, true)?;
+            self.accept(&proofs, Form::Bundle)?;
         }
         Ok(bundle)
     }
@@ -173,29 +206,32 @@ impl Signer {
         }
     }
 
-    async fn witness(&self, message: &[u8], signature: &[u8]) -> Result<Witnessed, SignError> {
-        let certificate = match self {
-            Self::Key(_) => None,
-            Self::Keyless(session) => Some(session.certificate()),
-        };
-        match self.services() {
-            Some(services) => {
-                services
-                    .witness(self.signing_key(), certificate, message, signature)
-                    .await
-            }
-            None => Ok(Witnessed {
-                entries: Vec::new(),
-                timestamps: Vec::new(),
-            }),
+    /// A signature with the key's own hash, to be logged.
+    fn signed<'s>(&'s self, message: &'s [u8], signature: &'s [u8]) -> Signed<'s> {
+        Signed {
+            key: self.signing_key(),
+            certificate: match self {
+                Self::Key(_) => None,
+                Self::Keyless(session) => Some(session.certificate()),
+            },
+            message,
+            hash: self.signing_key().log_hash(),
+            signature,
+            envelope: None,
         }
     }
 
-    /// The legacy layouts have room for one timestamp.
-    async fn legacy_timestamp(&self, message: &[u8]) -> Result<Option<Vec<u8>>, SignError> {
+    async fn witness(&self, signed: &Signed<'_>) -> Result<Witnessed, SignError> {
         match self.services() {
-            Some(services) => Ok(services.timestamp(message).await?.into_iter().next()),
-            None => Ok(None),
+            Some(services) => services.witness(signed).await,
+            None => Ok(Witnessed::default()),
+        }
+    }
+
+    async fn witness_legacy(&self, signed: &Signed<'_>, timestamped: &[u8]) -> Result<LegacyWitnessed, SignError> {
+        match self.services() {
+            Some(services) => services.witness_legacy(signed, timestamped).await,
+            None => Ok(LegacyWitnessed::default()),
         }
     }
 
@@ -233,7 +269,7 @@ impl Signer {
         }
     }
 
-    fn verify_item(&self, subject: &Digest, content: ItemContent, logged: bool) -> Result<(), SignError> {
+    fn verify_item(&self, subject: &Digest, content: ItemContent, form: Form) -> Result<(), SignError> {
         let Some(verifier) = self.verifier() else {
             return Ok(());
         };
@@ -242,11 +278,11 @@ impl Signer {
             origin: Origin::Local,
             content,
         });
-        self.accept(&verifier.verify(&evidence, self.options().now()), logged)
+        self.accept(&verifier.verify(&evidence, self.options().now()), form)
     }
 
     /// What was made must be proven, by every log and timestamp authority that was asked.
-    fn accept(&self, proofs: &Proofs, logged: bool) -> Result<(), SignError> {
+    fn accept(&self, proofs: &Proofs, form: Form) -> Result<(), SignError> {
         let refused = |code: &'static str, reason: String| Err(SignError::NotVerified { code, reason });
         let Some(proof) = proofs.proofs().first() else {
             return match proofs.rejections().first() {
@@ -257,27 +293,32 @@ impl Signer {
         let (Some(services), true) = (self.services(), self.options().trust_root.is_some()) else {
             return Ok(());
         };
-        let (logs, authorities) = services.count();
-        if logged && proof.logs().len() < logs {
+        let (logs, authorities) = match form {
+            Form::Bundle => services.count(),
+            Form::Legacy => services.legacy_count(),
+        };
+        let (known_logs, known_authorities) = (proof.logs().len(), proof.timestamps().len());
+        if known_logs < logs {
             return refused(
                 "log-not-trusted",
-                format!(
-                    "{logs} logs took it, the trust root knows {} of them",
-                    proof.logs().len()
-                ),
+                format!("{logs} logs took it, the trust root knows {known_logs} of them"),
             );
         }
-        if (logged && proof.timestamps().len() < authorities) || (authorities > 0 && proof.timestamps().is_empty()) {
+        if known_authorities < authorities {
             return refused(
                 "timestamp-not-trusted",
-                format!(
-                    "{authorities} timestamp authorities signed, the trust root knows {} of them",
-                    proof.timestamps().len()
-                ),
+                format!("{authorities} timestamp authorities signed, the trust root knows {known_authorities} of them"),
             );
         }
         Ok(())
     }
+}
+
+/// What is written: the legacy layouts have less room.
+#[derive(Clone, Copy)]
+enum Form {
+    Bundle,
+    Legacy,
 }
 
 fn envelope(payload: Vec<u8>, signature: Vec<u8>) -> Envelope {

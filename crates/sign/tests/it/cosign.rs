@@ -15,6 +15,7 @@ use proofmark_testkit::peers::{COSIGN2, COSIGN3};
 use proofmark_types::{MediaType, UnixTime};
 use serde_json::json;
 
+use crate::rekor_v1::Old;
 use crate::world::{WORKFLOW, World, fixture_key};
 
 const KEYS: [&str; 4] = ["p256", "p384", "rsa2048", "ed25519"];
@@ -80,6 +81,22 @@ fn statement(image: &Descriptor) -> Statement {
 
 fn signature(image: &Descriptor) -> Statement {
     Statement::signature(&image.digest, BTreeMap::from([("env".to_owned(), "prod".to_owned())]))
+}
+
+/// A `.sig` and an `.att` image.
+async fn legacy_evidence(layout: &mut Layout, signer: &Signer) {
+    let payload = Payload::new("127.0.0.1/app", &layout.image.digest, BTreeMap::new());
+    let signed = signer.sign_payload(&payload).await.unwrap();
+    let attested = signer.sign_legacy_attestation(&statement(&layout.image)).await.unwrap();
+    for (layer, blob, kind) in [
+        (signed.layer(), &signed.payload, "dev.cosignproject.cosign/sigs"),
+        (attested.layer(), &attested.raw, "dev.cosignproject.cosign/atts"),
+    ] {
+        layout.blob(blob);
+        let (manifest, config) = legacy::image(vec![layer]);
+        layout.blob(&config);
+        layout.list(&manifest, kind);
+    }
 }
 
 #[tokio::test]
@@ -258,7 +275,7 @@ async fn cosign_3_verifies_logged_keys_with_our_trust_root() {
     }
 }
 
-/// `.sig` and `.att` have no place for the entries of today's logs; the timestamp says when.
+/// `.sig` and `.att` have no place for the entries of Rekor v2; the timestamp says when.
 #[tokio::test(flavor = "multi_thread")]
 async fn both_cosigns_verify_keyless_legacy_images_by_their_timestamp() {
     for peer in [COSIGN2, COSIGN3] {
@@ -273,18 +290,7 @@ async fn both_cosigns_verify_keyless_legacy_images_by_their_timestamp() {
             .to_string();
         let signer = Signer::Keyless(world.ci_session().await.unwrap());
         let mut layout = Layout::new(&sandbox.path().join("layout"));
-        let payload = Payload::new("127.0.0.1/app", &layout.image.digest, BTreeMap::new());
-        let signed = signer.sign_payload(&payload).await.unwrap();
-        let attested = signer.sign_legacy_attestation(&statement(&layout.image)).await.unwrap();
-        for (layer, blob, kind) in [
-            (signed.layer(), &signed.payload, "dev.cosignproject.cosign/sigs"),
-            (attested.layer(), &attested.raw, "dev.cosignproject.cosign/atts"),
-        ] {
-            layout.blob(blob);
-            let (manifest, config) = legacy::image(vec![layer]);
-            layout.blob(&config);
-            layout.list(&manifest, kind);
-        }
+        legacy_evidence(&mut layout, &signer).await;
         let folder = layout.finish();
         let issuer = world.issuer.ci_issuer();
         let file = |name: &str| world.folder.path().join("trust").join(name).display().to_string();
@@ -318,6 +324,131 @@ async fn both_cosigns_verify_keyless_legacy_images_by_their_timestamp() {
             .run(&cosign, wanted.iter().chain(&trust).chain(&arguments))
             .expect_success();
     }
+}
+
+/// What Rekor v1 promises is what the legacy layouts were made for: no flag that ignores the log is needed.
+#[tokio::test(flavor = "multi_thread")]
+async fn both_cosigns_verify_legacy_images_logged_by_rekor_v1() {
+    for peer in [COSIGN2, COSIGN3] {
+        let Some(cosign) = peer.or_skip() else { continue };
+        let old = Old::start().await;
+        for name in ["p256", "p384", "rsa2048"] {
+            let sandbox = Sandbox::new().with("SIGSTORE_REKOR_PUBLIC_KEY", "rekor.pub");
+            let signer = old.key(fixture_key(name));
+            fs::write(sandbox.path().join("key.pub"), signer.public_key().to_pem()).unwrap();
+            fs::write(sandbox.path().join("rekor.pub"), old.log.public_key().to_pem()).unwrap();
+            let other = Signer::key(SigningKey::generate().unwrap());
+            fs::write(sandbox.path().join("other.pub"), other.public_key().to_pem()).unwrap();
+            let mut layout = Layout::new(&sandbox.path().join("layout"));
+            legacy_evidence(&mut layout, &signer).await;
+            let folder = layout.finish();
+            let root = old.trusted_root.display().to_string();
+            // cosign 2 takes the log's key from the environment.
+            let trust = match peer {
+                COSIGN2 => Vec::new(),
+                _ => vec!["--trusted-root", &root],
+            };
+            let image = ["--key", "key.pub", "--offline=true", "--local-image", &folder];
+            sandbox
+                .run(&cosign, ["verify"].iter().chain(&trust).chain(&image))
+                .expect_success();
+            let wanted = ["verify-attestation", "--type", "https://example.com/scan/v1"];
+            sandbox
+                .run(&cosign, wanted.iter().chain(&trust).chain(&image))
+                .expect_success();
+            if peer == COSIGN2 {
+                // It was the log's key that counted.
+                fs::copy(sandbox.path().join("other.pub"), sandbox.path().join("rekor.pub")).unwrap();
+                let refused = sandbox.run(&cosign, ["verify"].iter().chain(&image));
+                assert!(!refused.succeeded());
+            }
+        }
+    }
+}
+
+/// Keyless and without a timestamp authority, as most of the public instance's are: the promise says when.
+#[tokio::test(flavor = "multi_thread")]
+async fn both_cosigns_verify_keyless_legacy_images_logged_by_rekor_v1() {
+    for peer in [COSIGN2, COSIGN3] {
+        let Some(cosign) = peer.or_skip() else { continue };
+        let old = Old::start().await;
+        let sandbox = Sandbox::new().with("SIGSTORE_REKOR_PUBLIC_KEY", "rekor.pub");
+        fs::write(sandbox.path().join("rekor.pub"), old.log.public_key().to_pem()).unwrap();
+        let signer = old.keyless(&old.timeless()).await;
+        let mut layout = Layout::new(&sandbox.path().join("layout"));
+        legacy_evidence(&mut layout, &signer).await;
+        let folder = layout.finish();
+        let root = old.trusted_root.display().to_string();
+        let authority = old.world.folder.path().join("trust/ca-chain.pem");
+        let authority = authority.display().to_string();
+        let trust = match peer {
+            COSIGN2 => vec!["--certificate-chain", &authority, "--insecure-ignore-sct=true"],
+            _ => vec!["--trusted-root", &root],
+        };
+        let issuer = old.world.issuer.ci_issuer();
+        let arguments = [
+            "--offline=true",
+            "--certificate-oidc-issuer",
+            &issuer,
+            "--certificate-identity",
+            WORKFLOW,
+            "--local-image",
+            &folder,
+        ];
+        sandbox
+            .run(&cosign, ["verify"].iter().chain(&trust).chain(&arguments))
+            .expect_success();
+        let wanted = ["verify-attestation", "--type", "https://example.com/scan/v1"];
+        sandbox
+            .run(&cosign, wanted.iter().chain(&trust).chain(&arguments))
+            .expect_success();
+    }
+}
+
+/// Without a timestamp authority: the log's promise says when.
+#[tokio::test(flavor = "multi_thread")]
+async fn cosign_3_verifies_keyless_signatures_logged_by_rekor_v1() {
+    let Some(cosign) = COSIGN3.or_skip() else { return };
+    let old = Old::start().await;
+    let sandbox = Sandbox::new();
+    let root = old.trusted_root.display().to_string();
+    let signer = old.keyless(&old.timeless()).await;
+    let mut layout = Layout::new(&sandbox.path().join("layout"));
+    for statement in [signature(&layout.image), statement(&layout.image)] {
+        let bundle = signer.sign_statement(&statement).await.unwrap();
+        let (manifest, bytes) = layout::referrer_of(&layout.image, &bundle, UnixTime::EPOCH);
+        layout.blob(&bytes);
+        layout.blob(layout::EMPTY_CONFIG);
+        layout.list(&manifest, "");
+    }
+    let folder = layout.finish();
+    let issuer = old.world.issuer.ci_issuer();
+    let trust = [
+        "--trusted-root",
+        &root,
+        "--certificate-oidc-issuer",
+        &issuer,
+        "--certificate-identity",
+        WORKFLOW,
+    ];
+    let image = ["--local-image", folder.as_str()];
+    let common = || trust.iter().chain(&image);
+    sandbox.run(&cosign, ["verify"].iter().chain(common())).expect_success();
+    let wanted = ["verify-attestation", "--type", "https://example.com/scan/v1"];
+    sandbox.run(&cosign, wanted.iter().chain(common())).expect_success();
+
+    let bundle = signer.sign_blob(b"a file").await.unwrap();
+    fs::write(sandbox.path().join("bundle.json"), bundle.to_json()).unwrap();
+    fs::write(sandbox.path().join("file"), b"a file").unwrap();
+    let blob = ["verify-blob", "--bundle", "bundle.json"];
+    sandbox
+        .run(&cosign, blob.iter().chain(&trust).chain(&["file"]))
+        .expect_success();
+    // The log is what it is verified by: the root that does not know it refuses.
+    let without = old.world.folder.path().join("trust/trusted_root.json");
+    let without = ["--trusted-root", without.to_str().unwrap()];
+    let refused = sandbox.run(&cosign, blob.iter().chain(&without).chain(&trust[2..]).chain(&["file"]));
+    assert!(!refused.succeeded());
 }
 
 /// The key file goes both ways: cosign opens ours and signs with it.

@@ -111,7 +111,7 @@ fn options() -> Options {
 }
 
 fn service(url: Url) -> Service {
-    let version = if url.path() == "/log" { 2 } else { 1 };
+    let version = if url.path() == "/v2" { 2 } else { 1 };
     Service::new(url, version, UnixTime::EPOCH, "fake")
 }
 
@@ -136,7 +136,7 @@ fn statement() -> Statement {
 }
 
 /// The failure of each service, when it says that.
-async fn failures(say: Say) -> [(SignError, usize); 3] {
+async fn failures(say: Say) -> [(SignError, usize); 4] {
     let (url, asked) = fake(say).await;
     let taken = || asked.swap(0, Ordering::Relaxed);
     let authority = with_time(service(url.clone()));
@@ -146,14 +146,16 @@ async fn failures(say: Say) -> [(SignError, usize); 3] {
         let signer = Signer::logged_key(SigningKey::generate().unwrap(), &config, options()).unwrap();
         signer.sign_statement(&statement()).await.unwrap_err()
     };
-    let log = url.join("/log").unwrap();
-    let second = sign(SigningConfig::empty().with(ServiceKind::Log, service(log))).await;
+    let logs = SigningConfig::empty();
+    let second = sign(logs.clone().with(ServiceKind::Log, service(url.join("/v2").unwrap()))).await;
     let second = (second, taken());
-    let third = sign(SigningConfig::empty().with(ServiceKind::TimestampAuthority, service(url.clone()))).await;
-    [first, second, (third, taken())]
+    let third = sign(logs.clone().with(ServiceKind::Log, service(url.clone()))).await;
+    let third = (third, taken());
+    let fourth = sign(logs.with(ServiceKind::TimestampAuthority, service(url.clone()))).await;
+    [first, second, third, (fourth, taken())]
 }
 
-async fn codes(say: Say) -> [(&'static str, bool, usize); 3] {
+async fn codes(say: Say) -> [(&'static str, bool, usize); 4] {
     failures(say)
         .await
         .map(|(error, asked)| (error.code(), error.is_unreachable(), asked))
@@ -167,7 +169,7 @@ async fn a_service_that_fails_is_asked_again_and_then_named() {
         StatusCode::SERVICE_UNAVAILABLE,
         StatusCode::TOO_MANY_REQUESTS,
     ] {
-        assert_eq!(codes(status(passing)).await, [("service-refused", true, 3); 3]);
+        assert_eq!(codes(status(passing)).await, [("service-refused", true, 3); 4]);
     }
     for lasting in [
         StatusCode::BAD_REQUEST,
@@ -175,7 +177,7 @@ async fn a_service_that_fails_is_asked_again_and_then_named() {
         StatusCode::METHOD_NOT_ALLOWED,
         StatusCode::CONFLICT,
     ] {
-        assert_eq!(codes(status(lasting)).await, [("service-refused", false, 1); 3]);
+        assert_eq!(codes(status(lasting)).await, [("service-refused", false, 1); 4]);
     }
     for (error, _) in failures(status(StatusCode::BAD_REQUEST)).await {
         let text = error.to_string();
@@ -186,16 +188,16 @@ async fn a_service_that_fails_is_asked_again_and_then_named() {
 #[tokio::test]
 async fn redirects_are_not_followed() {
     let elsewhere = Say::Header(StatusCode::TEMPORARY_REDIRECT, "location", "http://127.0.0.1:1/");
-    assert_eq!(codes(elsewhere).await, [("service-refused", false, 1); 3]);
+    assert_eq!(codes(elsewhere).await, [("service-refused", false, 1); 4]);
 }
 
 #[tokio::test]
 async fn silence_and_trickles_end() {
     let start = Instant::now();
-    assert_eq!(codes(Say::Nothing).await, [("service-timeout", true, 3); 3]);
+    assert_eq!(codes(Say::Nothing).await, [("service-timeout", true, 3); 4]);
     assert!(start.elapsed() < Duration::from_secs(20));
-    assert_eq!(codes(Say::Endless).await, [("service-answer-too-large", false, 1); 3]);
-    assert_eq!(codes(Say::Hangup).await, [("service-unreachable", true, 3); 3]);
+    assert_eq!(codes(Say::Endless).await, [("service-answer-too-large", false, 1); 4]);
+    assert_eq!(codes(Say::Hangup).await, [("service-unreachable", true, 3); 4]);
 }
 
 #[tokio::test]
@@ -203,6 +205,7 @@ async fn answers_that_are_none_are_named() {
     let answers = |text: &str| Say::Status(StatusCode::OK, text.to_owned());
     let expected = [
         ("authority-answer", false, 1),
+        ("log-answer", false, 1),
         ("log-answer", false, 1),
         ("timestamp-answer", false, 1),
     ];
@@ -230,7 +233,7 @@ async fn answers_that_are_none_are_named() {
 #[tokio::test]
 async fn a_conflict_without_proof_is_a_failure() {
     let conflict = Say::Header(StatusCode::CONFLICT, "x-log-index", "5");
-    let [_, (error, _), _] = failures(conflict).await;
+    let [_, (error, _), _, _] = failures(conflict).await;
     assert_eq!(error.code(), "service-refused", "{error}");
 }
 
@@ -256,12 +259,16 @@ async fn configurations_that_will_not_do_ask_nobody() {
         begin(with_time(url("http://fulcio.acme.test"))).await.code(),
         "authority-not-https"
     );
-    let old = SigningConfig::empty()
-        .with(ServiceKind::Authority, url("https://fulcio.acme.test"))
-        .with(ServiceKind::Log, url("https://rekor.acme.test"));
-    let error = begin(old).await;
-    assert_eq!(error.code(), "log-version");
-    assert!(error.to_string().contains("rekor.acme.test"));
+    // A Rekor v2 says no time; a log of a version to come is not written.
+    let log = |version| Service {
+        major_api_version: version,
+        ..url("https://rekor.acme.test")
+    };
+    let authority = || SigningConfig::empty().with(ServiceKind::Authority, url("https://fulcio.acme.test"));
+    let today = authority().with(ServiceKind::Log, log(2));
+    assert_eq!(begin(today).await.code(), "signing-config-no-timestamp-authority");
+    let tomorrow = authority().with(ServiceKind::Log, log(3));
+    assert_eq!(begin(tomorrow).await.code(), "signing-config-too-few-logs");
 }
 
 /// The certificate of another answer: the key is not ours.
@@ -271,7 +278,7 @@ async fn a_certificate_on_another_key_is_refused() {
     let session = world.ci_session().await.unwrap();
     let pem = proofmark_evidence::encoding::pem_encode("CERTIFICATE", session.certificate());
     let text = json!({"signedCertificateEmbeddedSct": {"chain": {"certificates": [pem]}}}).to_string();
-    let [(error, _), _, _] = failures(Say::Status(StatusCode::OK, text)).await;
+    let [(error, _), ..] = failures(Say::Status(StatusCode::OK, text)).await;
     assert_eq!(error.code(), "authority-answer");
     assert!(error.to_string().contains("another key"), "{error}");
 }

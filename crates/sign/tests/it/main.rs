@@ -6,5 +6,6 @@ mod cosign;
 mod failures;
 mod held;
 mod keys;
+mod rekor_v1;
 mod services;
 mod world;

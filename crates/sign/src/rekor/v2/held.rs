@@ -14,8 +14,9 @@ use proofmark_merkle::{
 use proofmark_verify::TrustRoot;
 use reqwest::{StatusCode, Url};
 
+use super::super::unusable;
 use super::{Entry, failed, under};
-use crate::error::{Service, SignError};
+use crate::error::SignError;
 use crate::http::Http;
 
 /// A full tile.
@@ -37,10 +38,11 @@ pub(super) async fn read(
     entry: &Entry<'_>,
     trust_root: Option<&TrustRoot>,
 ) -> Result<LogEntry, SignError> {
-    let bad = |reason: &str| SignError::Answer {
-        service: Service::Log,
-        url: log.clone(),
-        reason: format!("an equal entry is said to be at index {index}, but {reason}"),
+    let bad = |reason: &str| {
+        unusable(
+            log,
+            format!("an equal entry is said to be at index {index}, but {reason}"),
+        )
     };
     // 1. The checkpoint; it must be one that has the entry.
     let envelope = fetch(http, log, "checkpoint", MAX_NOTE_BYTES).await?;
