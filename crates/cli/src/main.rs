@@ -106,10 +106,14 @@ fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Verb::Man => return verb::completion::man::<Cli>(output),
         _ => {}
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)?;
+    // A verb that asks one registry a few questions is done before threads would be up.
+    let mut runtime = match cli.verb {
+        Verb::Verify(_) | Verb::VerifyAttestation(_) | Verb::Tree(_) | Verb::Sign(_) | Verb::Attest(_) => {
+            tokio::runtime::Builder::new_current_thread()
+        }
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = runtime.enable_all().build().map_err(anyhow::Error::from)?;
     let context = Context::new(output);
     runtime.block_on(async {
         match cli.verb {
@@ -135,13 +139,14 @@ fn run(cli: Cli, output: Output) -> Result<(), Failure> {
 /// Logs go to standard error; without a filter only warnings do. `demo` and `up` say themselves that their identity issuer
 /// vouches for anyone, once, and not with each token.
 fn start_log(filter: Option<&str>, quiet_issuer: bool) -> Result<(), Failure> {
+    let filter = filter.unwrap_or(if quiet_issuer {
+        "warn,proofmark_trust_server=error"
+    } else {
+        "warn"
+    });
     let filter = tracing_subscriber::EnvFilter::builder()
-        .parse(filter.unwrap_or(if quiet_issuer {
-            "warn,proofmark_trust_server=error"
-        } else {
-            "warn"
-        }))
-        .map_err(|error| Failure::usage("malformed-log-filter", error))?;
+        .parse(filter)
+        .map_err(|error| Failure::usage("malformed-log-filter", format!("\"{filter}\": {error}")))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
