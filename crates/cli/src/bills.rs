@@ -9,7 +9,9 @@ use proofmark_evidence::predicate::PredicateType;
 use proofmark_oci::union::Layer;
 use proofmark_oci::{Descriptor, ImageConfig, MAX_CONFIG_BYTES, Manifest, Platform};
 use proofmark_registry::{ImageSource, RegistryError};
-use proofmark_sbom::{Bill, DocumentInfo, Options, PackageKind, SbomError, catalog, cyclonedx, spdx};
+use proofmark_sbom::{
+    Bill, DocumentInfo, LayerRecord, Options, Package, PackageId, PackageKind, SbomError, catalog, cyclonedx, spdx,
+};
 use proofmark_types::{Digest, UnixTime};
 use tokio::runtime::Handle;
 
@@ -44,15 +46,73 @@ impl DocumentFormat {
     }
 }
 
-/// What is inside one image.
+/// What is inside one image, or all images of an index.
 #[derive(Debug)]
 pub(crate) struct Inside {
     pub(crate) bill: Bill,
-    pub(crate) platform: Platform,
+    /// Absent for an index.
+    pub(crate) platform: Option<Platform>,
     image: Descriptor,
 }
 
 impl Inside {
+    /// What is inside an index: everything that is in any of its images. Whoever asks about the index, as a cluster does
+    /// that resolves a tag, sees each package that might run.
+    pub(crate) fn of_index(index: &Descriptor, images: &[Self]) -> Self {
+        let mut bill = Bill {
+            distribution: images.first().and_then(|first| first.bill.distribution.clone()),
+            ..Bill::default()
+        };
+        let mut packages: BTreeMap<PackageId, Package> = BTreeMap::new();
+        for image in images {
+            if bill.distribution != image.bill.distribution {
+                bill.distribution = None;
+            }
+            let places: Vec<usize> = image
+                .bill
+                .layers
+                .iter()
+                .map(|layer| place_of(layer, &mut bill.layers))
+                .collect();
+            for package in &image.bill.packages {
+                let mut package = package.clone();
+                for location in &mut package.locations {
+                    location.layer = places.get(location.layer).copied().unwrap_or(location.layer);
+                }
+                match packages.get_mut(&package.id) {
+                    Some(known) => known.locations.append(&mut package.locations),
+                    None => {
+                        packages.insert(package.id.clone(), package);
+                    }
+                }
+            }
+            bill.relationships.extend(image.bill.relationships.iter().cloned());
+            bill.notes.extend(image.bill.notes.iter().cloned());
+            bill.files += image.bill.files;
+        }
+        bill.packages = packages.into_values().collect();
+        for package in &mut bill.packages {
+            package.locations.sort();
+            package.locations.dedup();
+        }
+        bill.packages
+            .sort_by(|a, b| (a.kind, &a.name, &a.version, &a.id).cmp(&(b.kind, &b.name, &b.version, &b.id)));
+        bill.relationships.sort();
+        bill.relationships.dedup();
+        bill.notes.sort();
+        bill.notes.dedup();
+        Self {
+            bill,
+            platform: None,
+            image: index.clone(),
+        }
+    }
+
+    /// The manifest that it is about.
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.image.digest
+    }
+
     /// What a document about it says beside the bill.
     pub(crate) fn info(&self, source: &ImageSource, name: &str, created: UnixTime) -> DocumentInfo {
         DocumentInfo {
@@ -60,7 +120,7 @@ impl Inside {
             name: name.to_owned(),
             digest: Some(self.image.digest.clone()),
             repository: source.repository().cloned(),
-            platform: Some(self.platform.clone()),
+            platform: self.platform.clone(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -74,6 +134,14 @@ impl Inside {
         let kinds: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         format!("{} packages ({})", self.bill.packages.len(), kinds.join(", "))
     }
+}
+
+/// Where a layer is in the list; images of an index share some.
+fn place_of(layer: &LayerRecord, layers: &mut Vec<LayerRecord>) -> usize {
+    layers.iter().position(|known| known == layer).unwrap_or_else(|| {
+        layers.push(layer.clone());
+        layers.len() - 1
+    })
 }
 
 /// Walks the layers of one image (not of an index), each byte read once and verified on the way.
@@ -117,7 +185,7 @@ pub(crate) async fn look_inside(source: &ImageSource, image: &Descriptor) -> Res
     let bill = list_packages(source.clone(), manifest.layers, diff_ids).await?;
     Ok(Inside {
         bill,
-        platform,
+        platform: Some(platform),
         image: image.clone(),
     })
 }

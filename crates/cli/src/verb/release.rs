@@ -16,11 +16,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::args::{RegistryArgs, SigningArgs, key_value};
-use crate::bills::{DocumentFormat, look_inside};
+use crate::bills::{DocumentFormat, Inside, look_inside};
 use crate::checking::Wish;
 use crate::context::{Context, parse_image, registry_failure};
 use crate::failure::{Exit, Failure, chain};
-use crate::images::{ImageTree, descend};
+use crate::images::descend;
 use crate::output::Output;
 use crate::signing::Hand;
 
@@ -141,7 +141,7 @@ impl Released {
             let platform = subject
                 .platform
                 .as_ref()
-                .map_or("index".to_owned(), ToString::to_string);
+                .map_or_else(|| "index".to_owned(), ToString::to_string);
             let _ = writeln!(text, "  {} {platform}", subject.digest);
             if let Some(packages) = &subject.packages {
                 let _ = writeln!(text, "    inside      {packages}");
@@ -163,7 +163,7 @@ impl Released {
 /// Releases an image, in these steps:
 ///
 /// 1. the reference is resolved to a digest, once, and an index followed to its images;
-/// 2. each image is read, verified on the way, and its packages listed;
+/// 2. each image is read, verified on the way, and its packages listed; nothing is signed before all of it was read;
 /// 3. signature, SBOM and provenance are signed and hung on each digest they are about;
 /// 4. all of it is read back from the registry and verified as a stranger would;
 /// 5. the tag still leads to the digest that was released, or the release fails.
@@ -173,6 +173,15 @@ pub(crate) async fn release(output: Output, client: &Client, hand: &Hand, plan: 
     // 1.
     let source = ImageSource::registry(client, &plan.image);
     let tree = descend(&source).await?;
+    // 2.
+    let mut insides = Vec::new();
+    for image in &tree.images {
+        spinner.say(&format!("reading {}", image.digest));
+        insides.push(look_inside(&source, image).await?);
+    }
+    if tree.images.iter().all(|image| image.digest != tree.root.digest) && !insides.is_empty() {
+        insides.push(Inside::of_index(&tree.root, &insides));
+    }
     let mut subjects = Vec::new();
     for subject in tree.all() {
         spinner.say(&format!("releasing {}", subject.digest));
@@ -182,8 +191,9 @@ pub(crate) async fn release(output: Output, client: &Client, hand: &Hand, plan: 
             packages: None,
             evidence: Vec::new(),
         };
-        // 2. and 3.
-        let statements = statements(&source, &tree, &subject, plan, &mut released).await?;
+        // 3.
+        let inside = insides.iter().find(|inside| inside.digest() == &subject.digest);
+        let statements = statements(&source, inside, &subject, plan, &mut released)?;
         let mut wish = None;
         for (what, statement) in &statements {
             let attached = hand
@@ -219,10 +229,10 @@ pub(crate) async fn release(output: Output, client: &Client, hand: &Hand, plan: 
     })
 }
 
-/// What is stated about one manifest: that it is signed; what is inside, if it is an image; where it was built.
-async fn statements(
+/// What is stated about one manifest: that it is signed; what is inside; where it was built.
+fn statements(
     source: &ImageSource,
-    tree: &ImageTree,
+    inside: Option<&Inside>,
     subject: &Descriptor,
     plan: &Plan,
     released: &mut ReleasedSubject,
@@ -234,10 +244,8 @@ async fn statements(
         let statement = Statement::attestation(&name, &subject.digest, predicate_type, predicate);
         statements.push((what, statement));
     };
-    let is_image = tree.images.iter().any(|image| image.digest == subject.digest);
-    if is_image {
-        let inside = look_inside(source, subject).await?;
-        released.platform = Some(inside.platform.to_string());
+    if let Some(inside) = inside {
+        released.platform = inside.platform.as_ref().map(ToString::to_string);
         released.packages = Some(inside.line());
         let info = inside.info(source, &plan.image.to_string(), Context::document_time()?);
         let document = plan.sbom.write(&inside.bill, &info);

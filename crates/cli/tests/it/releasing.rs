@@ -1,7 +1,7 @@
 //! `release`: what it writes is what it reads back, by a key and by an identity, and everyone else can check it.
 
 use proofmark_testkit::command::Sandbox;
-use proofmark_testkit::images::{Built, debian_like};
+use proofmark_testkit::images::{Built, Layer, debian_like};
 use serde_json::json;
 
 use crate::world::{Registry, Trust, WORKFLOW, fails, flags, home, json, run};
@@ -55,8 +55,9 @@ async fn by_the_identity_of_a_workflow() {
     let registry = Registry::start().await;
     let trust = Trust::start().await;
     let home = Sandbox::new();
-    let index = Built::index(vec![debian_like(), Built::image("linux/arm64", &[], |_| ())]);
+    let index = Built::index(vec![debian_like(), arm()]);
     let image = registry.push(&index, "1.0").await;
+    let mut names = Vec::new();
     let released = json(&home, flags(&["release", &image], &trust.signing()));
     assert_eq!(released["digest"], json!(index.digest().to_string()));
     assert_eq!(released["subjects"].as_array().map(Vec::len), Some(3));
@@ -77,6 +78,56 @@ async fn by_the_identity_of_a_workflow() {
         let predicate = &provenance[0]["attestations"][0]["predicate"];
         let workflow = &predicate["buildDefinition"]["externalParameters"]["workflow"];
         assert_eq!(workflow["repository"], json!("https://github.com/acme/app"));
+        names.push(bill(&home, &trust, &name));
+    }
+    // The bill of the index is that of all its images together.
+    assert_eq!(names[1], ["bash", "libc6"]);
+    assert_eq!(names[2], ["bash", "only-on-arm"]);
+    assert_eq!(names[0], ["bash", "libc6", "only-on-arm"]);
+}
+
+/// The names of the packages in the attested bill, the image itself left out.
+fn bill(home: &Sandbox, trust: &Trust, image: &str) -> Vec<String> {
+    let arguments = ["verify-attestation", "--type", "spdxjson", image];
+    let value = json(home, flags(&arguments, &trust.verifying()));
+    let packages = &value[0]["attestations"][0]["predicate"]["packages"];
+    let libraries = packages
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|package| package["primaryPackagePurpose"] == "LIBRARY");
+    let mut names: Vec<String> = libraries
+        .map(|package| package["name"].as_str().unwrap().to_owned())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+/// The other platform's image: one package in common with [`debian_like`] but for the architecture, one of its own.
+fn arm() -> Built {
+    let status = "Package: bash\nStatus: install ok installed\nArchitecture: amd64\nVersion: 5.2.15-2+b7\n\n\
+                  Package: only-on-arm\nStatus: install ok installed\nArchitecture: arm64\nVersion: 1\n\n";
+    let release =
+        "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nNAME=\"Debian GNU/Linux\"\nVERSION_ID=\"12\"\nID=debian\n";
+    let layer = Layer::gzip()
+        .file("etc/os-release", release)
+        .file("var/lib/dpkg/status", status);
+    Built::image("linux/arm64", &[layer], |_| ())
+}
+
+/// One image of an index cannot be read: nothing of the index is signed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_is_read_whole_before_anything_is_signed() {
+    let registry = Registry::start().await;
+    let home = home();
+    let broken = Layer::gzip().file("../escape", "");
+    let index = Built::index(vec![debian_like(), Built::image("linux/arm64", &[broken], |_| ())]);
+    let image = registry.push(&index, "1.0").await;
+    let outcome = run(&home, ["release", "--key", "cosign.key", &image]);
+    fails(&outcome, 1, "layer-path-escape");
+    for digest in [&index, &index.children()[0]].map(Built::digest) {
+        let name = registry.image(&format!("app@{digest}"));
+        assert_eq!(json(&home, ["tree", &name])["evidence"], json!([]));
     }
 }
 
