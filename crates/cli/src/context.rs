@@ -115,7 +115,7 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let folder = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+        .unwrap_or_else(|| Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failure)?;
     std::io::Write::write_all(&mut file, bytes).map_err(failure)?;
     file.persist(path).map_err(|error| failure(error.error))?;
@@ -148,6 +148,11 @@ pub(crate) fn registry_failure(error: RegistryError) -> Failure {
         Exit::NotFound
     } else if error.is_unauthorized() {
         Exit::Credentials
+    } else if matches!(
+        error,
+        RegistryError::NameNeeded { .. } | RegistryError::Reference(_) | RegistryError::Setup { .. }
+    ) {
+        Exit::Usage
     } else {
         Exit::Undecided
     };

@@ -19,9 +19,10 @@ use tempfile::TempDir;
 use self::cases::{Decision, Stage};
 use self::image::Base;
 use crate::args::RegistryArgs;
-use crate::context::{Context, parse_image, registry_failure};
+use crate::context::{Context, parse_image};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use crate::verb::sbom::open_local;
 use crate::verb::up::until_stopped;
 use crate::world::{Ports, World};
 
@@ -55,6 +56,8 @@ impl Demo {
         } else {
             context.output
         };
+        // A mistake on the command line is said before anything is started.
+        let source = self.source()?;
         let folder = tempfile::Builder::new()
             .prefix("proofmark-demo-")
             .tempdir()
@@ -74,7 +77,7 @@ impl Demo {
         ));
         let client = Context::client(&RegistryArgs::default())?;
         let repository = Repository::new(host, "demo/app").map_err(anyhow::Error::from)?;
-        let base = self.base(&client, &repository, &mut log).await?;
+        let base = base(source, &client, &repository, &mut log).await?;
         let mut stage = Stage {
             output,
             client: client.clone(),
@@ -106,28 +109,33 @@ impl Demo {
         ))
     }
 
-    async fn base(
-        &self,
-        client: &proofmark_registry::Client,
-        repository: &Repository,
-        log: &mut Log,
-    ) -> Result<Base, Failure> {
-        let source = match (&self.image, &self.layout) {
+    /// What the flags name; none is this program.
+    fn source(&self) -> Result<Option<ImageSource>, Failure> {
+        match (&self.image, &self.layout) {
             (Some(image), _) => {
                 let client = Context::client(&self.registry)?;
-                ImageSource::registry(&client, &parse_image(image)?)
+                Ok(Some(ImageSource::registry(&client, &parse_image(image)?)))
             }
-            (None, Some(layout)) => ImageSource::open(layout, None).map_err(registry_failure)?,
-            (None, None) => {
-                let base = Base::of_this_program(client, repository).await?;
-                log.step("an image made of this very program, pushed");
-                return Ok(base);
-            }
-        };
-        let base = Base::copied(client, &source, repository).await?;
-        log.step("the image, copied into the registry");
-        Ok(base)
+            (None, Some(layout)) => open_local(layout, None).map(Some),
+            (None, None) => Ok(None),
+        }
     }
+}
+
+async fn base(
+    source: Option<ImageSource>,
+    client: &proofmark_registry::Client,
+    repository: &Repository,
+    log: &mut Log,
+) -> Result<Base, Failure> {
+    let Some(source) = source else {
+        let base = Base::of_this_program(client, repository).await?;
+        log.step("an image made of this very program, pushed");
+        return Ok(base);
+    };
+    let base = Base::copied(client, &source, repository).await?;
+    log.step("the image, copied into the registry");
+    Ok(base)
 }
 
 async fn keep(output: Output, folder: TempDir, world: World) {

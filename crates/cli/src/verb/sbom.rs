@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use proofmark_oci::{Descriptor, Platform};
-use proofmark_registry::ImageSource;
+use proofmark_registry::{ImageSource, RegistryError};
 use serde_json::json;
 
 use crate::args::RegistryArgs;
 use crate::bills::{DocumentFormat, Inside, look_inside};
-use crate::context::{Context, parse_image, write_file};
-use crate::failure::Failure;
+use crate::context::{Context, parse_image, registry_failure, write_file};
+use crate::failure::{Failure, chain};
 use crate::images::{ImageTree, descend};
 
 /// What is inside an image: packages, licences, relationships
@@ -71,9 +71,7 @@ impl Sbom {
 
 /// Where the words of the command line say the image is.
 pub(crate) fn image_source(text: &str, registry: &RegistryArgs) -> Result<ImageSource, Failure> {
-    let open = |path: &str, name: Option<&str>| {
-        ImageSource::open(Path::new(path), name).map_err(crate::context::registry_failure)
-    };
+    let open = |path: &str, name: Option<&str>| open_local(Path::new(path), name);
     if let Some(rest) = text.strip_prefix("oci:") {
         // The tag is what follows the last colon after the last slash.
         let name_start = rest.rfind('/').map_or(0, |slash| slash + 1);
@@ -90,6 +88,23 @@ pub(crate) fn image_source(text: &str, registry: &RegistryArgs) -> Result<ImageS
     }
     let client = Context::client(registry)?;
     Ok(ImageSource::registry(&client, &parse_image(text)?))
+}
+
+/// A layout folder or an archive. One that is not there is a mistake on the command line, no image missing from a registry.
+pub(crate) fn open_local(path: &Path, name: Option<&str>) -> Result<ImageSource, Failure> {
+    std::fs::metadata(path)
+        .map_err(|error| Failure::usage("file-unreadable", format!("cannot read {}: {error}", path.display())))?;
+    ImageSource::open(path, name).map_err(|error| {
+        let is_image = name.is_some() || matches!(error, RegistryError::NameNeeded { .. });
+        if is_image {
+            return registry_failure(error);
+        }
+        Failure::usage(
+            "local-image-unreadable",
+            format!("{} is no image: {}", path.display(), chain(&error)),
+        )
+        .with_hint("expected an OCI layout folder or a `docker save` archive")
+    })
 }
 
 /// The one image that is meant: of the platform asked for, or of this machine's.

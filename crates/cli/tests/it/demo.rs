@@ -63,7 +63,6 @@ fn a_layout() {
     let text = run(&home, ["demo", "--layout", "image"]);
     let text = &text.expect_success().stdout;
     assert!(text.contains("every decision is the expected one"), "{text}");
-    let absent = run(&home, ["demo", "--json", "--layout", "absent"]);
-    assert!(matches!(absent.code, Some(1 | 2 | 11)), "{:?}", absent.code);
+    fails(&run(&home, ["demo", "--layout", "absent"]), 2, "file-unreadable");
     fails(&run(&home, ["demo", "--image", "a b"]), 2, "malformed-reference");
 }

@@ -93,7 +93,10 @@ fn arguments(case: &Case, registry: &str) -> Vec<String> {
     flag("--certificate-identity-regexp", input.identity_regexp.clone());
     flag("--certificate-oidc-issuer", input.issuer.clone());
     flag("--certificate-oidc-issuer-regexp", input.issuer_regexp.clone());
-    flag("--type", input.short_type.clone().or(input.predicate_type.clone()));
+    flag(
+        "--type",
+        input.short_type.clone().or_else(|| input.predicate_type.clone()),
+    );
     for (name, value) in &input.annotations {
         flag("-a", Some(format!("{name}={value}")));
     }

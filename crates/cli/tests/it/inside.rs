@@ -178,18 +178,17 @@ fn what_is_no_image() {
     let home = Sandbox::new();
     fs::create_dir(home.path().join("empty")).unwrap();
     fs::write(home.path().join("file.tar"), "no archive").unwrap();
-    for image in ["empty", "oci:absent", "docker-archive:file.tar", "file.tar"] {
-        let outcome = run(&home, ["sbom", image]);
-        assert!(
-            matches!(outcome.code, Some(1 | 2 | 11)),
-            "{image}: {:?} {}",
-            outcome.code,
-            outcome.stderr
-        );
-        assert!(
-            outcome.stderr.starts_with("error: ") && !outcome.stderr.contains("[internal]"),
-            "{image}: {}",
-            outcome.stderr
-        );
+    debian_like().write_layout(&home.path().join("layout"), "1.0");
+    for (image, exit, code) in [
+        ("oci:absent", 2, "file-unreadable"),
+        ("docker-archive:absent.tar", 2, "file-unreadable"),
+        ("empty", 2, "local-image-unreadable"),
+        ("file.tar", 2, "local-image-unreadable"),
+        ("oci:layout:2.0", 11, "not-found"),
+    ] {
+        fails(&run(&home, ["sbom", image]), exit, code);
     }
+    fs::write(home.path().join("ca.pem"), "no certificate").unwrap();
+    let authority = ["tree", "--registry-cacert", "ca.pem", "127.0.0.1:1/app:1.0"];
+    run(&home, authority).expect_code(2);
 }

@@ -1,6 +1,13 @@
 //! The real binary, as a person or a script runs it: exit codes, words and streams, against servers on loopback and
 //! against other people's programs.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on has failed, helpers included; what is skipped and how long it took is said aloud"
+)]
+
 mod bad_input;
 mod demo;
 mod fixtures;

@@ -66,26 +66,24 @@ impl Drop for Serving {
     }
 }
 
+/// `up` in the folder `data`.
+fn up(home: &Sandbox, registry: &str, trust: &str) -> Serving {
+    let ports = [
+        "--registry-port",
+        registry,
+        "--trust-port",
+        trust,
+        "--admission-port",
+        "0",
+    ];
+    let arguments: Vec<&str> = ["up", "--dir", "data"].into_iter().chain(ports).collect();
+    Serving::start(home, &arguments)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_pushed_and_logged_is_there_the_next_time() {
     let home = Sandbox::new();
-    let start = |ports: [&str; 3]| {
-        Serving::start(
-            &home,
-            &[
-                "up",
-                "--dir",
-                "data",
-                "--registry-port",
-                ports[0],
-                "--trust-port",
-                ports[1],
-                "--admission-port",
-                ports[2],
-            ],
-        )
-    };
-    let first = start(["0", "0", "0"]);
+    let first = up(&home, "0", "0");
     let registry = first.said["registry"].as_str().unwrap().to_owned();
     let trust = first.said["trust"].as_str().unwrap().to_owned();
     debian_like().push(registry.parse().unwrap(), "app", "1.0").await;
@@ -113,7 +111,7 @@ async fn what_was_pushed_and_logged_is_there_the_next_time() {
     assert!(first.stop().success(), "a server that is told to stop ends well");
 
     let ports = [&registry, &trust].map(|address| address.rsplit(':').next().unwrap().to_owned());
-    let second = start([&ports[0], &ports[1], "0"]);
+    let second = up(&home, &ports[0], &ports[1]);
     let who = [
         "--trusted-root".to_owned(),
         root.clone(),

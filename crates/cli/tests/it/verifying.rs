@@ -293,78 +293,71 @@ async fn tokens_that_do_not_do() {
 fn mistakes_on_the_command_line() {
     let home = home();
     let image = format!("{}/app:1.0", closed_port());
-    let root = fixture("keyless/trusted_root.json").display().to_string();
+    std::fs::copy(fixture("keyless/trusted_root.json"), home.path().join("root.json")).unwrap();
     write(home.path(), "broken.json", "{");
-    let cases: [(&[&str], &str, &str); 11] = [
-        (&["verify", &image], "no-identity", "--certificate-identity"),
+    let run = |line: &str| {
+        run(
+            &home,
+            line.split_whitespace()
+                .map(|word| if word == "IMAGE" { &image } else { word }),
+        )
+    };
+    let cases = [
+        ("verify IMAGE", "no-identity", "--certificate-identity"),
         (
-            &["verify", "--certificate-identity", "a@example.com", &image],
+            "verify --certificate-identity a@example.com IMAGE",
             "no-identity",
             "--certificate-oidc-issuer",
         ),
         (
-            &["verify", "--key", "cosign.pub", &image],
+            "verify --key cosign.pub IMAGE",
             "trusted-root-missing",
             "--insecure-ignore-tlog",
         ),
         (
-            &[
-                "verify",
-                "--certificate-identity",
-                "a@example.com",
-                "--certificate-oidc-issuer",
-                "https://i.example.com",
-                &image,
-            ],
+            "verify --certificate-identity a@example.com --certificate-oidc-issuer https://i.example.com IMAGE",
             "trusted-root-missing",
             "--trusted-root",
         ),
         (
-            &["verify", "--key", "cosign.pub", "--trusted-root", "absent.json", &image],
+            "verify --key cosign.pub --trusted-root absent.json IMAGE",
             "trusted-root-unusable",
             "absent.json",
         ),
         (
-            &["verify", "--key", "cosign.pub", "--trusted-root", "broken.json", &image],
+            "verify --key cosign.pub --trusted-root broken.json IMAGE",
             "trusted-root-unusable",
             "broken.json",
         ),
         (
-            &["verify", "--key", "cosign.key", "--trusted-root", &root, &image],
+            "verify --key cosign.key --trusted-root root.json IMAGE",
             "public-key-unusable",
             "cosign.key",
         ),
         (
-            &[
-                "verify",
-                "--key",
-                "cosign.pub",
-                "--insecure-ignore-tlog",
-                "UPPER/case:?",
-            ],
+            "verify --key cosign.pub --insecure-ignore-tlog UPPER/case:?",
             "malformed-reference",
             "UPPER/case",
         ),
-        (&["sign", &image], "nothing-to-sign-with", "--key"),
-        (&["sign", "--key", "cosign.key", "a b"], "malformed-reference", "a b"),
-        (&["release", &image], "nothing-to-sign-with", "--key"),
+        ("sign IMAGE", "nothing-to-sign-with", "--key"),
+        ("sign --key cosign.key a:b:c", "malformed-reference", "a:b:c"),
+        ("release IMAGE", "nothing-to-sign-with", "--key"),
+        ("tree a:b:c", "malformed-reference", "a:b:c"),
+        ("--log = tree IMAGE", "malformed-log-filter", "="),
     ];
-    for (arguments, code, word) in cases {
-        let outcome = run(&home, arguments.iter().copied());
-        assert!(
-            fails(&outcome, 2, code).stderr.contains(word),
-            "{arguments:?}: {}",
-            outcome.stderr
-        );
+    for (line, code, word) in cases {
+        let outcome = run(line);
+        let said = &fails(&outcome, 2, code).stderr;
+        assert!(said.contains(word), "{line}: {said}");
     }
-    for arguments in [
-        &["verify"][..],
-        &["verify", "--key", "cosign.pub", "--certificate-identity", "x", &image],
-        &["verify", "--no-such-flag", &image],
-        &["no-such-verb"],
-        &[],
+    for line in [
+        "verify",
+        "verify --key cosign.pub --certificate-identity x IMAGE",
+        "verify --no-such-flag IMAGE",
+        "no-such-verb",
+        "",
     ] {
-        let outcome = run(&home, arguments.iter().copied());
+        let outcome = run(line);
         assert!(outcome.expect_code(2).stderr.contains("Usage:"), "{}", outcome.stderr);
     }
 }
