@@ -60,6 +60,9 @@ impl VerifyAttestation {
             }));
         }
         context.output.result(&text, &values);
+        if !context.output.is_json() {
+            context.output.note("what it says is printed with -o json");
+        }
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Registries that refuse, break, lie or hang, and what a person is told.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proofmark_testkit::command::Sandbox;
@@ -12,14 +13,23 @@ use crate::world::{Registry, closed_port, fails, fixture_path, home, run, write}
 
 /// Answers every request with the same words; with none, never.
 async fn answering(words: &'static str) -> SocketAddr {
+    serving(move |_| words.as_bytes().to_vec()).await
+}
+
+/// Answers every request with what `answer` makes of its first line.
+async fn serving(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    let answer = Arc::new(answer);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = Arc::clone(&answer);
             tokio::spawn(async move {
                 let mut request = [0; 4096];
-                while stream.read(&mut request).await.is_ok_and(|count| count > 0) {
-                    if !words.is_empty() && stream.write_all(words.as_bytes()).await.is_err() {
+                while let Ok(count @ 1..) = stream.read(&mut request).await {
+                    let head = String::from_utf8_lossy(&request[..count]).into_owned();
+                    let words = answer(head.lines().next().unwrap_or_default());
+                    if stream.write_all(&words).await.is_err() {
                         break;
                     }
                 }
@@ -100,6 +110,47 @@ async fn nobody_there_and_nobody_answering() {
     let outcome = run(&home, ["tree", "--registry-timeout", "1", &image]);
     fails(&outcome, 1, "timeout");
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+}
+
+/// The image is there and the place of its signatures is not to be read: that is not "unsigned".
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_that_cannot_be_read_decides_nothing() {
+    let home = Sandbox::new();
+    let key = fixture_path("cosign/keys/p256/cosign.pub");
+    for (status, code) in [
+        ("500 Internal Server Error", "unexpected-status"),
+        ("429 Too Many Requests\r\nretry-after: 3600", "throttled"),
+        ("503 Service Unavailable\r\nretry-after: 3600", "throttled"),
+    ] {
+        for hidden in ["/referrers/", ".sig", ".att"] {
+            let image = debian_like();
+            let address = serving(move |line| {
+                let (kind, body) = if line.contains("/manifests/1.0 ") {
+                    ("200 OK", image.manifest())
+                } else if line.contains(hidden) {
+                    (status, &b""[..])
+                } else {
+                    ("404 Not Found", &b""[..])
+                };
+                let kind_of_body = image.descriptor().media_type.as_str();
+                let head = format!(
+                    "HTTP/1.1 {kind}\r\ncontent-type: {kind_of_body}\r\ncontent-length: {}\r\n\r\n",
+                    body.len()
+                );
+                let body = if line.starts_with("HEAD") { &b""[..] } else { body };
+                [head.as_bytes(), body].concat()
+            })
+            .await;
+            let image = format!("{address}/app:1.0");
+            let outcome = run(&home, ["verify", "--key", &key, "--insecure-ignore-tlog", &image]);
+            let outcome = fails(&outcome, 1, "evidence-incomplete");
+            assert!(
+                outcome.stderr.contains(&format!("[{code}]")),
+                "{hidden}: {}",
+                outcome.stderr
+            );
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
