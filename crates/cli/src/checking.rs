@@ -13,10 +13,12 @@ use proofmark_policy::{
 use proofmark_registry::Client;
 use proofmark_types::{Digest, ImageRef};
 use proofmark_verify::{Proof, Proofs, PublicKey, TrustRoot, Verifier};
+use serde_json::{Value, json};
 
 use crate::args::{SignerArgs, TrustArgs};
-use crate::context::{Context, read_public_key, registry_failure};
+use crate::context::{Context, parse_image, read_public_key, registry_failure};
 use crate::failure::{Exit, Failure};
+use crate::report;
 
 /// Whose word is wanted, and what it is checked with.
 #[derive(Clone, Debug)]
@@ -171,6 +173,33 @@ impl Checked {
             _ => Vec::new(),
         }
     }
+}
+
+/// Checks several images, one after the other; the first that fails ends it. Returns the result for a person and for a
+/// script, in which `accepted` names the list of what was accepted.
+pub(crate) async fn check_images(
+    client: &Client,
+    names: &[String],
+    wish: &Wish,
+    accepted: &str,
+    proof_json: impl Fn(&Proof) -> Value,
+) -> Result<(String, Vec<Value>), Failure> {
+    let mut text = String::new();
+    let mut values = Vec::new();
+    for name in names {
+        let image = parse_image(name)?;
+        let checked = check_image(client, &image, wish).await?;
+        let proofs = checked.accepted(&wish.requirement);
+        text.push_str(&report::head(&image, &checked.digest));
+        for proof in &proofs {
+            text.push_str(&report::proof_text(proof));
+        }
+        values.push(json!({
+            "image": image, "digest": checked.digest, "verdict": "pass",
+            accepted: proofs.iter().map(|proof| proof_json(proof)).collect::<Vec<_>>(),
+        }));
+    }
+    Ok((text, values))
 }
 
 /// Resolves `image` once, fetches what hangs on the digest, verifies it, and holds it against the wish.

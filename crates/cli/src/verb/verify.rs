@@ -2,11 +2,10 @@
 
 use clap::Args;
 use proofmark_policy::Wanted;
-use serde_json::json;
 
 use crate::args::{RegistryArgs, SignerArgs, TrustArgs, key_value};
-use crate::checking::{Wish, check_image};
-use crate::context::{Context, parse_image};
+use crate::checking::{Wish, check_images};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::report;
 
@@ -43,21 +42,7 @@ impl Verify {
         let mut wish = Wish::from_flags(wanted, &self.signer, &self.trust)?;
         wish.requirement.annotations.extend(self.annotations);
         let client = Context::client(&self.registry)?;
-        let mut text = String::new();
-        let mut values = Vec::new();
-        for name in &self.images {
-            let image = parse_image(name)?;
-            let checked = check_image(&client, &image, &wish).await?;
-            let accepted = checked.accepted(&wish.requirement);
-            text.push_str(&report::head(&image, &checked.digest));
-            accepted
-                .iter()
-                .for_each(|proof| text.push_str(&report::proof_text(proof)));
-            values.push(json!({
-                "image": image, "digest": checked.digest, "verdict": "pass",
-                "signatures": accepted.iter().map(|proof| report::proof_json(proof)).collect::<Vec<_>>(),
-            }));
-        }
+        let (text, values) = check_images(&client, &self.images, &wish, "signatures", report::proof_json).await?;
         context.output.result(&text, &values);
         Ok(())
     }

@@ -3,11 +3,11 @@
 use clap::Args;
 use proofmark_evidence::predicate::PredicateType;
 use proofmark_policy::Wanted;
-use serde_json::json;
+use proofmark_verify::Proof;
 
 use crate::args::{RegistryArgs, SignerArgs, TrustArgs};
-use crate::checking::{Wish, check_image};
-use crate::context::{Context, parse_image};
+use crate::checking::{Wish, check_images};
+use crate::context::Context;
 use crate::failure::{Failure, chain};
 use crate::report;
 
@@ -40,25 +40,12 @@ impl VerifyAttestation {
         };
         let wish = Wish::from_flags(wanted, &self.signer, &self.trust)?;
         let client = Context::client(&self.registry)?;
-        let mut text = String::new();
-        let mut values = Vec::new();
-        for name in &self.images {
-            let image = parse_image(name)?;
-            let checked = check_image(&client, &image, &wish).await?;
-            let accepted = checked.accepted(&wish.requirement);
-            text.push_str(&report::head(&image, &checked.digest));
-            accepted
-                .iter()
-                .for_each(|proof| text.push_str(&report::proof_text(proof)));
-            values.push(json!({
-                "image": image, "digest": checked.digest, "verdict": "pass",
-                "attestations": accepted.iter().map(|proof| {
-                    let mut value = report::proof_json(proof);
-                    value["predicate"] = proof.predicate().clone();
-                    value
-                }).collect::<Vec<_>>(),
-            }));
-        }
+        let with_predicate = |proof: &Proof| {
+            let mut value = report::proof_json(proof);
+            value["predicate"] = proof.predicate().clone();
+            value
+        };
+        let (text, values) = check_images(&client, &self.images, &wish, "attestations", with_predicate).await?;
         context.output.result(&text, &values);
         if !context.output.is_json() {
             context.output.note("what it says is printed with -o json");
