@@ -17,7 +17,7 @@ use crate::images::{ImageTree, descend};
 /// What is inside an image: packages, licences, relationships
 #[derive(Args, Debug)]
 pub(crate) struct Sbom {
-    /// An image in a registry, an OCI layout folder (oci:FOLDER[:TAG]), or a `docker save` archive (docker-archive:FILE)
+    /// An image in a registry, an OCI layout folder (oci:FOLDER or oci:FOLDER:TAG), or a `docker save` archive (docker-archive:FILE)
     image: String,
 
     /// The document to write; without it a table is printed
