@@ -172,6 +172,11 @@ impl RegistryHost {
             }
         }
         let canonical = text.to_ascii_lowercase();
+        // Docker takes `A/b` for a path on the host `A`, by its upper case. In canonical form that would be `a/b`, a path on
+        // Docker Hub and another image: such a host cannot be named.
+        if !is_host(&canonical) {
+            return Err(malformed());
+        }
         if canonical == LEGACY_DEFAULT_REGISTRY {
             return Ok(Self(DEFAULT_REGISTRY.to_owned()));
         }
@@ -393,7 +398,9 @@ pub enum ReferenceError {
     #[error("64 hex digits alone name no repository; for a digest write NAME@sha256:<hex>")]
     BareHex,
     /// The first component looks like a host but is not one.
-    #[error("\"{text}\" is not a registry host; expected host or host:port")]
+    #[error(
+        "\"{text}\" is not a registry host; expected a name with a dot or a port, or localhost (repository paths are lower-case)"
+    )]
     Host {
         /// What stood there, shortened.
         text: String,
@@ -471,6 +478,8 @@ mod tests {
         assert!(matches!(reason("host:99999/app"), ReferenceError::Host { .. }));
         assert!(matches!(reason("-host.example/app"), ReferenceError::Host { .. }));
         assert!(matches!(reason("http://host.example/app"), ReferenceError::Host { .. }));
+        // A host by its case alone: folded, it would name another image.
+        assert!(matches!(reason("Team/app"), ReferenceError::Host { .. }));
         assert!(matches!(
             reason(&"a/".repeat(200)),
             ReferenceError::Path { .. } | ReferenceError::TooLong { .. }
