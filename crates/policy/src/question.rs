@@ -80,6 +80,26 @@ pub struct Unavailable {
     pub reason: String,
 }
 
+impl Unavailable {
+    /// Whether nobody answered, or nobody who would say. A registry that answers with something else than a registry
+    /// answers, that has no such image, or whose evidence cannot be verified without a fault, is not out of reach: whoever
+    /// pushes to it could choose that answer.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        const OUTAGES: [&str; 8] = [
+            "unreachable",
+            "timeout",
+            "deadline",
+            "throttled",
+            "unexpected-status",
+            "unauthorized",
+            "denied",
+            "credentials",
+        ];
+        OUTAGES.contains(&self.code.as_str())
+    }
+}
+
 /// What must be fetched before [`crate::PolicySet::decide`] can be asked about an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Concern {
@@ -176,7 +196,7 @@ pub enum OnUnreachable {
     Deny,
     /// Evidence that was verified for the same digest earlier decides; without any, as `Deny`.
     AllowHeld,
-    /// The image runs and the user is warned.
+    /// The image runs and the user is warned, if the registry is out of reach ([`Unavailable::is_outage`]).
     Warn,
 }
 

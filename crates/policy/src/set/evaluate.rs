@@ -249,7 +249,7 @@ fn unreachable(
     );
     let held = question.held.filter(|held| about(held));
     match (on_unreachable, held) {
-        (OnUnreachable::Warn, _) => Finding {
+        (OnUnreachable::Warn, _) if unavailable.is_outage() => Finding {
             warnings: vec![format!("{why}; the policy lets the image run nevertheless")],
             ..Finding::default()
         },
@@ -267,7 +267,7 @@ fn unreachable(
         (OnUnreachable::AllowHeld, None) => {
             Finding::undecided("evidence-unreachable", format!("{why}; none is held for this digest"))
         }
-        (OnUnreachable::Deny, _) => Finding::undecided("evidence-unreachable", why),
+        (OnUnreachable::Deny | OnUnreachable::Warn, _) => Finding::undecided("evidence-unreachable", why),
     }
 }
 

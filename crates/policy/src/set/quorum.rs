@@ -22,7 +22,7 @@ struct Fit<'a> {
 /// Finds enough different signers.
 ///
 /// 1. For each slot, the proofs that meet its requirement.
-/// 2. Of these, those whose predicate meets the conditions; where every one must, a single other one closes the slot.
+/// 2. Of these, those whose predicate meets the conditions; where every one must, a single other one of any signer ends it.
 /// 3. Slots and signers are paired: one signer fills one slot, however many of its identities or keys are named.
 pub(super) fn hold(quorum: &Quorum, ground: &Ground<'_>) -> Finding {
     let mut fits: Vec<Vec<Fit<'_>>> = Vec::new();
@@ -50,20 +50,16 @@ pub(super) fn hold(quorum: &Quorum, ground: &Ground<'_>) -> Finding {
         }
         // 2.
         let mut good = Vec::new();
-        let mut bad = false;
         for fit in found {
             match meets(quorum, fit.proof, ground) {
                 Ok(()) => good.push(fit),
-                Err(reason) => {
-                    bad = true;
-                    unmet.push((fit.proof.origin().to_string(), reason));
-                }
+                Err(reason) => unmet.push((fit.proof.origin().to_string(), reason)),
             }
         }
-        if quorum.every && bad {
-            good.clear();
-        }
         fits.push(good);
+    }
+    if quorum.every && !unmet.is_empty() {
+        fits.clear();
     }
     // 3.
     let paired = pair(&fits);

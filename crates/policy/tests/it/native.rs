@@ -205,7 +205,7 @@ fn warn_and_audit_let_the_image_run_and_say_so() {
 #[test]
 fn a_registry_that_does_not_answer_is_undecided_unless_the_policy_says_otherwise() {
     let unavailable = Unavailable {
-        code: "registry-timeout".to_owned(),
+        code: "timeout".to_owned(),
         reason: "no answer in 5 s".to_owned(),
     };
     let ask = |mode: &str, held: Option<&Proofs>, like: &Proofs| {
@@ -226,7 +226,7 @@ fn a_registry_that_does_not_answer_is_undecided_unless_the_policy_says_otherwise
         let denied = ask("deny", held, &good);
         assert_eq!(denied.outcome, Outcome::Undecided);
         assert_eq!(denied.reasons[0].code, "evidence-unreachable");
-        assert!(denied.reasons[0].message.contains("registry-timeout"));
+        assert!(denied.reasons[0].message.contains("[timeout]"));
         assert!(!denied.is_pass());
     }
     assert_eq!(ask("allow-held", None, &good).outcome, Outcome::Undecided);
@@ -240,6 +240,33 @@ fn a_registry_that_does_not_answer_is_undecided_unless_the_policy_says_otherwise
     let warned = ask("warn", None, &good);
     assert_pass(&warned);
     assert_eq!(warned.warnings.len(), 1);
+}
+
+/// What an image's owner can bring about is not an outage.
+#[test]
+fn a_registry_that_answers_wrongly_is_not_out_of_reach() {
+    let set = load(&format!("{}  onUnreachable: warn\n", by_keys(&["p256"], "")));
+    let good = seen_by(&set, "cosign/v3-sign-p256", "1.0");
+    let image = ImageRef::parse(APP).unwrap();
+    let context = RequestContext::default();
+    for (code, outcome) in [
+        ("throttled", Outcome::Pass),
+        ("not-found", Outcome::Undecided),
+        ("digest-mismatch", Outcome::Undecided),
+        ("malformed", Outcome::Undecided),
+        ("too-large", Outcome::Undecided),
+        ("internal-error", Outcome::Undecided),
+    ] {
+        let unavailable = Unavailable {
+            code: code.to_owned(),
+            reason: "as the test has it".to_owned(),
+        };
+        let decision = set.decide(&Question {
+            proofs: Err(&unavailable),
+            ..question(&image, &good, &context)
+        });
+        assert_eq!(decision.outcome, outcome, "{code}");
+    }
 }
 
 #[test]
@@ -388,6 +415,34 @@ fn a_denial_is_short_whatever_hangs_on_the_image() {
         "{}",
         denied.reasons[0].message.len()
     );
+}
+
+/// With `every`, a good attestation of one signer does not make up for another signer's that says otherwise.
+#[test]
+fn every_is_about_all_signers() {
+    let with = |every: bool, condition: &str| {
+        load(&policy(&format!(
+            "attestations:\n  - type: custom\n    requireLog: false\n    every: {every}\n    condition: {condition}\n    signers:\n{}{}",
+            indented(&key_signer("p384"), 2),
+            indented(&key_signer("rsa2048"), 2)
+        )))
+    };
+    let set = with(true, "has(predicate.Timestamp)");
+    let one = seen_by(&set, "cosign/v2-attest-all-types", "1.0");
+    let other = seen_by(&set, "cosign/v3-attest-all-types", "1.0");
+    let time = |proofs: &Proofs| {
+        let mut times = proofs
+            .proofs()
+            .iter()
+            .filter_map(|proof| proof.predicate()["Timestamp"].as_str());
+        times.next().unwrap().to_owned()
+    };
+    assert_ne!(time(&one), time(&other));
+    let of_one = format!("predicate.Timestamp == \"{}\"", time(&one));
+    let ask = |set: &PolicySet| decide_with_index(set, APP, &one, Some(&other));
+    assert_pass(&ask(&set));
+    assert_pass(&ask(&with(false, &of_one)));
+    assert_denied(&ask(&with(true, &of_one)), "condition-false");
 }
 
 /// Places that could not be read leave a denial undecided, and with `every` a pass as well.
