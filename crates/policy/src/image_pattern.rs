@@ -20,6 +20,9 @@ const MAX_PATTERN_BYTES: usize = 512;
 /// Docker Hub, and its name in go-containerregistry (policy-controller matches on that one).
 const HUB: [&str; 2] = ["docker.io", "index.docker.io"];
 
+/// Hosts that serve the same repositories: what is said of Docker Hub concerns them too, what is allowed does not.
+const HUB_SERVERS: [&str; 2] = ["registry-1.docker.io", "registry.hub.docker.com"];
+
 /// Which images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImagePattern {
@@ -158,6 +161,14 @@ impl ImagePattern {
         self.matches_repository(image.repository(), Side::Allow) && tag_allowed && digest_allowed
     }
 
+    /// Whether the image is left alone. As [`ImagePattern::allows`], but a tag beside a digest exempts nothing: nobody
+    /// resolves it, so that whoever writes the reference could put any tag before any digest.
+    #[must_use]
+    pub fn exempts(&self, image: &ImageRef) -> bool {
+        let one_digest = self.digest.as_ref().is_some_and(|digest| !digest.contains(['*', '?']));
+        self.allows(image) && (image.digest().is_none() || !self.names_tag() || one_digest)
+    }
+
     /// Whether the image is turned away. As [`ImagePattern::selects`], but a digest without a tag is not taken for a tag
     /// that it may not have: `!*:latest` is about tags that move.
     #[must_use]
@@ -204,10 +215,12 @@ impl ImagePattern {
         let host = plain_host(repository.registry().as_str());
         let host = host.as_str();
         let path = repository.path();
-        if HUB.contains(&host) {
+        let servers: &[&str] = if side == Side::Select { &HUB_SERVERS } else { &[] };
+        if HUB.contains(&host) || servers.contains(&host) {
             let short = path.strip_prefix("library/").unwrap_or(path);
             return HUB
                 .iter()
+                .chain(servers)
                 .any(|host| self.matches(host, path, side) || self.matches(host, short, side));
         }
         self.matches(host, path, side)

@@ -61,7 +61,7 @@ impl Rule {
     }
 
     /// Whether the rule lets everything through that it concerns: then it concerns only what it names beyond doubt.
-    fn passes_unseen(&self) -> bool {
+    pub(crate) fn passes_unseen(&self) -> bool {
         self.checks.iter().all(|check| match check {
             Check::Evidence(demand) => demand.settled() == Some(true),
             Check::ImageAllowed { .. } | Check::DigestRequired { .. } => false,
@@ -82,13 +82,13 @@ impl ImageSelector {
     fn selects(&self, image: &ImageRef, strictly: bool) -> bool {
         let included = self.include.iter().any(|pattern| {
             if strictly {
-                pattern.allows(image)
+                pattern.exempts(image)
             } else {
                 pattern.selects(image)
             }
         });
         // What is excluded is let through by this rule, so that it must be named beyond doubt.
-        included && !self.exclude.iter().any(|pattern| pattern.allows(image))
+        included && !self.exclude.iter().any(|pattern| pattern.exempts(image))
     }
 }
 

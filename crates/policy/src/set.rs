@@ -97,8 +97,10 @@ impl PolicySet {
                 Check::ImageAllowed { .. } | Check::DigestRequired { .. } => false,
             });
             concern.needs_evidence |= evidence;
-            concern.needs_digest |= evidence || rule.pin;
-            concern.pin |= rule.pin;
+            // What passes unseen is not looked up, and stays as the policy names it.
+            let pin = rule.pin && !rule.passes_unseen();
+            concern.needs_digest |= evidence || pin;
+            concern.pin |= pin;
         }
         concern
     }

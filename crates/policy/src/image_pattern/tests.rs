@@ -202,6 +202,35 @@ fn native_patterns_name_their_registry() {
 }
 
 #[test]
+fn a_tag_beside_a_digest_exempts_nothing() {
+    let exempts = |pattern: &str, reference: &str| ImagePattern::native(pattern).unwrap().exempts(&image(reference));
+    assert!(exempts("ghcr.io/app:debug", "ghcr.io/app:debug"));
+    assert!(!exempts("ghcr.io/app:debug", "ghcr.io/app:debug@D"));
+    assert!(exempts("ghcr.io/app", "ghcr.io/app:debug@D"));
+    assert!(exempts("ghcr.io/app:*", "ghcr.io/app:debug@D"));
+    let named = format!("ghcr.io/app:debug@sha256:{HEX}");
+    assert!(exempts(&named, "ghcr.io/app:debug@D"));
+    assert!(!exempts("ghcr.io/app:debug@sha256:*", "ghcr.io/app:debug@D"));
+}
+
+#[test]
+fn servers_of_docker_hub_dodge_no_policy_over_it() {
+    for server in ["registry-1.docker.io", "registry.hub.docker.com"] {
+        let reference = format!("{server}/library/nginx:1");
+        check_one(ImagePattern::native, "docker.io/**", &reference);
+        check_one(ImagePattern::kyverno, "docker.io/nginx:*", &reference);
+        check_one(ImagePattern::cluster_image_policy, "*", &reference);
+    }
+}
+
+/// Selected, and not allowed.
+fn check_one(read: Reader, pattern: &str, reference: &str) {
+    let parsed = read(pattern).unwrap();
+    assert!(parsed.selects(&image(reference)), "{pattern} selects {reference}");
+    assert!(!parsed.allows(&image(reference)), "{pattern} allows {reference}");
+}
+
+#[test]
 fn each_malformed_pattern_has_its_reason() {
     let reason = |text: &str| ImagePattern::native(text).unwrap_err();
     assert_eq!(reason(""), PatternError::Empty);

@@ -176,8 +176,14 @@ fn selection(object: &Object<'_>) -> Result<(ImageSelector, Scope), PolicyError>
         let found = object.get(name).map_or(Ok(Vec::new()), |node| node.strings())?;
         Ok(found.into_iter().map(ToOwned::to_owned).collect())
     };
+    let kinds = texts("kinds")?;
+    // `pod` is no kind, and would be a policy that is not enforced.
+    let is_kind = |kind: &String| kind.starts_with(|c: char| c.is_ascii_uppercase() || c == '*' || c == '?');
+    if let Some(node) = object.get("kinds").filter(|_| !kinds.iter().all(is_kind)) {
+        return Err(node.wrong("kinds as Kubernetes writes them, such as Pod"));
+    }
     let include = Filter {
-        kinds: texts("kinds")?,
+        kinds,
         namespaces: texts("namespaces")?,
         ..Filter::default()
     };

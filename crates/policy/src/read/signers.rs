@@ -80,7 +80,7 @@ pub(super) fn identity(object: &Object<'_>, plain: PlainText) -> Result<KeylessR
                 });
             }
         };
-        if pattern.is_anything() {
+        if pattern.is_anything() || name == "issuer" && pattern.is_any_address() {
             return Err(PolicyError::KeylessWithoutIdentity {
                 place: node.place(),
                 missing: format!("\"{}\" matches everyone", pattern.source()),

@@ -7,7 +7,7 @@ use proofmark_types::ImageRef;
 use proofmark_verify::Proofs;
 
 use crate::layout::root;
-use crate::world::{assert_denied, assert_pass, decide, load, pem, proofs, verifier};
+use crate::world::{assert_denied, assert_pass, decide, decide_by_tag, load, pem, proofs, verifier};
 
 const APP: &str = "registry.example.com/team/app:1.0";
 
@@ -124,7 +124,13 @@ fn a_static_answer_needs_no_evidence() {
     assert!(denied.reasons[0].message.starts_with("not here"));
     // A pass is for what is named beyond doubt; a digest may be any tag.
     let tagged = with("pass", "registry.example.com/team/app:1*");
-    assert_pass(&decide(&tagged, APP, &unsigned));
+    assert_pass(&decide_by_tag(&tagged, APP, &unsigned));
+    assert!(
+        !tagged
+            .concerns(&ImageRef::parse(APP).unwrap(), &RequestContext::default())
+            .pin
+    );
+    assert_denied(&decide(&tagged, APP, &unsigned), "no-policy-matched");
     let denied = decide(&tagged, "registry.example.com/team/app", &unsigned);
     assert_denied(&denied, "no-policy-matched");
 }

@@ -7,7 +7,7 @@ use proofmark_types::ImageRef;
 use proofmark_verify::Proofs;
 
 use crate::layout::root;
-use crate::world::{assert_denied, assert_pass, codes, decide, load, now, pem, proofs, verifier};
+use crate::world::{assert_denied, assert_pass, codes, decide, decide_by_tag, load, now, pem, proofs, verifier};
 
 const APP: &str = "registry.example.com/app:1.0";
 
@@ -296,7 +296,9 @@ fn skipped_images_are_those_named_beyond_doubt() {
     );
     let set = load(&yaml);
     let unsigned = proofs("cosign/unsigned", "1.0", &verifier(&[]));
-    assert_pass(&decide(&set, "registry.example.com/base:1.2", &unsigned));
+    assert_pass(&decide_by_tag(&set, "registry.example.com/base:1.2", &unsigned));
+    // Whoever writes the reference puts any tag before a digest.
+    assert_denied(&decide(&set, "registry.example.com/base:1.2", &unsigned), "unsigned");
     assert_denied(&decide(&set, "registry.example.com/base:2.0", &unsigned), "unsigned");
     assert_denied(&decide(&set, "registry.example.com/base", &unsigned), "unsigned");
 }

@@ -62,6 +62,23 @@ pub(crate) fn decide(set: &PolicySet, name: &str, proofs: &Proofs) -> Decision {
     decide_with_index(set, name, proofs, None)
 }
 
+/// Whether `name` may run in a Pod as it is written, without the digest.
+pub(crate) fn decide_by_tag(set: &PolicySet, name: &str, proofs: &Proofs) -> Decision {
+    let context = RequestContext {
+        kind: Some("Pod"),
+        ..RequestContext::default()
+    };
+    set.decide(&Question {
+        image: &ImageRef::parse(name).unwrap(),
+        digest: Some(proofs.subject()),
+        proofs: Ok(proofs),
+        index_proofs: None,
+        held: None,
+        context: &context,
+        now: now(),
+    })
+}
+
 pub(crate) fn decide_with_index(set: &PolicySet, name: &str, proofs: &Proofs, index: Option<&Proofs>) -> Decision {
     let context = RequestContext {
         namespace: Some("prod"),

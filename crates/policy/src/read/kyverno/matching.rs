@@ -96,7 +96,11 @@ fn filter(node: &Node<'_>, autogen: Option<&Autogen>) -> Result<Filter, PolicyEr
             let found = object.get(name).map_or(Ok(Vec::new()), |node| node.strings())?;
             Ok(found.into_iter().map(ToOwned::to_owned).collect())
         };
-        let mut kinds: Vec<String> = texts("kinds")?.iter().map(|kind| bare(kind)).collect();
+        let written = object.get("kinds").map_or(Ok(Vec::new()), |node| node.list())?;
+        let mut kinds = written
+            .iter()
+            .map(|node| kind(node, autogen.is_none()))
+            .collect::<Result<Vec<_>, _>>()?;
         if let Some(Autogen(controllers)) = autogen
             && kinds.iter().any(|kind| kind == "Pod")
         {
@@ -128,12 +132,24 @@ fn filter(node: &Node<'_>, autogen: Option<&Autogen>) -> Result<Filter, PolicyEr
     })
 }
 
-/// The kind of `Pod`, `v1/Pod`, `apps/v1/Deployment` and `Pod/ephemeralcontainers`.
-fn bare(kind: &str) -> String {
-    let named = |part: &&str| part.starts_with(|c: char| c.is_ascii_uppercase());
-    kind.split('/')
-        .rfind(named)
-        .or_else(|| kind.rsplit('/').next())
-        .unwrap_or(kind)
-        .to_owned()
+/// The kind of `Pod`, `v1/Pod`, `apps/v1/Deployment` and `Pod/ephemeralcontainers`. Sub-resources are not told apart, so
+/// that one cannot be excluded: that would exclude all of the kind.
+fn kind(node: &Node<'_>, excluded: bool) -> Result<String, PolicyError> {
+    let text = node.string()?;
+    let named = |part: &str| part.starts_with(|c: char| c.is_ascii_uppercase() || c == '*' || c == '?');
+    let parts: Vec<&str> = text.split('/').collect();
+    let upper = |part: &&str| part.starts_with(|c: char| c.is_ascii_uppercase());
+    let position = parts
+        .iter()
+        .rposition(upper)
+        .unwrap_or_else(|| parts.len().saturating_sub(1));
+    if excluded && position + 1 < parts.len() {
+        return Err(node.unsupported("a sub-resource cannot be excluded on its own"));
+    }
+    let plain = |part: &&&str| named(part) && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '*' || c == '?');
+    let found = parts.get(position).filter(plain);
+    // A kind that there is not would be a rule that is not enforced.
+    found
+        .map(|kind| (*kind).to_owned())
+        .ok_or_else(|| node.wrong("a kind such as Pod, v1/Pod or apps/v1/Deployment"))
 }

@@ -182,6 +182,24 @@ const ROWS: &[Twin] = &[
     ),
     (
         "{namespaces: [kube-system]}",
+        "{kinds: [Pod/ephemeralcontainers]}",
+        "policy-field-unsupported",
+        "spec.rules[0].exclude.all[0].resources.kinds[0]",
+    ),
+    (
+        "kinds: [Pod, apps/v1/Deployment]",
+        "kinds: [pod]",
+        "policy-value-invalid",
+        "spec.rules[0].match.any[0].resources.kinds[0]",
+    ),
+    (
+        "issuer: https://token.*",
+        "issuer: https://*",
+        "policy-keyless-without-identity",
+        "spec.rules[0].verifyImages[0].attestors[0].entries[1].keyless.issuer",
+    ),
+    (
+        "{namespaces: [kube-system]}",
         "{}",
         "policy-value-invalid",
         "spec.rules[0].exclude.all[0].resources",
