@@ -17,8 +17,8 @@ pub(crate) struct RepositoryName(String);
 
 impl RepositoryName {
     pub(crate) fn parse(text: &str) -> Result<Self, ApiError> {
-        // The grammar and its length limit live in `types`; the host there does not matter here, so it is the shortest.
-        RegistryHost::parse("r")
+        // The grammar and its length limit live in `types`; the host there does not matter here, so it is a short one.
+        RegistryHost::parse("r.r")
             .and_then(|host| Repository::new(host, text))
             .map(|repository| Self(repository.path().to_owned()))
             .map_err(|error| ApiError::new(Code::NameInvalid, error.to_string()))
