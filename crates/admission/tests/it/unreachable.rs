@@ -179,7 +179,7 @@ async fn each_failure_of_a_registry_is_told_apart() {
         let world = World::new().await;
         let (name, policy) = world.policy("signed", "");
         let policy = policy.replace(&world.wire_address.to_string(), &registry);
-        let webhook = world.webhook(&[(name, policy)], |_| {}).await;
+        let webhook = world.webhook(&[(name, policy.clone())], |_| {}).await;
         let response = webhook.validate(&pod(&[&format!("{registry}/app:1")])).await;
         response.assert_denied_because("evidence-unreachable");
         let text = response.message();
@@ -187,6 +187,19 @@ async fn each_failure_of_a_registry_is_told_apart() {
             text.contains(&format!("[{code}]")) && text.contains(fix),
             "{answer}: {text}"
         );
+        webhook.server.stop().await;
+        // Only a registry that is out of reach is what `warn` is about.
+        let warn = policy.replace("spec:\n", "spec:\n  onUnreachable: warn\n");
+        let webhook = world.webhook(&[("signed.yaml".to_owned(), warn)], |_| {}).await;
+        for path in ["/mutate", "/validate"] {
+            let response = webhook.review(path, &pod(&[&format!("{registry}/app:1")])).await;
+            assert_eq!(
+                response.allowed(),
+                code != "not-found",
+                "{answer} {path}: {}",
+                response.0
+            );
+        }
         webhook.server.stop().await;
     }
 }
