@@ -24,11 +24,24 @@ pub(crate) struct RegistryArgs {
     pub(crate) evidence_repository: Option<proofmark_types::Repository>,
 }
 
+/// What is asked of a certificate says nothing of a key: read beside one, it would be a check that is not made.
+const OF_CERTIFICATES: [&str; 9] = [
+    "certificate_identity",
+    "certificate_identity_regexp",
+    "certificate_oidc_issuer",
+    "certificate_oidc_issuer_regexp",
+    "certificate_github_workflow_trigger",
+    "certificate_github_workflow_sha",
+    "certificate_github_workflow_name",
+    "certificate_github_workflow_repository",
+    "certificate_github_workflow_ref",
+];
+
 /// Whose signature is acceptable. Exactly one of a key and an identity.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct SignerArgs {
     /// A public key (PEM file) whose signatures are accepted
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["certificate_identity", "certificate_identity_regexp"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = OF_CERTIFICATES)]
     pub(crate) key: Option<PathBuf>,
 
     /// The certificate's subject, exactly: an e-mail, a workflow's URL, a service account

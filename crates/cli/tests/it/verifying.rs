@@ -288,6 +288,29 @@ async fn tokens_that_do_not_do() {
     assert_eq!(tree["evidence"], json!([]), "nothing was signed");
 }
 
+/// What is asked of a certificate beside a key would be a check that is not made.
+#[test]
+fn a_key_has_no_issuer_and_no_workflow() {
+    let home = home();
+    for flag in ["--certificate-oidc-issuer", "--certificate-github-workflow-repository"] {
+        let line = [
+            "verify",
+            "--key",
+            "cosign.pub",
+            "--insecure-ignore-tlog",
+            flag,
+            "x",
+            "a.test/app",
+        ];
+        let refused = run(&home, line);
+        assert!(
+            refused.stderr.contains("cannot be used with"),
+            "{flag}: {}",
+            refused.stderr
+        );
+    }
+}
+
 /// What is wrong with the command line is said before anything is fetched: the registry here does not even exist.
 #[test]
 fn mistakes_on_the_command_line() {
