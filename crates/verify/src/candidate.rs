@@ -108,7 +108,10 @@ impl<'a> Candidate<'a> {
             Content::MessageSignature { digest, signature } => {
                 let message = match subject {
                     Subject::Blob(Artifact::Bytes(bytes)) => Message::Bytes(Cow::Borrowed(bytes)),
-                    Subject::Image(digest) | Subject::Blob(Artifact::Digest(digest)) => Message::Digest(digest),
+                    Subject::Blob(Artifact::Digest(digest)) => Message::Digest(digest),
+                    // Nothing under such a signature says that it was made for a container image: a blob that someone
+                    // signed could be pushed as a manifest. cosign refuses it as well.
+                    Subject::Image(_) => return Err(Reason::MessageOnImage),
                 };
                 let payload = Payload::Message {
                     digest: digest.as_ref(),

@@ -274,6 +274,9 @@ pub enum Reason {
         /// The digest in the bundle.
         seen: Digest,
     },
+    /// A signature over bare bytes hangs on an image; it does not say that it was made for one.
+    #[error("a bare message signature is not a container signature; expected an in-toto statement or simple signing")]
+    MessageOnImage,
     /// The signature needs the artifact's bytes, and only a digest was given.
     #[error("a signature by a key of type {algorithm} cannot be checked over a {digest} digest alone")]
     BytesNeeded {
@@ -326,6 +329,7 @@ impl Reason {
             Self::ClaimsMalformed { .. } => "claims-malformed",
             Self::ClaimsDigest { .. } => "claims-digest-mismatch",
             Self::MessageDigest { .. } => "message-digest-mismatch",
+            Self::MessageOnImage => "message-signature-on-image",
             Self::BytesNeeded { .. } => "artifact-bytes-needed",
         }
     }

@@ -313,7 +313,7 @@ fn key_bundle_of_cosign() {
         ("payload type", |b| envelope(b).payload_type = "text/plain".to_owned(), "signature-not-by-given-key"),
         ("predicate type", |b| replace_text(&mut envelope(b).payload, "cosign/sign", "cosign/sing"), "signature-not-by-given-key"),
         ("subject", |b| replace_text(&mut envelope(b).payload, "sha256", "sha512"), "signature-not-by-given-key"),
-        ("content", |b| b.content = Content::MessageSignature { digest: None, signature: envelope(b).signatures[0].sig.clone() }, "signature-not-by-given-key"),
+        ("content", |b| b.content = Content::MessageSignature { digest: None, signature: envelope(b).signatures[0].sig.clone() }, "message-signature-on-image"),
     ]);
     let logged = verifier.with_trust_root(trust_root("keyless/trusted_root.json"));
     let (subject, good) = fixture("negative/src-key-tlog");
