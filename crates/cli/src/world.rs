@@ -12,11 +12,12 @@ use proofmark_trust_root::SigningConfig;
 use proofmark_trust_server::{DevIssuer, InitOptions};
 use proofmark_types::RegistryHost;
 use proofmark_verify::TrustRoot;
+use serde::Deserialize;
 use tokio::net::TcpListener;
 use url::Url;
 
-use crate::context::Context;
-use crate::failure::Failure;
+use crate::context::{Context, read_text};
+use crate::failure::{Exit, Failure, chain};
 
 /// What is to be started. Port 0 takes a free one.
 #[derive(Clone, Copy, Debug)]
@@ -37,13 +38,19 @@ pub(crate) struct World {
 impl World {
     /// Starts registry and trust services; a folder without a trust domain gets one, with the development issuer.
     pub(crate) async fn start(folder: &Path, ports: Ports) -> Result<Self, Failure> {
-        fs::create_dir_all(folder.join("policies")).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(folder.join("policies")).map_err(|error| {
+            let message = format!("cannot make {}: {error}", folder.display());
+            Failure::new(Exit::Undecided, "file-unwritable", message)
+        })?;
         let registry = proofmark_registry_server::Server::start(proofmark_registry_server::Config::new(
             folder.join("registry"),
             loopback(ports.registry),
         ))
         .await
-        .context("the registry does not start")?;
+        .map_err(|error| {
+            let taken = matches!(error, proofmark_registry_server::StartError::Listen { .. });
+            not_started("registry", "registry-not-started", &error, taken)
+        })?;
         let trust = start_trust(&folder.join("trust"), ports.trust).await?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -61,9 +68,10 @@ impl World {
         );
         let mut config = proofmark_admission::Config::new(loopback(port), tls, self.policies(), client);
         config.trust_root = Some(self.trusted_root_file());
-        let server = proofmark_admission::Server::start(config)
-            .await
-            .context("the admission webhook does not start")?;
+        let server = proofmark_admission::Server::start(config).await.map_err(|error| {
+            let taken = matches!(error, proofmark_admission::StartError::Listen { .. });
+            not_started("admission", error.code(), &error, taken)
+        })?;
         self.admission = Some(server);
         Ok(())
     }
@@ -127,11 +135,14 @@ impl World {
 
 /// The port is taken before the trust domain is made: its documents name it.
 async fn start_trust(folder: &Path, port: u16) -> Result<proofmark_trust_server::Server, Failure> {
-    let listener = TcpListener::bind(loopback(port))
-        .await
-        .with_context(|| format!("cannot listen on port {port} for the trust services"))?;
+    let made = folder.join("trust.yaml");
+    let port = if made.exists() { port_of(&made, port)? } else { port };
+    let listener = TcpListener::bind(loopback(port)).await.map_err(|error| {
+        let error = std::io::Error::new(error.kind(), format!("cannot listen on {}: {error}", loopback(port)));
+        not_started("trust", "trust-listen", &error, true)
+    })?;
     let address = listener.local_addr().context("the trust services have no address")?;
-    if !folder.join("trusted_root.json").exists() {
+    if !made.exists() {
         let options = InitOptions {
             origin: Url::parse(&format!("http://{address}")).map_err(anyhow::Error::from)?,
             operator: "proofmark development".to_owned(),
@@ -139,12 +150,44 @@ async fn start_trust(folder: &Path, port: u16) -> Result<proofmark_trust_server:
             dev_issuer: true,
             now: Context::now(),
         };
-        proofmark_trust_server::init(folder, &options).context("cannot make a trust domain")?;
+        proofmark_trust_server::init(folder, &options)
+            .map_err(|error| Failure::new(Exit::Undecided, error.code(), chain(&error)))?;
     }
     let config = proofmark_trust_server::Config::new(folder, address);
-    Ok(proofmark_trust_server::Server::start_on(config, listener)
+    proofmark_trust_server::Server::start_on(config, listener)
         .await
-        .context("the trust services do not start")?)
+        .map_err(|error| not_started("trust", error.code(), &error, false))
+}
+
+/// The port that the documents of a trust domain name. On another one nobody would find it, so no other may be asked for.
+fn port_of(made: &Path, asked: u16) -> Result<u16, Failure> {
+    #[derive(Deserialize)]
+    struct Origin {
+        origin: String,
+    }
+    let unusable = |reason: String| Failure::usage("trust-origin", format!("{}: {reason}", made.display()));
+    let Origin { origin } = serde_saphyr::from_str(&read_text(made)?).map_err(|error| unusable(error.to_string()))?;
+    let port = Url::parse(&origin)
+        .ok()
+        .and_then(|origin| origin.port_or_known_default())
+        .ok_or_else(|| unusable(format!("the origin {origin} has no port")))?;
+    if asked != 0 && asked != port {
+        return Err(unusable(format!(
+            "the trust domain here is {origin}, and port {asked} is asked for"
+        ))
+        .with_hint(format!("give --trust-port {port}, or another --dir")));
+    }
+    Ok(port)
+}
+
+/// Why one of the servers does not run; `taken` where another port would help.
+fn not_started(what: &str, code: &str, error: &dyn std::error::Error, taken: bool) -> Failure {
+    let failure = Failure::new(Exit::Undecided, code, chain(error));
+    if taken {
+        failure.with_hint(format!("is it running already? another port: --{what}-port"))
+    } else {
+        failure
+    }
 }
 
 fn loopback(port: u16) -> SocketAddr {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use proofmark_admission::{
-    Config, Installation, Server, Target, TlsConfig, webhook_configuration, webhook_configuration_yaml,
+    Config, Installation, Server, StartError, Target, TlsConfig, webhook_configuration, webhook_configuration_yaml,
 };
 use proofmark_policy::NoMatch;
 use serde_json::json;
@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::args::RegistryArgs;
 use crate::context::{Context, read_text};
 use crate::failure::{Exit, Failure, chain};
+use crate::verb::policy::policy_files;
 use crate::verb::up::until_stopped;
 
 /// The Kubernetes admission webhook
@@ -102,9 +103,20 @@ impl Serve {
         if self.allow_unmatched {
             config.no_match = NoMatch::Allow;
         }
-        let server = Server::start(config)
-            .await
-            .map_err(|error| Failure::new(Exit::Usage, error.code(), chain(&error)))?;
+        let server = Server::start(config).await.map_err(|error| {
+            // An address that is taken is no mistake in what was written.
+            let exit = match error {
+                StartError::Listen { .. } => Exit::Undecided,
+                _ => Exit::Usage,
+            };
+            Failure::new(exit, error.code(), chain(&error))
+        })?;
+        if !self.allow_unmatched && policy_files(&self.policies).is_ok_and(|files| files.is_empty()) {
+            context.output.warn(&format!(
+                "no policy is in {} yet: every image is denied",
+                self.policies.display()
+            ));
+        }
         context.output.result(
             &format!(
                 "admission webhook at https://{} with the policies in {}; stop it with Ctrl-C\n  register it: proofmark admission install --ca {}",
@@ -130,7 +142,19 @@ impl Install {
                 port: 443,
             },
         };
-        let mut installation = Installation::new(target, read_text(&self.ca)?);
+        let authorities = read_text(&self.ca)?;
+        if authorities.contains("PRIVATE KEY-----") {
+            // authority.pem lies beside ca.crt; what is printed here everyone in the cluster can read.
+            return Err(Failure::usage(
+                "installation-unusable",
+                format!(
+                    "{} holds a private key, which is not for the cluster",
+                    self.ca.display()
+                ),
+            )
+            .with_hint("give ca.crt of the webhook's --tls-dir"));
+        }
+        let mut installation = Installation::new(target, authorities);
         installation.excluded_namespaces = self.exclude_namespace;
         let unusable = |error| Failure::usage("installation-unusable", chain(&error));
         if context.output.is_json() {

@@ -45,9 +45,24 @@ impl Policy {
         for note in &notes {
             let _ = writeln!(text, "note on {}: {}", note.policy, note.text);
         }
+        let policies: Vec<_> = set
+            .summaries()
+            .into_iter()
+            .map(|policy| {
+                let rules: Vec<_> = policy
+                    .rules
+                    .iter()
+                    .map(|(name, mode)| json!({ "name": name, "mode": mode }))
+                    .collect();
+                json!({
+                    "name": policy.name, "kind": policy.kind, "file": policy.file, "rules": rules,
+                    "onUnreachable": policy.on_unreachable,
+                })
+            })
+            .collect();
         context
             .output
-            .result(&text, &json!({ "policies": set.summaries(), "notes": notes }));
+            .result(&text, &json!({ "policies": policies, "notes": notes }));
         Ok(())
     }
 }
@@ -62,6 +77,14 @@ fn load(paths: &[PathBuf]) -> Result<PolicySet, Failure> {
             files.push(path.clone());
         }
     }
+    if files.is_empty() {
+        let named: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+        // A check of nothing that passes would pass in CI for ever after the folder was renamed.
+        return Err(
+            Failure::usage("policy-empty", format!("no policy file is in {}", named.join(", ")))
+                .with_hint("policies are the .yaml, .yml and .json files directly in the folder"),
+        );
+    }
     let mut contents = Vec::new();
     for file in &files {
         contents.push((file.display().to_string(), read_file(file)?));
@@ -74,7 +97,7 @@ fn load(paths: &[PathBuf]) -> Result<PolicySet, Failure> {
 }
 
 /// The policy files of a folder, in order of their names; hidden files (as Kubernetes' `..data`) are not policies.
-fn policy_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub(crate) fn policy_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let failure =
         |error: std::io::Error| Failure::usage("file-unreadable", format!("cannot read {}: {error}", folder.display()));
     let mut files = Vec::new();

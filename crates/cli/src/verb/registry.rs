@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use proofmark_registry_server::{Config, Htpasswd, Server};
+use proofmark_registry_server::{Config, Htpasswd, OpenError, Server, StartError};
 use serde_json::json;
 
 use crate::context::{Context, read_text};
@@ -55,9 +55,13 @@ impl Registry {
             config.htpasswd = Some(users);
         }
         let open = config.htpasswd.is_none();
-        let server = Server::start(config)
-            .await
-            .map_err(|error| Failure::new(Exit::Undecided, "registry-not-started", chain(&error)))?;
+        let server = Server::start(config).await.map_err(|error| {
+            let exit = match error {
+                StartError::Store(OpenError::Pattern { .. }) => Exit::Usage,
+                _ => Exit::Undecided,
+            };
+            Failure::new(exit, "registry-not-started", chain(&error))
+        })?;
         if open && !server.address().ip().is_loopback() {
             context
                 .output

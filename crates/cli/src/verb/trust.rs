@@ -108,7 +108,14 @@ impl Serve {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         let server = Server::start(Config::new(self.dir.clone(), self.listen))
             .await
-            .map_err(|error| Failure::new(Exit::Undecided, error.code(), chain(&error)))?;
+            .map_err(|error| {
+                let failure = Failure::new(Exit::Undecided, error.code(), chain(&error));
+                if self.dir.join("trust.yaml").exists() {
+                    failure
+                } else {
+                    failure.with_hint("`proofmark trust init` makes a trust domain; --dir says where it is")
+                }
+            })?;
         context.output.result(
             &format!(
                 "trust services of {} at {}; stop them with Ctrl-C",
@@ -123,6 +130,9 @@ impl Serve {
     }
 }
 
+/// What an entry of the file may say.
+const ISSUERS_HINT: &str = "an issuer has issuer-url and type: ci-provider (with ci-provider: github-workflow or gitlab-pipeline), email, kubernetes, or uri (with subject-domain); docs/trust.md shows one";
+
 /// The file of `--issuers`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -131,7 +141,9 @@ struct Issuers {
 }
 
 fn read_issuers(path: &Path) -> Result<Vec<IssuerConfig>, Failure> {
-    let unusable = |reason: String| Failure::usage("trust-issuer", format!("{}: {reason}", path.display()));
+    let unusable = |reason: String| {
+        Failure::usage("trust-issuer", format!("{}: {reason}", path.display())).with_hint(ISSUERS_HINT)
+    };
     let text = read_text(path)?;
     serde_saphyr::from_str::<Issuers>(&text)
         .map(|file| file.oidc_issuers)

@@ -28,11 +28,35 @@ fn policies_are_read_and_what_they_mean_here_is_said() {
     assert!(text.contains("note on require-signed-images:"), "{text}");
     let value = json(&home, ["policy", "check", &ours, &kyverno]);
     assert_eq!(value["policies"].as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        value["policies"][0]["rules"],
+        json!([{ "name": "spec", "mode": "enforce" }])
+    );
+    assert_eq!(value["policies"][0]["onUnreachable"], json!("deny"));
     assert!(value["notes"].as_array().is_some_and(|notes| !notes.is_empty()));
     // A folder of them, all three formats.
     let folder = fixture_path("policies");
     let value = json(&home, ["policy", "check", &folder]);
     assert_eq!(value["policies"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn nothing_is_not_a_policy_that_was_checked() {
+    let home = Sandbox::new();
+    std::fs::create_dir(home.path().join("renamed")).unwrap();
+    fails(&run(&home, ["policy", "check", "renamed"]), 2, "policy-empty");
+    // The examples of the documentation are understood.
+    let page = include_str!("../../../../docs/policies.md");
+    let examples: Vec<&str> = page
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(examples.len() > 2);
+    for example in examples {
+        let file = write(home.path(), "example.yaml", example);
+        run(&home, ["policy", "check", &file]).expect_success();
+    }
 }
 
 #[test]

@@ -111,7 +111,18 @@ async fn what_was_pushed_and_logged_is_there_the_next_time() {
     assert!(first.stop().success(), "a server that is told to stop ends well");
 
     let ports = [&registry, &trust].map(|address| address.rsplit(':').next().unwrap().to_owned());
-    let second = up(&home, &ports[0], &ports[1]);
+    let elsewhere = run(
+        &home,
+        ["up", "--dir", "data", "--registry-port", "0", "--trust-port", "1"],
+    );
+    let elsewhere = fails(&elsewhere, 2, "trust-origin");
+    assert!(
+        elsewhere.stderr.contains(&format!("--trust-port {}", ports[1])),
+        "{}",
+        elsewhere.stderr
+    );
+    let second = up(&home, &ports[0], "0");
+    assert_eq!(second.said["trust"], json!(trust));
     let who = [
         "--trusted-root".to_owned(),
         root.clone(),
@@ -164,7 +175,23 @@ async fn a_port_that_is_taken() {
             "0",
         ],
     );
-    assert!(up.expect_code(1).stderr.contains(port), "{}", up.stderr);
+    let up = fails(&up, 1, "trust-listen");
+    assert!(
+        up.stderr.contains(port) && up.stderr.contains("--trust-port"),
+        "{}",
+        up.stderr
+    );
+    let pattern = [
+        "registry",
+        "serve",
+        "--dir",
+        "r",
+        "--listen",
+        "127.0.0.1:0",
+        "--immutable-tags",
+        "(",
+    ];
+    run(&home, pattern).expect_code(2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,6 +270,28 @@ fn a_trust_domain_is_made_once() {
         ],
     );
     fails(&outcome, 2, "trust-issuer");
+    // The example of the documentation is one that is read.
+    let page = include_str!("../../../../docs/trust.md");
+    let example: String = page
+        .lines()
+        .skip_while(|line| *line != "oidc-issuers:")
+        .take_while(|line| !line.starts_with('$'))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert!(example.contains("ci-provider"), "{example}");
+    write(home.path(), "example.yaml", &example);
+    let origin = "http://127.0.0.1:1";
+    let arguments = [
+        "trust",
+        "init",
+        "--dir",
+        "v",
+        "--origin",
+        origin,
+        "--issuers",
+        "example.yaml",
+    ];
+    assert_eq!(run(&home, arguments).expect_success().stderr, "");
     assert!(!home.path().join("u/trusted_root.json").exists());
 }
 
@@ -277,6 +326,12 @@ fn a_webhook_by_itself() {
     );
     let wrong = fixture_path("manifest.json");
     run(&home, ["admission", "install", "--ca", &wrong]).expect_code(2);
+    // The file beside ca.crt holds the key of the authority too, and what is printed goes to the cluster.
+    let secret = authority.replace("ca.crt", "authority.pem");
+    assert_ne!(secret, authority);
+    let refused = run(&home, ["admission", "install", "--ca", &secret]);
+    let refused = fails(&refused, 2, "installation-unusable");
+    assert!(refused.stderr.contains("ca.crt"), "{}", refused.stderr);
 }
 
 /// A reader that goes away is no failure.
