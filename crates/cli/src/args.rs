@@ -1,8 +1,9 @@
-//! The flags that verbs share. Where cosign has a flag it has the same name and meaning here.
+//! The flags that verbs share. Where cosign has a flag it has the same name and meaning here; its switches take `=true`
+//! and `=false` too, as people write them in scripts.
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
 /// Which registries are talked to, and how.
 #[derive(Args, Clone, Debug, Default)]
@@ -89,15 +90,18 @@ pub(crate) struct TrustArgs {
     pub(crate) trusted_root: Option<PathBuf>,
 
     /// Accept signatures that no transparency log has an entry for
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
     pub(crate) insecure_ignore_tlog: bool,
 
     /// Accept certificates without a signed certificate timestamp
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
     pub(crate) insecure_ignore_sct: bool,
 
     /// Require an RFC 3161 timestamp
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
     pub(crate) use_signed_timestamps: bool,
 }
 
@@ -125,7 +129,8 @@ pub(crate) struct SigningArgs {
     pub(crate) also_legacy: bool,
 
     /// Do not ask anything
-    #[arg(long, short = 'y')]
+    #[arg(short = 'y', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
     pub(crate) yes: bool,
 }
 

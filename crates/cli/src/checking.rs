@@ -96,8 +96,17 @@ impl Wish {
 }
 
 fn keyless_rule(signer: &SignerArgs) -> Result<SignerRule, Failure> {
+    let half = signer.certificate_identity.is_some()
+        || signer.certificate_identity_regexp.is_some()
+        || signer.certificate_oidc_issuer.is_some()
+        || signer.certificate_oidc_issuer_regexp.is_some();
     let no_identity = || {
-        Failure::usage("no-identity", "nothing says whose signature counts").with_hint(
+        let message = if half {
+            "an identity is a subject and the issuer that vouches for it, and only one of them is given"
+        } else {
+            "nothing says whose signature counts"
+        };
+        Failure::usage("no-identity", message).with_hint(
             "give --key FILE, or both --certificate-identity and --certificate-oidc-issuer (or their -regexp forms)",
         )
     };
@@ -221,11 +230,11 @@ pub(crate) async fn check_digest(
         .map_err(registry_failure)?;
     let proofs = wish.verifier.verify(&evidence, Context::now());
     let looked = format!(
-        "looked at the referrers of {digest} and the tags {} and {} in {}: {} pieces of evidence",
+        "looked at the referrers of {digest} and the tags {} and {} in {}: {}",
         proofmark_evidence::layout::sig_tag(digest),
         proofmark_evidence::layout::att_tag(digest),
         image.repository(),
-        evidence.items.len()
+        report::pieces(evidence.items.len())
     );
     verdict(&wish.requirement, &proofs, image, digest).map_err(|mut failure| {
         failure.details.insert(0, looked);
@@ -280,12 +289,18 @@ fn verdict(requirement: &Requirement, proofs: &Proofs, image: &ImageRef, digest:
 }
 
 fn rejected(attestation: bool, refusals: &[Refusal], name: &ImageRef) -> Failure {
+    let only = |code: &str| refusals.iter().all(|refusal| refusal.code == code);
     if attestation {
         return Failure::new(
             Exit::NoAttestation,
             "no-acceptable-attestation",
             format!("{name} has attestations, and none is acceptable"),
-        );
+        )
+        .with_hint(if only("predicate-type-mismatch") {
+            "--type says which type is wanted; those that are there are named above"
+        } else {
+            compare(refusals)
+        });
     }
     // cosign's 13: a certificate is wanted and every signature is by a bare key.
     let no_certificate = refusals
@@ -304,5 +319,13 @@ fn rejected(attestation: bool, refusals: &[Refusal], name: &ImageRef) -> Failure
         "no-acceptable-signature",
         format!("{name} has signatures, and none is acceptable"),
     )
-    .with_hint("compare expected and found above; is the key, or the identity, that of the one who released it?")
+    .with_hint(compare(refusals))
+}
+
+/// What to do about evidence that was refused.
+fn compare(refusals: &[Refusal]) -> &'static str {
+    if refusals.iter().any(|refusal| refusal.code == "log-entry-missing") {
+        return "the signer is the right one, and the log is not: sign with --signing-config, or accept it with --insecure-ignore-tlog; is the trusted root that of the log?";
+    }
+    "compare expected and found above; is the key, or the identity, that of the one who released it?"
 }

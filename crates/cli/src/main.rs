@@ -15,6 +15,7 @@ mod signing;
 mod verb;
 mod world;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -80,7 +81,7 @@ enum Verb {
     Policy(verb::policy::Policy),
     /// Print the completion script of a shell
     Completion(verb::completion::Completion),
-    /// Print the manual page
+    /// Print the manual: one page for each verb, one after the other
     Man,
 }
 
@@ -90,6 +91,18 @@ fn main() -> ExitCode {
         // clap prints help and version to standard output with code 0, mistakes to standard error with code 2.
         Err(error) => {
             let _ = error.print();
+            if error.use_stderr() && json_is_asked(std::env::args_os()) {
+                // What clap says begins so, and goes on with help, which is for a person.
+                let text = error.to_string();
+                let said: Vec<&str> = text
+                    .lines()
+                    .map(str::trim)
+                    .take_while(|line| !line.is_empty())
+                    .collect();
+                let message = said.join(" ");
+                let message = message.trim_start_matches("error: ");
+                Output::new(Format::Json, true).failed(&Failure::usage("command-line", message));
+            }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
@@ -98,9 +111,17 @@ fn main() -> ExitCode {
     output.finish(result)
 }
 
+/// Whether `-o json` is among the arguments, which could not be parsed.
+fn json_is_asked(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    let arguments: Vec<_> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
+    let joined = |word: &String| ["-ojson", "-o=json", "--output=json"].contains(&word.as_str());
+    let apart =
+        |pair: &[String]| matches!(pair, [flag, value] if (flag == "-o" || flag == "--output") && value == "json");
+    arguments.iter().any(joined) || arguments.windows(2).any(apart)
+}
+
 fn run(cli: Cli, output: Output) -> Result<(), Failure> {
-    let quiet_issuer = matches!(cli.verb, Verb::Demo(_) | Verb::Up(_));
-    start_log(cli.log.as_deref(), quiet_issuer)?;
+    start_log(cli.log.as_deref(), usual_log(&cli.verb))?;
     match cli.verb {
         Verb::Completion(verb) => return verb.run::<Cli>(output),
         Verb::Man => return verb::completion::man::<Cli>(output),
@@ -136,20 +157,26 @@ fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     })
 }
 
-/// Logs go to standard error; without a filter only warnings do. `demo` and `up` say themselves that their identity issuer
-/// vouches for anyone, once, and not with each token.
-fn start_log(filter: Option<&str>, quiet_issuer: bool) -> Result<(), Failure> {
-    let filter = filter.unwrap_or(if quiet_issuer {
-        "warn,proofmark_trust_server=error"
-    } else {
-        "warn"
-    });
+/// What is logged without a filter: warnings. `demo` and `up` say themselves that their identity issuer vouches for anyone,
+/// once, and not with each token; a webhook leaves a line for each decision.
+fn usual_log(verb: &Verb) -> &'static str {
+    match verb {
+        Verb::Demo(_) | Verb::Up(_) => "warn,proofmark_trust_server=error",
+        Verb::Admission(verb::admission::Admission::Serve(_)) => "warn,proofmark::decision=info",
+        _ => "warn",
+    }
+}
+
+/// Logs go to standard error, coloured on a terminal only.
+fn start_log(filter: Option<&str>, usual: &str) -> Result<(), Failure> {
+    let filter = filter.unwrap_or(usual);
     let filter = tracing_subscriber::EnvFilter::builder()
         .parse(filter)
         .map_err(|error| Failure::usage("malformed-log-filter", format!("\"{filter}\": {error}")))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
     Ok(())

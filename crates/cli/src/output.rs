@@ -86,13 +86,18 @@ impl Output {
         Spinner(Some(bar))
     }
 
+    /// A failure for a script.
+    pub(crate) fn failed(self, failure: &Failure) {
+        line(&pretty(&serde_json::json!({ "ok": false, "error": failure })));
+    }
+
     /// The end of the process, and what it says last.
     pub(crate) fn finish(self, result: Result<(), Failure>) -> ExitCode {
         match result {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
                 if self.is_json() {
-                    line(&pretty(&serde_json::json!({ "ok": false, "error": failure })));
+                    self.failed(&failure);
                 }
                 eprintln!("{failure}");
                 ExitCode::from(failure.exit as u8)

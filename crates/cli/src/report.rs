@@ -115,6 +115,11 @@ pub(crate) fn proof_json(proof: &Proof) -> Value {
     })
 }
 
+/// How much was found.
+pub(crate) fn pieces(count: usize) -> String {
+    format!("{count} {} of evidence", if count == 1 { "piece" } else { "pieces" })
+}
+
 /// The head line of a verified image.
 pub(crate) fn head(image: &ImageRef, digest: &Digest) -> String {
     format!("{}: verified\n", image.with_digest(digest.clone()))

@@ -1,6 +1,6 @@
 //! `completion` and `man`: made from the same definitions that parse the command line.
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 
 use crate::failure::Failure;
@@ -23,12 +23,21 @@ impl Completion {
     }
 }
 
-/// The manual page, in roff.
+/// The manual, in roff: the pages of the program and of each verb.
 pub(crate) fn man<C: CommandFactory>(output: Output) -> Result<(), Failure> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(C::command())
-        .render(&mut page)
-        .map_err(anyhow::Error::from)?;
-    output.document(&page);
+    let mut command = C::command().disable_help_subcommand(true);
+    command.build();
+    let mut text = Vec::new();
+    pages(&command, &mut text).map_err(anyhow::Error::from)?;
+    output.document(&text);
     Ok(())
+}
+
+fn pages(command: &Command, text: &mut Vec<u8>) -> std::io::Result<()> {
+    let name = command
+        .get_display_name()
+        .unwrap_or_else(|| command.get_name())
+        .to_owned();
+    clap_mangen::Man::new(command.clone()).title(name).render(text)?;
+    command.get_subcommands().try_for_each(|verb| pages(verb, text))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use proofmark_evidence::statement::Statement;
 use proofmark_registry::ImageSource;
 use serde_json::json;
@@ -26,7 +26,8 @@ pub(crate) struct Sign {
     annotations: Vec<(String, String)>,
 
     /// Sign the images of an index too
-    #[arg(long, short = 'r')]
+    #[arg(short = 'r', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
     recursive: bool,
 
     #[command(flatten)]

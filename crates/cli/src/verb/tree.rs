@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::args::RegistryArgs;
 use crate::context::{Context, parse_image, registry_failure};
 use crate::failure::Failure;
+use crate::report;
 
 /// Show what hangs on an image
 #[derive(Args, Debug)]
@@ -42,10 +43,10 @@ impl Tree {
         for place in &evidence.incomplete {
             let _ = writeln!(text, "├── not read: {}: {} [{}]", place.place, place.reason, place.code);
         }
-        let count = evidence.items.len();
         let _ = writeln!(
             text,
-            "└── {count} pieces of evidence, none of them verified (that is `proofmark verify`)"
+            "└── {}, none of them verified (that is `proofmark verify`)",
+            report::pieces(evidence.items.len())
         );
         let incomplete: Vec<Value> = evidence
             .incomplete

@@ -385,6 +385,29 @@ fn mistakes_on_the_command_line() {
     }
 }
 
+#[test]
+fn a_command_line_for_scripts() {
+    let home = home();
+    std::fs::copy(fixture("keyless/trusted_root.json"), home.path().join("root.json")).unwrap();
+    let run = |line: &str| run(&home, line.split_whitespace());
+    // A script that asks for JSON gets it whatever went wrong.
+    for flags in ["-o json", "--output=json"] {
+        let outcome = run(&format!("{flags} verify --no-such-flag IMAGE"));
+        let said: Value = serde_json::from_str(&outcome.expect_code(2).stdout).unwrap();
+        assert_eq!(said["error"]["code"], "command-line");
+        assert!(
+            said["error"]["message"].as_str().unwrap().contains("--no-such-flag"),
+            "{said}"
+        );
+    }
+    // Switches as cosign's users write them.
+    let lenient = "verify --key cosign.pub --insecure-ignore-tlog";
+    fails(&run(&format!("{lenient}=true a:b:c")), 2, "malformed-reference");
+    fails(&run(&format!("{lenient}=false a:b:c")), 2, "trusted-root-missing");
+    let half = run("verify --trusted-root root.json --certificate-identity x a.test/app");
+    assert!(half.stderr.contains("only one of them"), "{}", half.stderr);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn passwords() {
     let registry = Registry::start().await;
