@@ -116,7 +116,15 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or_else(|| Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failure)?;
+    let mut builder = tempfile::Builder::new();
+    // As any program's output: what the umask lets everyone read. Secrets are written elsewhere.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    std::fs::metadata(folder).map_err(failure)?;
+    // The text of its error names the temporary file.
+    let mut file = builder
+        .tempfile_in(folder)
+        .map_err(|error| failure(error.kind().into()))?;
     std::io::Write::write_all(&mut file, bytes).map_err(failure)?;
     file.persist(path).map_err(|error| failure(error.error))?;
     Ok(())

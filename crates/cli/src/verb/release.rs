@@ -59,6 +59,10 @@ impl Release {
         let image = parse_image(&self.image)?;
         let client = Context::client(&self.registry)?;
         let hand = Hand::from_flags(context, &self.signing).await?;
+        if !self.source.is_dir() {
+            let message = format!("--source {} is no folder", self.source.display());
+            return Err(Failure::usage("file-unreadable", message));
+        }
         let plan = Plan {
             image,
             sbom: self.sbom,

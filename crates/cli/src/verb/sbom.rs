@@ -24,7 +24,7 @@ pub(crate) struct Sbom {
     #[arg(long, short = 'f', value_enum)]
     format: Option<DocumentFormat>,
 
-    /// Write the document into this file instead of standard output
+    /// Write the document (SPDX, unless --format says otherwise) into this file instead of standard output
     #[arg(long, value_name = "FILE")]
     output_file: Option<PathBuf>,
 
@@ -62,7 +62,14 @@ impl Sbom {
                 .document(&format.unwrap_or_default().write(&inside.bill, &info)),
             (format, Some(path)) => {
                 write_file(path, &format.unwrap_or_default().write(&inside.bill, &info))?;
-                context.output.note(&format!("{}: {}", path.display(), inside.line()));
+                if context.output.is_json() {
+                    let written = json!({
+                        "image": self.image, "digest": image.digest, "file": path, "packages": inside.bill.packages.len(),
+                    });
+                    context.output.result("", &written);
+                } else {
+                    context.output.note(&format!("{}: {}", path.display(), inside.line()));
+                }
             }
         }
         Ok(())
@@ -97,7 +104,7 @@ pub(crate) fn open_local(path: &Path, name: Option<&str>) -> Result<ImageSource,
     ImageSource::open(path, name).map_err(|error| {
         let is_image = name.is_some() || matches!(error, RegistryError::NameNeeded { .. });
         if is_image {
-            return registry_failure(error);
+            return name_failure(path, error);
         }
         Failure::usage(
             "local-image-unreadable",
@@ -105,6 +112,24 @@ pub(crate) fn open_local(path: &Path, name: Option<&str>) -> Result<ImageSource,
         )
         .with_hint("expected an OCI layout folder or a `docker save` archive")
     })
+}
+
+/// A local image that has no such name: the registry's hints, about credentials, would mislead.
+fn name_failure(path: &Path, error: RegistryError) -> Failure {
+    let missing = error.is_not_found();
+    if missing && path.is_dir() && !path.join("oci-layout").exists() {
+        return Failure::usage(
+            "local-image-unreadable",
+            format!("{} is no image: {}", path.display(), chain(&error)),
+        )
+        .with_hint("expected an OCI layout folder or a `docker save` archive");
+    }
+    let failure = registry_failure(error);
+    if missing {
+        failure.with_hint("index.json of a layout lists its names; without one, the only image is taken")
+    } else {
+        failure
+    }
 }
 
 /// The one image that is meant: of the platform asked for, or of this machine's.
@@ -129,6 +154,10 @@ fn pick(tree: &ImageTree, platform: Option<&str>) -> Result<Descriptor, Failure>
             .iter()
             .filter_map(|image| image.platform.as_ref().map(ToString::to_string))
             .collect();
+        if there.is_empty() {
+            let message = format!("it is one image, whose index says of no platform that it is for {wanted}");
+            return Failure::usage("no-such-platform", message).with_hint("leave --platform away");
+        }
         Failure::usage(
             "no-such-platform",
             format!("the index has no image for {wanted}; it has {}", there.join(", ")),

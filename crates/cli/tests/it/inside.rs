@@ -38,6 +38,11 @@ async fn the_same_packages_wherever_the_image_is() {
     assert_eq!(written.expect_success().stdout, "");
     let document: Value = serde_json::from_slice(&fs::read(home.path().join("bom.json")).unwrap()).unwrap();
     assert_eq!(document["bomFormat"], json!("CycloneDX"));
+    let said = json(&home, ["sbom", "--output-file", "bom.json", &image]);
+    assert_eq!(said["file"], json!("bom.json"));
+    assert_eq!(said["packages"], json!(2));
+    let document: Value = serde_json::from_slice(&fs::read(home.path().join("bom.json")).unwrap()).unwrap();
+    assert_eq!(document["spdxVersion"], json!("SPDX-2.3"));
 }
 
 #[test]
