@@ -3,9 +3,7 @@
 /// One sentence; empty where the message says it all.
 pub(super) fn hint(code: &str) -> &'static str {
     match code {
-        "no-policy-matched" => {
-            "add a policy whose images cover this one, or run with the default for unmatched images set to allow"
-        }
+        "no-policy-matched" => "add a policy whose images cover this one, or run the webhook with --allow-unmatched",
         "image-not-allowed" => "use an image of an allowed registry, or have the policy's owner add this one",
         "digest-required" => "write the reference as NAME@sha256:…, or let the mutating webhook pin Pods",
         "unsigned" => {
