@@ -91,10 +91,16 @@ pub(crate) fn create_private(path: &Path) -> Result<(), FolderError> {
 /// Replaces a file at once: whoever opens it sees all of the old or all of the new one, also after a crash.
 pub(crate) fn replace(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), FolderError> {
     let temporary = path.with_extension("tmp");
+    // One that a crash left may have another mode, which the new file, perhaps a key, must not inherit.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(FolderError::io("remove", &temporary)(error));
+        }
+        _ => {}
+    }
     let mut file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(mode)
         .open(&temporary)
         .map_err(FolderError::io("create", &temporary))?;

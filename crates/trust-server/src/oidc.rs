@@ -211,7 +211,9 @@ fn uri(subject: &str, domain: &url::Url) -> Result<Subject, TokenError> {
     let same = parsed.scheme() == domain.scheme()
         && parsed.host_str() == domain.host_str()
         && parsed.port_or_known_default() == domain.port_or_known_default();
-    if same && parsed.username().is_empty() && parsed.password().is_none() && subject.is_ascii() {
+    // The parser lets spaces, tabs and line breaks pass, and drops them; the certificate would have them.
+    let graphic = subject.bytes().all(|b| b.is_ascii_graphic());
+    if same && parsed.username().is_empty() && parsed.password().is_none() && graphic {
         Ok(Subject::Uri(subject.to_owned()))
     } else {
         Err(outside())

@@ -154,8 +154,10 @@ impl Wal {
                 "the log's record ends within an unfinished batch, which is cut off"
             );
             file.set_len(offset).map_err(io_error(path, "cut"))?;
-            file.sync_all().map_err(io_error(path, "synced"))?;
         }
+        // A process killed between write and sync leaves a whole record that only the page cache has. It was replayed,
+        // and its checkpoint is served from now on: a power cut must not take it back, or the log would fork.
+        file.sync_all().map_err(io_error(path, "synced"))?;
         file.seek(SeekFrom::Start(offset)).map_err(io_error(path, "read"))?;
         Ok(Self {
             file,

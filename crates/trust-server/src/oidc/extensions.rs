@@ -90,7 +90,7 @@ impl Templates {
         };
         let subject = evaluate(&self.subject)?;
         let is_uri = url::Url::parse(&subject).is_ok_and(|url| url.has_host());
-        if !is_uri || !subject.is_ascii() {
+        if !is_uri || !subject.is_ascii() || subject.starts_with(' ') || subject.ends_with(' ') {
             return Err(TokenError::Claim {
                 claim: subject.chars().take(80).collect(),
             });
