@@ -13,7 +13,7 @@ use proofmark_evidence::{EvidenceSet, Item, ItemContent, Origin};
 use proofmark_oci::Descriptor;
 use proofmark_policy::LogRule;
 use proofmark_registry::Client;
-use proofmark_sign::token::{AUDIENCE, Claims, IdentityToken, Sources, detect};
+use proofmark_sign::token::{Claims, IdentityToken, Sources, TokenOptions, detect};
 use proofmark_sign::{KeylessSession, Options, Password, SignError, Signer, SigningKey, SigningKeyError, Timing};
 use proofmark_trust_root::SigningConfig;
 use proofmark_types::{Digest, Repository};
@@ -240,9 +240,12 @@ pub(crate) async fn identity_token(given: Option<&str>) -> Result<IdentityToken,
     let environment = |name: &str| std::env::var(name).ok();
     detect(&Sources {
         given,
+        options: &TokenOptions::default(),
         environment: &environment,
-        audience: AUDIENCE,
+        root: Path::new("/"),
+        person: None,
         timing: Timing::default(),
+        now: Context::now(),
     })
     .await
     .map_err(|error| {

@@ -3,7 +3,7 @@
 use der::{Decode, Encode};
 use proofmark_evidence::encoding::{base64_encode, pem_decode_all};
 use proofmark_types::UnixTime;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{StatusCode, Url};
 use serde::{Deserialize, Serialize};
 use x509_cert::Certificate;
@@ -92,7 +92,7 @@ async fn ask(
     let body = serde_json::to_vec(&body).unwrap_or_else(|error| unreachable!("own types always serialize: {error}"));
     let request = http
         .post(url)
-        .header(AUTHORIZATION, format!("Bearer {}", token.secret()))
+        .bearer_auth(token.secret())
         .header(CONTENT_TYPE, "application/json")
         .header(ACCEPT, "application/json")
         .body(body);

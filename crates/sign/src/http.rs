@@ -8,6 +8,8 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url, redirect};
 use thiserror::Error;
 
+use crate::services::is_loopback;
+
 /// The most bytes of an error's body that are repeated.
 const MAX_QUOTED_BODY: usize = 300;
 
@@ -45,6 +47,8 @@ impl Default for Timing {
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
     client: Client,
+    /// For plain http on this machine. A proxy of the environment would see what is sent there, tokens included.
+    direct: Client,
     timing: Timing,
 }
 
@@ -61,15 +65,20 @@ impl Http {
         let broken = |error: reqwest::Error| HttpError::Client {
             reason: innermost(&error),
         };
-        let mut builder = Client::builder()
-            .redirect(redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(10))
-            .user_agent(concat!("proofmark/", env!("CARGO_PKG_VERSION")));
+        let builder = || {
+            Client::builder()
+                .redirect(redirect::Policy::none())
+                .connect_timeout(Duration::from_secs(10))
+                .user_agent(concat!("proofmark/", env!("CARGO_PKG_VERSION")))
+        };
+        let direct = builder().no_proxy().tls_certs_only([]).build().map_err(broken)?;
+        let mut builder = builder();
         for pem in roots {
             builder = builder.tls_certs_merge(Certificate::from_pem_bundle(pem).map_err(broken)?);
         }
         Ok(Self {
             client: builder.build().map_err(broken)?,
+            direct,
             timing,
         })
     }
@@ -79,11 +88,19 @@ impl Http {
     }
 
     pub(crate) fn get(&self, url: &Url) -> RequestBuilder {
-        self.client.get(url.clone())
+        self.client_for(url).get(url.clone())
     }
 
     pub(crate) fn post(&self, url: &Url) -> RequestBuilder {
-        self.client.post(url.clone())
+        self.client_for(url).post(url.clone())
+    }
+
+    fn client_for(&self, url: &Url) -> &Client {
+        if url.scheme() == "http" && is_loopback(url) {
+            &self.direct
+        } else {
+            &self.client
+        }
     }
 
     /// Sends the request until it is answered with other than "later": connection failures, time-outs, 429 and 5xx
@@ -274,6 +291,14 @@ impl HttpError {
             Self::Status { status, .. } => *status >= 500 || *status == 429,
             _ => false,
         }
+    }
+
+    /// The same where the service repeats a secret that it was sent.
+    pub(crate) fn without(mut self, secret: &str) -> Self {
+        if let (Self::Status { body, .. }, false) = (&mut self, secret.is_empty()) {
+            *body = body.replace(secret, "***");
+        }
+        self
     }
 
     fn may_pass(&self) -> bool {

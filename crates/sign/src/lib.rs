@@ -32,6 +32,6 @@ pub use error::{Service, SignError};
 pub use http::{HttpError, Timing};
 pub use key::{MAX_KEY_FILE_BYTES, SigningKey, SigningKeyError};
 pub use password::Password;
-pub use services::Options;
+pub use services::{ClientIdentity, Options, TimestampTls, Warning};
 pub use session::KeylessSession;
 pub use signer::{KeySigner, Signer};

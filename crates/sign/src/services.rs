@@ -10,12 +10,14 @@ use proofmark_trust_root::SigningConfig;
 use proofmark_types::UnixTime;
 use proofmark_verify::TrustRoot;
 use reqwest::Url;
+use thiserror::Error;
 use url::Host;
 
-use crate::error::SignError;
+use crate::error::{Service, SignError};
 use crate::http::{Http, Timing};
 use crate::rekor::{self, Signed, Version};
 use crate::timestamp;
+use crate::token::AUDIENCE;
 
 /// How to sign, beyond what the signing configuration says.
 #[derive(Clone)]
@@ -27,8 +29,52 @@ pub struct Options {
     pub tls_roots: Vec<Vec<u8>>,
     /// How long services may take, and how often they are asked.
     pub timing: Timing,
+    /// For whom the authority wants tokens: `--oidc-client-id`.
+    pub audience: String,
+    /// TLS with timestamp authorities, where it is not as with all others.
+    pub timestamp_tls: TimestampTls,
+    /// Hears of services that were passed over; a person should see it.
+    pub warn: Arc<dyn Fn(&Warning) + Send + Sync>,
     /// The clock.
     pub clock: Arc<dyn Fn() -> UnixTime + Send + Sync>,
+}
+
+/// TLS with timestamp authorities: cosign's `--timestamp-client-*` and `--timestamp-server-name`.
+#[derive(Clone, Default)]
+pub struct TimestampTls {
+    /// `--timestamp-client-cacert`, PEM: whom to believe, and nobody else.
+    pub authorities: Option<Vec<u8>>,
+    /// `--timestamp-client-cert` and `--timestamp-client-key`, PEM: who we are.
+    pub identity: Option<ClientIdentity>,
+    /// `--timestamp-server-name`: the name that the server's certificate must have.
+    pub server_name: Option<String>,
+}
+
+/// A TLS client's certificate and key, PEM. Not shown.
+#[derive(Clone)]
+pub struct ClientIdentity {
+    /// The certificate, perhaps with its chain.
+    pub certificate: Vec<u8>,
+    /// The private key.
+    pub key: zeroize::Zeroizing<Vec<u8>>,
+}
+
+/// What went wrong without being a failure yet.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Warning {
+    /// A service did not answer, and the signing configuration allows another in its place.
+    #[error("the {service} at {url} was passed over: {reason}; asking {next}")]
+    PassedOver {
+        /// What it is.
+        service: Service,
+        /// Which did not answer.
+        url: Url,
+        /// Why.
+        reason: String,
+        /// Which is asked now.
+        next: Url,
+    },
 }
 
 impl Default for Options {
@@ -37,6 +83,9 @@ impl Default for Options {
             trust_root: None,
             tls_roots: Vec::new(),
             timing: Timing::default(),
+            audience: AUDIENCE.to_owned(),
+            timestamp_tls: TimestampTls::default(),
+            warn: Arc::new(|warning| tracing::warn!("{warning}")),
             clock: Arc::new(|| UnixTime::from_system(SystemTime::now())),
         }
     }

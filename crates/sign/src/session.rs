@@ -9,7 +9,7 @@ use crate::error::SignError;
 use crate::fulcio::{self, Issued};
 use crate::key::SigningKey;
 use crate::services::{Options, Services};
-use crate::token::{AUDIENCE, IdentityToken};
+use crate::token::IdentityToken;
 
 /// One ephemeral key with its certificate. Signs until the certificate ends, some ten minutes.
 pub struct KeylessSession {
@@ -30,7 +30,7 @@ impl KeylessSession {
     pub async fn begin(config: &SigningConfig, token: IdentityToken, options: Options) -> Result<Self, SignError> {
         let now = options.now();
         // 1.
-        token.check(AUDIENCE, now)?;
+        token.check(&options.audience, now)?;
         // 2.
         let services = Services::choose(config, &options)?;
         if !services.say_time() {

@@ -2,6 +2,8 @@
 //!
 //! A token is a bearer secret until it expires, so it is masked wherever it is shown. Its signature is not checked
 //! here: that is for the certificate authority; here it is only read, to say early and clearly why it would be refused.
+//!
+//! [`detect`] is the one way to get one. Each source is a file of its own beside this one.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,14 +13,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proofmark_evidence::json;
 use proofmark_types::UnixTime;
 use serde_json::{Map, Value};
-use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::http::HttpError;
-
 mod detect;
+mod error;
+mod file;
+mod github;
+mod options;
 
-pub use detect::{Environment, Sources, detect};
+pub use detect::{Environment, Person, Sources, detect};
+pub use error::TokenError;
+pub use options::{Flow, PUBLIC_ISSUER, Provider, TokenOptions};
 
 /// The audience that Sigstore's certificate authorities ask for.
 pub const AUDIENCE: &str = "sigstore";
@@ -189,105 +194,6 @@ impl Claims {
     pub fn possession_claims(&self) -> Vec<&str> {
         let subject = Some(self.subject()).filter(|subject| !subject.is_empty());
         self.verified_email().into_iter().chain(subject).collect()
-    }
-}
-
-/// Why there is no usable identity token.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum TokenError {
-    /// No source gave one.
-    #[error(
-        "no identity token: looked at --identity-token, SIGSTORE_ID_TOKEN and GitHub Actions{}",
-        hint.map(|hint| format!("; {hint}")).unwrap_or_default()
-    )]
-    NotFound {
-        /// What the surroundings suggest.
-        hint: Option<&'static str>,
-    },
-    /// Not three parts of base64url with an object in the middle (RFC 7519).
-    #[error("the identity token is not a JSON Web Token")]
-    Malformed,
-    /// Longer than any token.
-    #[error("the identity token has {seen} bytes, at most {limit} are taken")]
-    TooLarge {
-        /// The limit.
-        limit: usize,
-        /// The length given.
-        seen: usize,
-    },
-    /// It lacks a claim that every certificate authority needs.
-    #[error("the identity token has no claim \"{claim}\"")]
-    NoClaim {
-        /// The claim.
-        claim: &'static str,
-    },
-    /// It is too late.
-    #[error("the identity token expired at {expiry} (it is {now}); fetch it right before signing")]
-    Expired {
-        /// When.
-        expiry: UnixTime,
-        /// The time here.
-        now: UnixTime,
-    },
-    /// It is from the future: a clock is wrong.
-    #[error("the identity token is valid from {from} only (it is {now}); is the clock right?")]
-    NotYetValid {
-        /// From when.
-        from: UnixTime,
-        /// The time here.
-        now: UnixTime,
-    },
-    /// It is meant for someone else.
-    #[error("the identity token is for \"{seen}\", expected the audience \"{expected}\"")]
-    Audience {
-        /// The audience needed.
-        expected: String,
-        /// The audiences it has.
-        seen: String,
-    },
-    /// The file given does not exist or cannot be read.
-    #[error("cannot read the identity token from {path}: {reason}")]
-    File {
-        /// The file.
-        path: String,
-        /// The system's reason.
-        reason: String,
-    },
-    /// The CI's address for tokens is not what it should be.
-    #[error("ACTIONS_ID_TOKEN_REQUEST_URL is not an https address")]
-    RequestUrl,
-    /// The CI's token service did not answer, or said no.
-    #[error("GitHub gave no identity token: {0}")]
-    Http(HttpError),
-    /// The CI's token service answered something else.
-    #[error("GitHub's answer to the request for an identity token is not usable")]
-    Answer,
-}
-
-impl TokenError {
-    /// The stable code.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NotFound { .. } => "token-not-found",
-            Self::Malformed => "token-malformed",
-            Self::TooLarge { .. } => "token-too-large",
-            Self::NoClaim { .. } => "token-claim-missing",
-            Self::Expired { .. } => "token-expired",
-            Self::NotYetValid { .. } => "token-not-yet-valid",
-            Self::Audience { .. } => "token-audience",
-            Self::File { .. } => "token-file",
-            Self::RequestUrl => "token-request-url",
-            Self::Http(error) => error.code(),
-            Self::Answer => "token-answer",
-        }
-    }
-
-    /// Whether the same may succeed later.
-    #[must_use]
-    pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Http(error) if error.is_unreachable())
     }
 }
 

@@ -1,121 +1,177 @@
-//! Where identity tokens come from.
+//! Looks for a token: what was given, the surroundings, a person.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION};
-use reqwest::{StatusCode, Url};
-use serde::Deserialize;
+use proofmark_types::UnixTime;
+use reqwest::{RequestBuilder, StatusCode, Url};
+use serde::de::DeserializeOwned;
 
-use super::{IdentityToken, MAX_TOKEN_BYTES, TokenError};
+use super::{IdentityToken, MAX_TOKEN_BYTES, Provider, TokenError, TokenOptions, file, github};
 use crate::http::{Http, Timing};
 use crate::services::is_loopback;
 
+/// The largest answer of a token service: a token, and a few words around it.
+const MAX_ANSWER_BYTES: usize = 3 * MAX_TOKEN_BYTES;
+
 /// Environment variables, injected.
-pub trait Environment {
+pub trait Environment: Sync {
     /// The value of a variable, if it is set.
     fn variable(&self, name: &str) -> Option<String>;
 }
 
-impl<F: Fn(&str) -> Option<String>> Environment for F {
+impl<F: Fn(&str) -> Option<String> + Sync> Environment for F {
     fn variable(&self, name: &str) -> Option<String> {
         self(name)
     }
+}
+
+/// The person who signs, for the ways to log in that need one.
+pub trait Person: Sync {
+    /// Opens an address in a browser; says whether one was started.
+    fn browse(&self, address: &Url) -> bool;
+    /// Shows a line.
+    fn tell(&self, text: &str);
 }
 
 /// Where to look.
 pub struct Sources<'s> {
     /// The value of `--identity-token`: a token, or the path of a file that has one.
     pub given: Option<&'s str>,
+    /// The other flags.
+    pub options: &'s TokenOptions,
     /// The environment.
     pub environment: &'s dyn Environment,
-    /// For whom the token must be; [`super::AUDIENCE`] unless the authority wants another.
-    pub audience: &'s str,
-    /// How long the CI's token service may take.
+    /// The root of the file system, below which projected tokens are: `/`, or another in tests.
+    pub root: &'s Path,
+    /// Whom to ask to log in; none where nobody can be asked.
+    pub person: Option<&'s dyn Person>,
+    /// How long token services may take.
     pub timing: Timing,
+    /// The time, to say early that a token has expired.
+    pub now: UnixTime,
 }
 
-/// Finds a token, in this order:
+impl Sources<'_> {
+    /// For whom the token must be.
+    pub(super) fn audience(&self) -> &str {
+        &self.options.client_id
+    }
+
+    /// A variable that is set and not empty.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        self.environment.variable(name).filter(|value| !value.is_empty())
+    }
+
+    /// A client for the token service of `from`.
+    pub(super) fn http(&self, from: &'static str) -> Result<Http, TokenError> {
+        Http::new(self.timing.clone(), &[]).map_err(|source| TokenError::Http { from, source })
+    }
+}
+
+/// Finds a token, in this order, and checks that it is for the audience and has not expired:
 ///
 /// 1. `--identity-token`, a token or a file;
-/// 2. `SIGSTORE_ID_TOKEN`, which GitLab sets where the job has `id_tokens: SIGSTORE_ID_TOKEN`;
-/// 3. GitHub Actions' token service, where the job has `permissions: id-token: write`.
+/// 2. the surroundings, in the order of [`Provider::ALL`]: the first that is here is asked, and what it says counts. The
+///    next is not tried when it fails, since a signature under another identity than the expected one is no help.
 pub async fn detect(sources: &Sources<'_>) -> Result<IdentityToken, TokenError> {
+    let token = find(sources).await?;
+    token.check(sources.audience(), sources.now)?;
+    Ok(token)
+}
+
+async fn find(sources: &Sources<'_>) -> Result<IdentityToken, TokenError> {
     // 1.
     if let Some(given) = sources.given {
-        return match IdentityToken::parse(given) {
-            Ok(token) => Ok(token),
-            Err(error) => from_file(given, error),
-        };
+        return file::given(given);
     }
-    let variable = |name: &str| sources.environment.variable(name).filter(|value| !value.is_empty());
     // 2.
-    if let Some(text) = variable("SIGSTORE_ID_TOKEN") {
-        return IdentityToken::parse(&text);
+    if let Some(provider) = sources.options.provider {
+        return ambient(provider, sources).await;
     }
-    // 3.
-    match (
-        variable("ACTIONS_ID_TOKEN_REQUEST_URL"),
-        variable("ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
-    ) {
-        (Some(url), Some(secret)) => from_github(&url, &secret, sources).await,
-        _ => Err(TokenError::NotFound {
-            hint: if variable("GITHUB_ACTIONS").is_some() {
-                Some("this is GitHub Actions, whose job needs `permissions: id-token: write`")
-            } else if variable("GITLAB_CI").is_some() {
-                Some("this is GitLab CI, whose job needs `id_tokens: { SIGSTORE_ID_TOKEN: { aud: sigstore } }`")
-            } else {
-                None
-            },
-        }),
+    if !sources.options.no_ambient {
+        for provider in Provider::ALL {
+            if is_here(provider, sources) {
+                return ambient(provider, sources).await;
+            }
+        }
+    }
+    Err(TokenError::NotFound {
+        looked_at: "GitHub Actions",
+        hint: hint(sources),
+    })
+}
+
+fn is_here(provider: Provider, sources: &Sources<'_>) -> bool {
+    match provider {
+        Provider::Environment => sources.variable("SIGSTORE_ID_TOKEN").is_some(),
+        Provider::File => file::projected(sources.root, sources.variable(file::VARIABLE)).is_some(),
+        Provider::GitHub => github::is_here(sources),
     }
 }
 
-/// What does not look like a token may be a file; `error` is what it is as a token.
-fn from_file(given: &str, error: TokenError) -> Result<IdentityToken, TokenError> {
-    // A mistyped token must not be repeated in a message as if it were a path.
-    let looks_like_a_token =
-        given.len() > 255 || (given.matches('.').count() == 2 && !given.contains('/') && given.starts_with("ey"));
-    if looks_like_a_token {
-        return Err(error);
+async fn ambient(provider: Provider, sources: &Sources<'_>) -> Result<IdentityToken, TokenError> {
+    let missing = |missing| TokenError::NotHere { provider, missing };
+    match provider {
+        Provider::Environment => {
+            let text = sources.variable("SIGSTORE_ID_TOKEN");
+            IdentityToken::parse(&text.ok_or_else(|| missing("SIGSTORE_ID_TOKEN is not set"))?)
+        }
+        Provider::File => {
+            let path = file::projected(sources.root, sources.variable(file::VARIABLE));
+            file::read(&path.ok_or_else(|| missing("there is no /var/run/sigstore/cosign/oidc-token"))?)
+        }
+        Provider::GitHub => github::token(sources).await,
     }
-    let failed = |reason: std::io::Error| TokenError::File {
-        path: given.to_owned(),
-        reason: reason.to_string(),
-    };
-    let limit = u64::try_from(MAX_TOKEN_BYTES).unwrap_or(u64::MAX);
-    let mut text = String::new();
-    let file = File::open(Path::new(given)).map_err(failed)?;
-    // A token and whitespace; one byte over the limit is enough to be refused by the parser.
-    file.take(limit + 2).read_to_string(&mut text).map_err(failed)?;
-    IdentityToken::parse(&text)
 }
 
-/// docs.github.com, "OpenID Connect reference": GET the address with an audience and the job's secret.
-async fn from_github(url: &str, secret: &str, sources: &Sources<'_>) -> Result<IdentityToken, TokenError> {
-    #[derive(Deserialize)]
-    struct Answer {
-        value: String,
+/// What the surroundings suggest to somebody whose job has no token.
+fn hint(sources: &Sources<'_>) -> Option<&'static str> {
+    if sources.variable("GITHUB_ACTIONS").is_some() {
+        Some("this is GitHub Actions, whose job needs `permissions: id-token: write`")
+    } else if sources.variable("GITLAB_CI").is_some() {
+        Some("this is GitLab CI, whose job needs `id_tokens: { SIGSTORE_ID_TOKEN: { aud: sigstore } }`")
+    } else {
+        None
     }
-    let mut url = Url::parse(url).map_err(|_| TokenError::RequestUrl)?;
-    if url.scheme() != "https" && !is_loopback(&url) {
-        return Err(TokenError::RequestUrl);
-    }
-    url.query_pairs_mut().append_pair("audience", sources.audience);
-    let http = Http::new(sources.timing.clone(), &[]).map_err(TokenError::Http)?;
-    let request = http
-        .get(&url)
-        .header(AUTHORIZATION, format!("bearer {secret}"))
-        .header(ACCEPT, "application/json");
-    // The address carries no secret, but run ids; messages show it without its query.
-    let mut shown = url.clone();
-    shown.set_query(None);
+}
+
+/// The address of a token service that the variable `name` has: a secret is sent there.
+pub(super) fn service_address(name: &'static str, text: &str) -> Result<Url, TokenError> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)))
+        .ok_or(TokenError::Address { name })
+}
+
+/// A request to a token service.
+pub(super) struct Asked<'a> {
+    pub(super) request: RequestBuilder,
+    /// Its address, without what is not to be shown.
+    pub(super) shown: &'a Url,
+    /// Whose it is.
+    pub(super) from: &'static str,
+    /// What is sent along, and taken out of a refusal that repeats it.
+    pub(super) secret: &'a str,
+}
+
+/// Asks a token service.
+pub(super) async fn ask<T: DeserializeOwned>(http: &Http, asked: Asked<'_>) -> Result<T, TokenError> {
+    let Asked {
+        request,
+        shown,
+        from,
+        secret,
+    } = asked;
     let answer = http
-        .send(request, &shown, http.timing().certificate, 2 * MAX_TOKEN_BYTES)
+        .send(request, shown, http.timing().certificate, MAX_ANSWER_BYTES)
         .await
-        .and_then(|answer| answer.expect(&shown, &[StatusCode::OK]))
-        .map_err(TokenError::Http)?;
-    let answer: Answer = serde_json::from_slice(&answer.body).map_err(|_| TokenError::Answer)?;
-    IdentityToken::parse(&answer.value)
+        .and_then(|answer| answer.expect(shown, &[StatusCode::OK, StatusCode::CREATED]))
+        .map_err(|source| TokenError::Http {
+            from,
+            source: source.without(secret),
+        })?;
+    serde_json::from_slice(&answer.body).map_err(|_| TokenError::Answer {
+        from,
+        reason: "it is not the JSON of the interface",
+    })
 }

@@ -86,16 +86,28 @@ fn possession_is_proven_over_the_verified_e_mail_or_the_subject() {
 }
 
 fn found(given: Option<&str>, environment: &[(&str, &str)]) -> Result<IdentityToken, TokenError> {
+    found_with(&TokenOptions::default(), given, environment)
+}
+
+fn found_with(
+    options: &TokenOptions,
+    given: Option<&str>,
+    environment: &[(&str, &str)],
+) -> Result<IdentityToken, TokenError> {
     let environment: BTreeMap<String, String> = environment
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
     let lookup = |name: &str| environment.get(name).cloned();
+    let empty = tempfile::tempdir().unwrap();
     let sources = Sources {
         given,
+        options,
         environment: &lookup,
-        audience: AUDIENCE,
+        root: empty.path(),
+        person: None,
         timing: crate::http::Timing::default(),
+        now: now(),
     };
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -106,7 +118,12 @@ fn found(given: Option<&str>, environment: &[(&str, &str)]) -> Result<IdentityTo
 
 #[test]
 fn the_order_of_sources() {
-    let (first, second) = (token(&json!({"sub": "1"})), token(&json!({"sub": "2"})));
+    let of = |subject: &str| {
+        let mut claims = good();
+        claims["sub"] = subject.into();
+        token(&claims)
+    };
+    let (first, second) = (of("1"), of("2"));
     let environment = [("SIGSTORE_ID_TOKEN", second.as_str())];
     assert_eq!(found(Some(&first), &environment).unwrap().claims().subject(), "1");
     assert_eq!(found(None, &environment).unwrap().claims().subject(), "2");
@@ -117,6 +134,48 @@ fn the_order_of_sources() {
         found(Some(path.to_str().unwrap()), &[]).unwrap().claims().subject(),
         "1"
     );
+    let named = [
+        ("PROOFMARK_IDENTITY_TOKEN_FILE", path.to_str().unwrap()),
+        environment[0],
+    ];
+    assert_eq!(found(None, &named[..1]).unwrap().claims().subject(), "1");
+    assert_eq!(found(None, &named).unwrap().claims().subject(), "2");
+    let only = |provider: &str| TokenOptions {
+        provider: Some(provider.parse().unwrap()),
+        ..TokenOptions::default()
+    };
+    let from_file = found_with(&only("filesystem"), None, &named).unwrap();
+    assert_eq!(from_file.claims().subject(), "1");
+    let error = found_with(&only("github-actions"), None, &named).unwrap_err();
+    assert_eq!(error.code(), "token-provider-not-here");
+    let blind = TokenOptions {
+        no_ambient: true,
+        ..TokenOptions::default()
+    };
+    assert_eq!(found_with(&blind, None, &named).unwrap_err().code(), "token-not-found");
+    // What is found is checked at once.
+    let late = token(&json!({"iss": "i", "sub": "s", "aud": "sigstore", "exp": 1}));
+    assert_eq!(found(Some(&late), &[]).unwrap_err().code(), "token-expired");
+    let own = TokenOptions {
+        client_id: "acme".to_owned(),
+        ..TokenOptions::default()
+    };
+    assert_eq!(
+        found_with(&own, Some(&first), &[]).unwrap_err().code(),
+        "token-audience"
+    );
+}
+
+#[test]
+fn words_of_the_command_line() {
+    for provider in Provider::ALL {
+        assert_eq!(provider.to_string().parse::<Provider>().unwrap(), provider);
+    }
+    assert_eq!("x".parse::<Provider>().unwrap_err().code(), "token-provider-unknown");
+    for flow in [Flow::Browser, Flow::Device, Flow::Token, Flow::ClientCredentials] {
+        assert_eq!(flow.name().parse::<Flow>().unwrap(), flow);
+    }
+    assert_eq!("x".parse::<Flow>().unwrap_err().code(), "token-flow-unknown");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Services that misbehave: each failure has its code, and nothing is waited for or read without a bound.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::IntoResponse;
 use proofmark_evidence::predicate::PredicateType;
 use proofmark_evidence::statement::Statement;
-use proofmark_sign::token::{AUDIENCE, IdentityToken, Sources, detect};
+use proofmark_sign::token::{AUDIENCE, IdentityToken, Sources, TokenOptions, detect};
 use proofmark_sign::{KeylessSession, Options, SignError, Signer, SigningKey, Timing};
 use proofmark_trust_root::{Service, ServiceKind, SigningConfig};
 use proofmark_types::UnixTime;
@@ -116,11 +117,15 @@ fn service(url: Url) -> Service {
 }
 
 fn token() -> IdentityToken {
+    IdentityToken::parse(&raw_token()).unwrap()
+}
+
+fn raw_token() -> String {
     use base64::Engine as _;
     let part = |text: String| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
     let exp = now().plus(Duration::from_secs(600)).seconds();
     let claims = json!({"iss": "https://i.test", "sub": "s", "aud": AUDIENCE, "exp": exp}).to_string();
-    IdentityToken::parse(&format!("{}.{}.{}", part("{}".into()), part(claims), part("s".into()))).unwrap()
+    format!("{}.{}.{}", part("{}".into()), part(claims), part("s".into()))
 }
 
 /// An authority, and a timestamp authority that is never asked.
@@ -295,14 +300,17 @@ async fn github_gives_a_token_or_says_why_not() {
         };
         let sources = Sources {
             given: None,
+            options: &TokenOptions::default(),
             environment: &environment,
-            audience: AUDIENCE,
+            root: Path::new("/nowhere"),
+            person: None,
             timing: timing(),
+            now: now(),
         };
         (detect(&sources).await, asked.load(Ordering::Relaxed))
     };
     let ok = |text: String| Say::Status(StatusCode::OK, text);
-    let (found, _) = detect_at(ok(json!({"value": "e30.eyJzdWIiOiJzIn0.c2ln"}).to_string())).await;
+    let (found, _) = detect_at(ok(json!({"value": raw_token()}).to_string())).await;
     assert_eq!(found.unwrap().claims().subject(), "s");
     assert_eq!(
         detect_at(ok("{}".to_owned())).await.0.unwrap_err().code(),
@@ -316,7 +324,7 @@ async fn github_gives_a_token_or_says_why_not() {
         detect_at(Say::Endless).await.0.unwrap_err().code(),
         "service-answer-too-large"
     );
-    let (error, asked) = detect_at(Say::Status(StatusCode::BAD_GATEWAY, String::new())).await;
+    let (error, asked) = detect_at(Say::Status(StatusCode::BAD_GATEWAY, "job secret is bad".to_owned())).await;
     let error = error.unwrap_err();
     assert_eq!((error.is_unreachable(), asked), (true, 3));
     assert!(
