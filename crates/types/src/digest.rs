@@ -244,6 +244,72 @@ impl fmt::Debug for Hasher {
     }
 }
 
+/// The digests of one stream by several functions: of an artifact that is too large to be held, so that whichever a
+/// signature is over is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digests {
+    all: Vec<Digest>,
+}
+
+impl Digests {
+    /// The digest by this function, if it was made.
+    #[must_use]
+    pub fn get(&self, algorithm: DigestAlgorithm) -> Option<&Digest> {
+        self.all.iter().find(|digest| digest.algorithm() == algorithm)
+    }
+
+    /// The SHA-256, which is always made.
+    #[must_use]
+    pub fn sha256(&self) -> &Digest {
+        self.all
+            .first()
+            .unwrap_or_else(|| unreachable!("a hasher always makes SHA-256"))
+    }
+
+    /// All of them, SHA-256 first.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Digest] {
+        &self.all
+    }
+}
+
+/// Hashes a stream by several functions at once.
+#[derive(Clone, Debug)]
+pub struct DigestsHasher {
+    all: Vec<Hasher>,
+}
+
+impl DigestsHasher {
+    /// Starts an empty SHA-256, and these.
+    #[must_use]
+    pub fn new(more: &[DigestAlgorithm]) -> Self {
+        let mut algorithms = vec![DigestAlgorithm::Sha256];
+        for algorithm in more {
+            if !algorithms.contains(algorithm) {
+                algorithms.push(*algorithm);
+            }
+        }
+        Self {
+            all: algorithms.into_iter().map(Hasher::new).collect(),
+        }
+    }
+
+    /// Adds bytes.
+    pub fn update(&mut self, data: &[u8]) {
+        for hasher in &mut self.all {
+            hasher.update(data);
+        }
+    }
+
+    /// The digests of all that was added.
+    #[must_use]
+    pub fn finish(self) -> Digests {
+        Digests {
+            all: self.all.into_iter().map(Hasher::finish).collect(),
+        }
+    }
+}
+
 /// Why a text is not a digest.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -303,6 +369,18 @@ mod tests {
         assert_eq!(digest, Digest::sha256_of(b""));
         assert!(digest.matches(b"") && !digest.matches(b"x"));
         assert_eq!(digest.tag_form(), EMPTY.replace(':', "-"));
+    }
+
+    #[test]
+    fn several_functions_run_over_one_stream() {
+        let mut hasher = DigestsHasher::new(&[DigestAlgorithm::Sha512, DigestAlgorithm::Sha256]);
+        hasher.update(b"a");
+        hasher.update(b"bc");
+        let digests = hasher.finish();
+        assert_eq!(digests.as_slice().len(), 2);
+        assert_eq!(digests.sha256(), &Digest::sha256_of(b"abc"));
+        assert!(digests.get(DigestAlgorithm::Sha512).unwrap().matches(b"abc"));
+        assert_eq!(digests.get(DigestAlgorithm::Sha384), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod purl;
 mod reference;
 mod unix_time;
 
-pub use digest::{Digest, DigestAlgorithm, DigestError, Hasher};
+pub use digest::{Digest, DigestAlgorithm, DigestError, Digests, DigestsHasher, Hasher};
 pub use identity::{Identity, SubjectName};
 pub use media_type::{MediaType, MediaTypeError};
 pub use purl::{Purl, PurlError};

@@ -24,24 +24,26 @@ impl Subject<'_> {
     /// Whether this is the subject's digest, by whichever algorithm.
     pub(crate) fn is(&self, digest: &Digest) -> bool {
         match self {
-            Self::Image(subject) | Self::Blob(Artifact::Digest(subject)) => *subject == digest,
+            Self::Image(subject) => *subject == digest,
             Self::Blob(Artifact::Bytes(bytes)) => digest.matches(bytes),
+            Self::Blob(artifact) => artifact.digests().contains(digest),
         }
     }
 
     /// Whether a digest by this algorithm can be told right from wrong.
     pub(crate) fn can_check(&self, algorithm: DigestAlgorithm) -> bool {
         match self {
-            Self::Image(subject) | Self::Blob(Artifact::Digest(subject)) => subject.algorithm() == algorithm,
+            Self::Image(subject) => subject.algorithm() == algorithm,
             Self::Blob(Artifact::Bytes(_)) => true,
+            Self::Blob(artifact) => artifact.digests().iter().any(|known| known.algorithm() == algorithm),
         }
     }
 
     /// The digest that messages name it by.
     pub(crate) fn digest(&self) -> Digest {
         match self {
-            Self::Image(subject) | Self::Blob(Artifact::Digest(subject)) => (*subject).clone(),
-            Self::Blob(Artifact::Bytes(bytes)) => Digest::sha256_of(bytes),
+            Self::Image(subject) => (*subject).clone(),
+            Self::Blob(artifact) => artifact.name(),
         }
     }
 }
@@ -108,7 +110,7 @@ impl<'a> Candidate<'a> {
             Content::MessageSignature { digest, signature } => {
                 let message = match subject {
                     Subject::Blob(Artifact::Bytes(bytes)) => Message::Bytes(Cow::Borrowed(bytes)),
-                    Subject::Blob(Artifact::Digest(digest)) => Message::Digest(digest),
+                    Subject::Blob(artifact) => Message::Digests(artifact.digests()),
                     // Nothing under such a signature says that it was made for a container image: a blob that someone
                     // signed could be pushed as a manifest. cosign refuses it as well.
                     Subject::Image(_) => return Err(Reason::MessageOnImage),

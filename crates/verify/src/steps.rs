@@ -52,12 +52,8 @@ pub(crate) fn verify_set(verifier: &Verifier, evidence: &EvidenceSet, now: UnixT
 
 /// One bundle beside one file.
 pub(crate) fn verify_blob(verifier: &Verifier, bundle: &Bundle, artifact: &Artifact<'_>, now: UnixTime) -> Proofs {
-    let subject = match artifact {
-        Artifact::Bytes(bytes) => Digest::sha256_of(bytes),
-        Artifact::Digest(digest) => (*digest).clone(),
-    };
     let mut proofs = Proofs {
-        subject,
+        subject: artifact.name(),
         proofs: Vec::new(),
         rejections: Vec::new(),
         incomplete: Vec::new(),
@@ -215,8 +211,22 @@ fn check_keys<'a>(verifier: &'a Verifier, candidate: &Candidate<'a>) -> Result<S
 fn signature_by(key: &PublicKey, candidate: &Candidate<'_>) -> Result<HashUsed, SignatureError> {
     match &candidate.message {
         Message::Bytes(bytes) => key.verify(bytes, candidate.signature),
-        Message::Digest(digest) => key.verify_digest(digest, candidate.signature),
+        Message::Digests(digests) => signature_over_any(key, digests, candidate.signature),
     }
+}
+
+/// The digests are of one artifact: whichever the key goes with is the one that was signed. A digest that the key does
+/// not go with says nothing about the signature.
+fn signature_over_any(key: &PublicKey, digests: &[Digest], signature: &[u8]) -> Result<HashUsed, SignatureError> {
+    let mut failure = None;
+    for digest in digests {
+        match key.verify_digest(digest, signature) {
+            Ok(hash) => return Ok(hash),
+            Err(error @ SignatureError::DigestUnsuitable { .. }) => failure = failure.or(Some(error)),
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.unwrap_or(SignatureError::Empty))
 }
 
 fn bytes_needed(error: &SignatureError) -> Option<Reason> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proofmark_evidence::EvidenceSet;
 use proofmark_evidence::bundle::Bundle;
-use proofmark_types::{Digest, UnixTime};
+use proofmark_types::{Digest, Digests, UnixTime};
 use thiserror::Error;
 
 use crate::chain::PreparedAuthority;
@@ -93,6 +93,28 @@ pub enum Artifact<'a> {
     Bytes(&'a [u8]),
     /// The file's digest alone.
     Digest(&'a Digest),
+    /// The digests of a file that is too large to be held.
+    Digests(&'a Digests),
+}
+
+impl<'a> Artifact<'a> {
+    /// The digests that are known without the bytes.
+    pub(crate) fn digests(self) -> &'a [Digest] {
+        match self {
+            Self::Bytes(_) => &[],
+            Self::Digest(digest) => std::slice::from_ref(digest),
+            Self::Digests(digests) => digests.as_slice(),
+        }
+    }
+
+    /// The digest that messages name it by.
+    pub(crate) fn name(self) -> Digest {
+        match self {
+            Self::Bytes(bytes) => Digest::sha256_of(bytes),
+            Self::Digest(digest) => digest.clone(),
+            Self::Digests(digests) => digests.sha256().clone(),
+        }
+    }
 }
 
 /// Why trust anchors cannot be used.

@@ -45,15 +45,16 @@ impl Signer<'_> {
 /// What the signature is over.
 pub(crate) enum Message<'a> {
     Bytes(std::borrow::Cow<'a, [u8]>),
-    Digest(&'a Digest),
+    /// Digests of one message, by different algorithms.
+    Digests(&'a [Digest]),
 }
 
 impl Message<'_> {
-    /// The digest by this algorithm; none if only a digest by another one is known.
+    /// The digest by this algorithm; none if only digests by others are known.
     pub(crate) fn digest(&self, algorithm: DigestAlgorithm) -> Option<Digest> {
         match self {
             Self::Bytes(bytes) => Some(Digest::of(algorithm, bytes)),
-            Self::Digest(digest) => (digest.algorithm() == algorithm).then(|| (*digest).clone()),
+            Self::Digests(digests) => digests.iter().find(|known| known.algorithm() == algorithm).cloned(),
         }
     }
 }

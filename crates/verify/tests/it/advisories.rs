@@ -4,7 +4,7 @@ use proofmark_evidence::ItemContent;
 use proofmark_evidence::bundle::{Bundle, Content, KeyMaterial};
 use proofmark_evidence::legacy::{LegacyAttestation, LegacySignature};
 use proofmark_evidence::simple_signing::Payload;
-use proofmark_types::Digest;
+use proofmark_types::{Digest, DigestAlgorithm, Digests, DigestsHasher};
 use proofmark_verify::{Artifact, SctProof, TimeSource, Verifier};
 use rcgen::{ExtendedKeyUsagePurpose, KeyPair, SigningKey};
 use serde_json::json;
@@ -355,15 +355,32 @@ fn sigstore_go_600_message_signatures_are_over_the_artifact() {
         (bundle(Some(own.clone()), b""), "log-entry-mismatch"),
     ];
     for (bundle, expected) in cases {
-        for artifact in [Artifact::Bytes(artifact), Artifact::Digest(&own)] {
+        let streamed = digests(artifact);
+        for artifact in [
+            Artifact::Bytes(artifact),
+            Artifact::Digest(&own),
+            Artifact::Digests(&streamed),
+        ] {
             assert_eq!(code(&verifier.verify_blob(&bundle, &artifact, at(NOW))), expected);
         }
     }
     let empty = Digest::sha256_of(b"");
-    for artifact in [Artifact::Bytes(b""), Artifact::Digest(&empty)] {
+    let streamed = digests(b"");
+    for artifact in [
+        Artifact::Bytes(b""),
+        Artifact::Digest(&empty),
+        Artifact::Digests(&streamed),
+    ] {
         let proofs = verifier.verify_blob(&bundle(None, b""), &artifact, at(NOW));
         assert_eq!(code(&proofs), "signature-not-by-given-key");
     }
+}
+
+/// As a file that is too large to be held is known.
+fn digests(artifact: &[u8]) -> Digests {
+    let mut hasher = DigestsHasher::new(&[DigestAlgorithm::Sha384, DigestAlgorithm::Sha512]);
+    hasher.update(artifact);
+    hasher.finish()
 }
 
 fn empty_envelope() -> proofmark_evidence::dsse::Envelope {
