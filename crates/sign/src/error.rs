@@ -146,6 +146,7 @@ impl SignError {
         match self {
             Self::Http { source, .. } => source.is_unreachable(),
             Self::Token(error) => error.is_unreachable(),
+            Self::Key(error) => error.is_unreachable(),
             _ => false,
         }
     }

@@ -86,7 +86,7 @@ async fn ask(
                 algorithm: "ECDSA",
                 content: key.public_key().to_pem(),
             },
-            proof_of_possession: base64_encode(&key.sign(claim.as_bytes())?),
+            proof_of_possession: base64_encode(&key.sign(claim.as_bytes()).await?),
         },
     };
     let body = serde_json::to_vec(&body).unwrap_or_else(|error| unreachable!("own types always serialize: {error}"));

@@ -12,30 +12,36 @@
 use std::fmt;
 
 use aws_lc_rs::digest;
-use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{self as engine, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaKeyPair};
 use proofmark_types::DigestAlgorithm;
 use proofmark_verify::{KeyAlgorithm, PublicKey};
-use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::password::Password;
 
 mod encrypted;
+mod error;
 mod pem;
+mod remote;
+
+pub use error::SigningKeyError;
+pub use remote::{BoxFuture, RemoteKey, RemoteKeyError};
 
 /// The largest key file read, in bytes: an encrypted RSA-4096 key in PEM is 4.5 KB.
 pub const MAX_KEY_FILE_BYTES: usize = 64 * 1024;
 
-/// RSA moduli taken, in bytes: below 2048 bits is insecure, above 4096 bits cosign makes and logs take none.
-const RSA_MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
-
-/// A private key. Not shown, not copied, wiped when dropped.
+/// A private key. Not shown, not copied, wiped when dropped; or one that never leaves its service or token.
 pub struct SigningKey {
-    pair: Pair,
+    half: Half,
     public: PublicKey,
-    pkcs8: Zeroizing<Vec<u8>>,
+}
+
+enum Half {
+    Local { pair: Pair, pkcs8: Zeroizing<Vec<u8>> },
+    Remote(Box<dyn RemoteKey>),
 }
 
 enum Pair {
@@ -45,12 +51,37 @@ enum Pair {
 }
 
 impl SigningKey {
-    /// Makes a new P-256 key, the kind that `cosign generate-key-pair` makes.
-    pub fn generate() -> Result<Self, SigningKeyError> {
-        let algorithm = &engine::ECDSA_P256_SHA256_ASN1_SIGNING;
-        let pkcs8 =
-            EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new()).map_err(|_| SigningKeyError::Engine)?;
-        Self::from_pkcs8_der(pkcs8.as_ref())
+    /// Makes a new key. `cosign generate-key-pair` makes P-256 unless told otherwise.
+    pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, SigningKeyError> {
+        let engine = |_| SigningKeyError::Engine;
+        let random = SystemRandom::new();
+        let pair = match (curve(algorithm), rsa_size(algorithm)) {
+            (Some(curve), _) => Pair::Ecdsa(
+                EcdsaKeyPair::generate_pkcs8(curve, &random)
+                    .map_err(engine)
+                    .and_then(|der| {
+                        EcdsaKeyPair::from_pkcs8(curve, der.as_ref()).map_err(|_| SigningKeyError::Engine)
+                    })?,
+            ),
+            (None, Some(size)) => Pair::Rsa(RsaKeyPair::generate(size).map_err(engine)?),
+            (None, None) => Pair::Ed25519(Ed25519KeyPair::generate().map_err(engine)?),
+        };
+        let pkcs8 = match &pair {
+            Pair::Ecdsa(pair) => pair.to_pkcs8v1().map(|der| Zeroizing::new(der.as_ref().to_vec())),
+            Pair::Rsa(pair) => AsDer::<Pkcs8V1Der<'_>>::as_der(pair).map(|der| Zeroizing::new(der.as_ref().to_vec())),
+            // Version 1, without the public half, as Go and OpenSSL write and read it.
+            Pair::Ed25519(pair) => pair.to_pkcs8v1().map(|der| Zeroizing::new(der.as_ref().to_vec())),
+        };
+        Self::of(pair, pkcs8.map_err(engine)?)
+    }
+
+    /// Takes a key that stays where it is. Every signature that it answers is verified before it is used.
+    #[must_use]
+    pub fn remote(key: Box<dyn RemoteKey>) -> Self {
+        Self {
+            public: key.public_key().clone(),
+            half: Half::Remote(key),
+        }
     }
 
     /// Reads a key file of any of the kinds above. The password is used for encrypted ones only.
@@ -123,8 +154,14 @@ impl SigningKey {
             Pair::Ed25519(pair) => AsDer::<_>::as_der(pair.public_key()).map(|der| spki_bytes(&der)),
         };
         let spki = spki.map_err(|_| SigningKeyError::Engine)?;
-        let public = PublicKey::from_spki_der(&spki).map_err(|_| SigningKeyError::Malformed)?;
-        Ok(Self { pair, public, pkcs8 })
+        let public = PublicKey::from_spki_der(&spki).map_err(|_| match &pair {
+            Pair::Rsa(_) => SigningKeyError::RsaRefused,
+            _ => SigningKeyError::Malformed,
+        })?;
+        Ok(Self {
+            half: Half::Local { pair, pkcs8 },
+            public,
+        })
     }
 
     /// The key that verifies.
@@ -134,34 +171,96 @@ impl SigningKey {
     }
 
     /// Signs a message with the key's own hash.
-    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
+    pub async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
+        match &self.half {
+            Half::Local { pair, .. } => pair.sign(message),
+            Half::Remote(key) => remote::sign(key.as_ref(), message, self.log_hash()).await,
+        }
+    }
+
+    /// Signs a message as cosign 2 does, and expects of `.sig` and `.att` images: with SHA-256 whatever the curve. With
+    /// the key's own hash where the service that holds it has no choice.
+    pub async fn sign_legacy(&self, message: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
+        match &self.half {
+            Half::Local { pair, .. } => pair.sign_sha256(self.public.algorithm(), message),
+            Half::Remote(key) => remote::sign(key.as_ref(), message, self.legacy_hash()).await,
+        }
+    }
+
+    /// The hash under which a transparency log takes this key's signatures; none for Ed25519, which logs take only
+    /// pre-hashed, except for Rekor v1 in envelopes.
+    #[must_use]
+    pub fn log_hash(&self) -> Option<DigestAlgorithm> {
+        match self.public.algorithm() {
+            KeyAlgorithm::EcdsaP384 => Some(DigestAlgorithm::Sha384),
+            KeyAlgorithm::EcdsaP521 => Some(DigestAlgorithm::Sha512),
+            KeyAlgorithm::Ed25519 => None,
+            _ => Some(DigestAlgorithm::Sha256),
+        }
+    }
+
+    /// The hash of [`SigningKey::sign_legacy`]; none for Ed25519.
+    pub(crate) fn legacy_hash(&self) -> Option<DigestAlgorithm> {
+        let own = self.log_hash()?;
+        match &self.half {
+            Half::Remote(key) if !key.takes(DigestAlgorithm::Sha256) => Some(own),
+            _ => Some(DigestAlgorithm::Sha256),
+        }
+    }
+
+    /// The name of key and hash in Rekor v2 requests (`sigstore_common.proto`, `PublicKeyDetails`).
+    pub(crate) fn log_details(&self) -> Option<&'static str> {
+        match self.public.algorithm() {
+            KeyAlgorithm::EcdsaP256 => Some("PKIX_ECDSA_P256_SHA_256"),
+            KeyAlgorithm::EcdsaP384 => Some("PKIX_ECDSA_P384_SHA_384"),
+            KeyAlgorithm::EcdsaP521 => Some("PKIX_ECDSA_P521_SHA_512"),
+            KeyAlgorithm::Rsa2048 => Some("PKIX_RSA_PKCS1V15_2048_SHA256"),
+            KeyAlgorithm::Rsa3072 => Some("PKIX_RSA_PKCS1V15_3072_SHA256"),
+            KeyAlgorithm::Rsa4096 => Some("PKIX_RSA_PKCS1V15_4096_SHA256"),
+            _ => None,
+        }
+    }
+
+    /// Writes the key encrypted, as `cosign generate-key-pair` does.
+    pub fn to_encrypted_pem(&self, password: &Password) -> Result<Zeroizing<String>, SigningKeyError> {
+        match &self.half {
+            Half::Local { pkcs8, .. } => encrypted::seal(pkcs8, password),
+            Half::Remote(_) => Err(SigningKeyError::NotHere {
+                kind: "a service or a token",
+            }),
+        }
+    }
+}
+
+impl Pair {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
         let random = SystemRandom::new();
-        match &self.pair {
-            Pair::Ecdsa(pair) => pair
+        match self {
+            Self::Ecdsa(pair) => pair
                 .sign(&random, message)
                 .map(|signature| signature.as_ref().to_vec())
                 .map_err(|_| SigningKeyError::Engine),
-            Pair::Rsa(pair) => {
+            Self::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
                 pair.sign(&engine::RSA_PKCS1_SHA256, &random, message, &mut signature)
                     .map_err(|_| SigningKeyError::Engine)?;
                 Ok(signature)
             }
-            Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            Self::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
         }
     }
 
-    /// Signs a message as cosign 2 does, and expects of `.sig` and `.att` images: with SHA-256 whatever the curve.
+    /// With SHA-256 whatever the curve.
     ///
     /// The engine pairs each curve with its own hash. ECDSA signs the number that the hash is (FIPS 186-5 §6.4.1), and
     /// the same number with leading zeros is as long as the hash that the engine wants.
-    pub fn sign_legacy(&self, message: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
-        let wide = match self.public.algorithm() {
+    fn sign_sha256(&self, algorithm: KeyAlgorithm, message: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
+        let wide = match algorithm {
             KeyAlgorithm::EcdsaP384 => &digest::SHA384,
             KeyAlgorithm::EcdsaP521 => &digest::SHA512,
             _ => return self.sign(message),
         };
-        let Pair::Ecdsa(pair) = &self.pair else {
+        let Self::Ecdsa(pair) = self else {
             return self.sign(message);
         };
         let hash = digest::digest(&digest::SHA256, message);
@@ -172,43 +271,23 @@ impl SigningKey {
             .map(|signature| signature.as_ref().to_vec())
             .map_err(|_| SigningKeyError::Engine)
     }
+}
 
-    /// The hash under which a transparency log takes this key's signatures; none for Ed25519, which logs take only
-    /// pre-hashed, except for Rekor v1 in envelopes.
-    #[must_use]
-    pub fn log_hash(&self) -> Option<DigestAlgorithm> {
-        match self.public.algorithm() {
-            KeyAlgorithm::EcdsaP256 | KeyAlgorithm::Rsa => Some(DigestAlgorithm::Sha256),
-            KeyAlgorithm::EcdsaP384 => Some(DigestAlgorithm::Sha384),
-            KeyAlgorithm::EcdsaP521 => Some(DigestAlgorithm::Sha512),
-            KeyAlgorithm::Ed25519 => None,
-        }
+fn curve(algorithm: KeyAlgorithm) -> Option<&'static EcdsaSigningAlgorithm> {
+    match algorithm {
+        KeyAlgorithm::EcdsaP256 => Some(&engine::ECDSA_P256_SHA256_ASN1_SIGNING),
+        KeyAlgorithm::EcdsaP384 => Some(&engine::ECDSA_P384_SHA384_ASN1_SIGNING),
+        KeyAlgorithm::EcdsaP521 => Some(&engine::ECDSA_P521_SHA512_ASN1_SIGNING),
+        _ => None,
     }
+}
 
-    /// The hash of [`SigningKey::sign_legacy`]; none for Ed25519.
-    pub(crate) fn legacy_hash(&self) -> Option<DigestAlgorithm> {
-        self.log_hash().map(|_| DigestAlgorithm::Sha256)
-    }
-
-    /// The name of key and hash in Rekor v2 requests (`sigstore_common.proto`, `PublicKeyDetails`).
-    pub(crate) fn log_details(&self) -> Option<&'static str> {
-        match (&self.pair, self.public.algorithm()) {
-            (_, KeyAlgorithm::EcdsaP256) => Some("PKIX_ECDSA_P256_SHA_256"),
-            (_, KeyAlgorithm::EcdsaP384) => Some("PKIX_ECDSA_P384_SHA_384"),
-            (_, KeyAlgorithm::EcdsaP521) => Some("PKIX_ECDSA_P521_SHA_512"),
-            (Pair::Rsa(pair), _) => match pair.public_modulus_len() {
-                256 => Some("PKIX_RSA_PKCS1V15_2048_SHA256"),
-                384 => Some("PKIX_RSA_PKCS1V15_3072_SHA256"),
-                512 => Some("PKIX_RSA_PKCS1V15_4096_SHA256"),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    /// Writes the key encrypted, as `cosign generate-key-pair` does.
-    pub fn to_encrypted_pem(&self, password: &Password) -> Result<Zeroizing<String>, SigningKeyError> {
-        encrypted::seal(&self.pkcs8, password)
+fn rsa_size(algorithm: KeyAlgorithm) -> Option<KeySize> {
+    match algorithm {
+        KeyAlgorithm::Rsa2048 => Some(KeySize::Rsa2048),
+        KeyAlgorithm::Rsa3072 => Some(KeySize::Rsa3072),
+        KeyAlgorithm::Rsa4096 => Some(KeySize::Rsa4096),
+        _ => None,
     }
 }
 
@@ -235,12 +314,8 @@ fn ecdsa(curve: der::asn1::ObjectIdentifier, der: &[u8]) -> Result<EcdsaKeyPair,
 }
 
 fn rsa(pair: Result<RsaKeyPair, aws_lc_rs::error::KeyRejected>) -> Result<RsaKeyPair, SigningKeyError> {
-    let pair = pair.map_err(|_| SigningKeyError::RsaRefused)?;
-    if RSA_MODULUS_BYTES.contains(&pair.public_modulus_len()) {
-        Ok(pair)
-    } else {
-        Err(SigningKeyError::RsaRefused)
-    }
+    // Its length is checked with the public half.
+    pair.map_err(|_| SigningKeyError::RsaRefused)
 }
 
 mod oids {
@@ -254,78 +329,5 @@ mod oids {
     pub(super) const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 }
 
-/// Why a key cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum SigningKeyError {
-    /// More bytes than any key file has.
-    #[error("a key file has at most {limit} bytes, this has {seen}")]
-    TooLarge {
-        /// The limit.
-        limit: usize,
-        /// The length seen.
-        seen: usize,
-    },
-    /// No PEM block in it: perhaps another file.
-    #[error("expected a PEM private key, found none")]
-    NotPem,
-    /// A block of a kind that is no private key, such as the public key.
-    #[error(
-        "the PEM block is \"{seen}\", expected ENCRYPTED SIGSTORE PRIVATE KEY, PRIVATE KEY, EC PRIVATE KEY or RSA PRIVATE KEY"
-    )]
-    Label {
-        /// The label.
-        seen: String,
-    },
-    /// The content of the block is not what its label says.
-    #[error("the private key is malformed")]
-    Malformed,
-    /// A kind of key that images are not signed with.
-    #[error("expected ECDSA P-256, P-384, P-521, RSA or Ed25519, this key is of algorithm {oid}")]
-    Algorithm {
-        /// The algorithm or curve.
-        oid: String,
-    },
-    /// An RSA key that is malformed or of another length.
-    #[error("the RSA key is malformed or not 2048 to 4096 bits long")]
-    RsaRefused,
-    /// The key is encrypted and no password was given.
-    #[error("the key is encrypted and no password was given")]
-    PasswordNeeded,
-    /// The password does not open the key.
-    #[error("the password does not open the key")]
-    WrongPassword,
-    /// Encrypted with something else than cosign uses, or with costs made to exhaust memory.
-    #[error(
-        "the key is encrypted with {what}, expected scrypt (N 32768, 65536 or 131072, r 8, p 1) and nacl/secretbox"
-    )]
-    Encryption {
-        /// What it says.
-        what: String,
-    },
-    /// The cryptographic library or the system's randomness failed.
-    #[error("the cryptographic library failed")]
-    Engine,
-}
-
-impl SigningKeyError {
-    /// The stable code.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::TooLarge { .. } => "key-too-large",
-            Self::NotPem => "key-not-pem",
-            Self::Label { .. } => "key-label",
-            Self::Malformed => "key-malformed",
-            Self::Algorithm { .. } => "key-algorithm-unknown",
-            Self::RsaRefused => "key-rsa-refused",
-            Self::PasswordNeeded => "key-password-needed",
-            Self::WrongPassword => "key-password-wrong",
-            Self::Encryption { .. } => "key-encryption-unknown",
-            Self::Engine => "key-engine",
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

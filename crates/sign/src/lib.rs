@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`SigningKey`] | keys in cosign's format and the usual ones |
+//! | [`keys`] | opening, reading and making keys by where they live |
 //! | [`token`] | identity tokens: where they come from, what they claim |
 //! | [`KeylessSession`] | one ephemeral key, one certificate, several signatures |
 //! | [`Signer`] | signs statements, payloads and blobs by key or keyless; each result is verified before it is returned |
@@ -19,6 +20,7 @@ mod error;
 mod fulcio;
 mod http;
 mod key;
+pub mod keys;
 mod password;
 pub mod provenance;
 mod rekor;
@@ -30,7 +32,7 @@ pub mod token;
 
 pub use error::{Service, SignError};
 pub use http::{HttpError, Timing};
-pub use key::{MAX_KEY_FILE_BYTES, SigningKey, SigningKeyError};
+pub use key::{BoxFuture, MAX_KEY_FILE_BYTES, RemoteKey, RemoteKeyError, SigningKey, SigningKeyError};
 pub use password::Password;
 pub use services::{ClientIdentity, Options, TimestampTls, Warning};
 pub use session::KeylessSession;

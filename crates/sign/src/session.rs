@@ -4,6 +4,7 @@ use std::fmt;
 
 use proofmark_trust_root::SigningConfig;
 use proofmark_types::UnixTime;
+use proofmark_verify::KeyAlgorithm;
 
 use crate::error::SignError;
 use crate::fulcio::{self, Issued};
@@ -44,7 +45,7 @@ impl KeylessSession {
             });
         }
         // 4.
-        let key = SigningKey::generate()?;
+        let key = SigningKey::generate(KeyAlgorithm::EcdsaP256)?;
         let url = authority.endpoint(fulcio::PATH);
         let issued = fulcio::request(services.http(), &url, &token, &key, now).await?;
         Ok(Self {

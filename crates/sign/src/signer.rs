@@ -69,9 +69,9 @@ impl Signer {
         let message = dsse::pae(IN_TOTO_PAYLOAD_TYPE, &payload);
         let key = self.signing_key();
         let (signature, hash) = if self.services().is_some_and(Services::logs_version_1) {
-            (key.sign_legacy(&message)?, key.legacy_hash())
+            (key.sign_legacy(&message).await?, key.legacy_hash())
         } else {
-            (key.sign(&message)?, key.log_hash())
+            (key.sign(&message).await?, key.log_hash())
         };
         let envelope = envelope(payload, signature.clone());
         let witnessed = self
@@ -93,7 +93,7 @@ impl Signer {
     pub async fn sign_payload(&self, payload: &Payload) -> Result<LegacySignature, SignError> {
         self.check_time()?;
         let bytes = payload.to_json();
-        let signature = self.signing_key().sign_legacy(&bytes)?;
+        let signature = self.signing_key().sign_legacy(&bytes).await?;
         let (certificate, chain) = self.certificates();
         let witnessed = self
             .witness_legacy(
@@ -126,7 +126,7 @@ impl Signer {
         self.check_time()?;
         let payload = statement.to_json();
         let message = dsse::pae(IN_TOTO_PAYLOAD_TYPE, &payload);
-        let signature = self.signing_key().sign_legacy(&message)?;
+        let signature = self.signing_key().sign_legacy(&message).await?;
         let mut signed = LegacyAttestation::new(envelope(payload, signature.clone()), &statement.predicate_type);
         (signed.certificate, signed.chain) = self.certificates();
         let witnessed = self
@@ -150,7 +150,7 @@ impl Signer {
     pub async fn sign_blob(&self, artifact: &[u8]) -> Result<Bundle, SignError> {
         self.check_time()?;
         let key = self.signing_key();
-        let signature = key.sign(artifact)?;
+        let signature = key.sign(artifact).await?;
         let witnessed = self.witness(&self.signed(artifact, &signature)).await?;
         let hash = key.log_hash().unwrap_or(DigestAlgorithm::Sha256);
         let content = Content::MessageSignature {

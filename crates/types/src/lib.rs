@@ -1,4 +1,5 @@
-//! The words that every other room uses: digests, image references, media types, package URLs, identities and time.
+//! The words that every other room uses: digests, image references, media types, package URLs,
+//! identities, key references and time.
 //!
 //! One parser each, private fields, canonical form only: a value of a type here is valid by construction, and a
 //! `String` never crosses a crate boundary in its place. Nothing here does I/O, reads a clock or draws randomness.
@@ -7,6 +8,7 @@
 
 mod digest;
 mod identity;
+mod key_reference;
 mod media_type;
 mod purl;
 mod reference;
@@ -14,6 +16,7 @@ mod unix_time;
 
 pub use digest::{Digest, DigestAlgorithm, DigestError, Digests, DigestsHasher, Hasher};
 pub use identity::{Identity, SubjectName};
+pub use key_reference::{KeyReference, KeyReferenceError, Pkcs11Error, Pkcs11Uri};
 pub use media_type::{MediaType, MediaTypeError};
 pub use purl::{Purl, PurlError};
 pub use reference::{ImageRef, ReferenceError, RegistryHost, Repository, Tag};

@@ -13,14 +13,14 @@ use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use der::Decode;
-use der::asn1::ObjectIdentifier;
+use der::asn1::{ObjectIdentifier, UintRef};
 use digest::consts::U64;
 use digest::{FixedOutput, HashMarker, Output, OutputSizeUser, Update};
 use proofmark_types::{Digest, DigestAlgorithm};
 use thiserror::Error;
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 
-/// A SubjectPublicKeyInfo of an RSA-8192 key is 1,062 bytes; twice that leaves room for parameters.
+/// A SubjectPublicKeyInfo of an RSA-4096 key is 550 bytes; what is larger is named by its length as far as this.
 const MAX_SPKI_BYTES: usize = 2_200;
 
 /// PEM is base64 with line ends and two marker lines.
@@ -244,8 +244,12 @@ pub enum KeyAlgorithm {
     EcdsaP384,
     /// ECDSA on NIST P-521.
     EcdsaP521,
-    /// RSA, PKCS #1 v1.5 or PSS.
-    Rsa,
+    /// RSA with 2048 bits, PKCS #1 v1.5 or PSS.
+    Rsa2048,
+    /// RSA with 3072 bits.
+    Rsa3072,
+    /// RSA with 4096 bits.
+    Rsa4096,
     /// Ed25519, pure or pre-hashed.
     Ed25519,
 }
@@ -258,7 +262,9 @@ impl KeyAlgorithm {
             Self::EcdsaP256 => "ECDSA P-256",
             Self::EcdsaP384 => "ECDSA P-384",
             Self::EcdsaP521 => "ECDSA P-521",
-            Self::Rsa => "RSA",
+            Self::Rsa2048 => "RSA 2048",
+            Self::Rsa3072 => "RSA 3072",
+            Self::Rsa4096 => "RSA 4096",
             Self::Ed25519 => "Ed25519",
         }
     }
@@ -274,9 +280,26 @@ impl KeyAlgorithm {
                     other => Err(KeyError::UnknownAlgorithm { oid: other.to_string() }),
                 }
             }
-            RSA_ENCRYPTION => Ok(Self::Rsa),
+            RSA_ENCRYPTION => Self::of_rsa(info),
             ED25519 => Ok(Self::Ed25519),
             other => Err(KeyError::UnknownAlgorithm { oid: other.to_string() }),
+        }
+    }
+
+    /// The three lengths that the formats have names for; other lengths are refused by Fulcio and cosign too (Go,
+    /// `goodkey`), and above 4096 bits verifying costs more than it gives.
+    fn of_rsa(info: &SubjectPublicKeyInfoRef<'_>) -> Result<Self, KeyError> {
+        let key = info.subject_public_key.as_bytes().ok_or(KeyError::NotSpki)?;
+        let key = RsaPublicKey::from_der(key).map_err(|_| KeyError::NotSpki)?;
+        let modulus = key.modulus.as_bytes();
+        let top = modulus.first().map_or(8, |byte| byte.leading_zeros());
+        let bytes = u64::try_from(modulus.len()).unwrap_or(u64::MAX);
+        let bits = bytes.saturating_mul(8).saturating_sub(u64::from(top));
+        match bits {
+            2048 => Ok(Self::Rsa2048),
+            3072 => Ok(Self::Rsa3072),
+            4096 => Ok(Self::Rsa4096),
+            seen => Err(KeyError::RsaLength { seen }),
         }
     }
 
@@ -291,13 +314,21 @@ impl KeyAlgorithm {
                 (HashUsed::Sha512, &signature::ECDSA_P521_SHA512_ASN1),
                 (HashUsed::Sha256, &signature::ECDSA_P521_SHA256_ASN1),
             ],
-            Self::Rsa => &[
+            Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 => &[
                 (HashUsed::Sha256, &signature::RSA_PKCS1_2048_8192_SHA256),
                 (HashUsed::PssSha256, &signature::RSA_PSS_2048_8192_SHA256),
             ],
             Self::Ed25519 => &[(HashUsed::Ed25519, &signature::ED25519)],
         }
     }
+}
+
+/// RFC 8017 appendix A.1.1.
+#[derive(der::Sequence)]
+struct RsaPublicKey<'a> {
+    modulus: UintRef<'a>,
+    /// Read so that the structure is whole; the engine judges it.
+    exponent: UintRef<'a>,
 }
 
 /// With which scheme a signature verified.
@@ -355,8 +386,14 @@ pub enum KeyError {
         /// The algorithm or curve.
         oid: String,
     },
-    /// The engine refuses it: a point that is not on the curve, an RSA modulus below 2048 or above 8192 bits.
-    #[error("the key is not valid, or is shorter or longer than allowed (RSA: 2048 to 8192 bits)")]
+    /// An RSA key that is too short to be safe, or of a length that no format has a name for.
+    #[error("an RSA key has 2048, 3072 or 4096 bits, this has {seen}")]
+    RsaLength {
+        /// The number of bits seen.
+        seen: u64,
+    },
+    /// The engine refuses it: a point that is not on the curve, an RSA modulus that is even.
+    #[error("the key is not valid")]
     Refused,
 }
 
@@ -369,6 +406,7 @@ impl KeyError {
             Self::NotSpki => "key-not-spki",
             Self::TooLarge { .. } => "key-too-large",
             Self::UnknownAlgorithm { .. } => "key-algorithm-unknown",
+            Self::RsaLength { .. } => "key-rsa-length",
             Self::Refused => "key-refused",
         }
     }

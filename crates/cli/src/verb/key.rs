@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use proofmark_sign::{SigningKey, SigningKeyError};
-use proofmark_verify::PublicKey;
+use proofmark_verify::{KeyAlgorithm, PublicKey};
 use serde_json::json;
 
 use crate::context::{Context, read_text, write_file};
@@ -54,7 +54,8 @@ impl Key {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Generate(args) => {
-                let key = SigningKey::generate().map_err(|error| unusable(Path::new("the new key"), &error))?;
+                let key = SigningKey::generate(KeyAlgorithm::EcdsaP256)
+                    .map_err(|error| unusable(Path::new("the new key"), &error))?;
                 write_pair(context, &key, &args.output_key_prefix)
             }
             Self::Import(args) => {

@@ -13,6 +13,7 @@ use proofmark_sign::{Password, Signer, SigningKey};
 use proofmark_testkit::command::Sandbox;
 use proofmark_testkit::peers::{COSIGN2, COSIGN3};
 use proofmark_types::{MediaType, UnixTime};
+use proofmark_verify::KeyAlgorithm;
 use serde_json::json;
 
 use crate::rekor_v1::Old;
@@ -337,7 +338,7 @@ async fn both_cosigns_verify_legacy_images_logged_by_rekor_v1() {
             let signer = old.key(fixture_key(name));
             fs::write(sandbox.path().join("key.pub"), signer.public_key().to_pem()).unwrap();
             fs::write(sandbox.path().join("rekor.pub"), old.log.public_key().to_pem()).unwrap();
-            let other = Signer::key(SigningKey::generate().unwrap());
+            let other = Signer::key(SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap());
             fs::write(sandbox.path().join("other.pub"), other.public_key().to_pem()).unwrap();
             let mut layout = Layout::new(&sandbox.path().join("layout"));
             legacy_evidence(&mut layout, &signer).await;
@@ -457,7 +458,7 @@ fn cosign_opens_our_key_files() {
     for peer in [COSIGN2, COSIGN3] {
         let Some(cosign) = peer.or_skip() else { continue };
         let sandbox = Sandbox::new().with("COSIGN_PASSWORD", "a password");
-        let key = SigningKey::generate().unwrap();
+        let key = SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
         let pem = key.to_encrypted_pem(&Password::new("a password")).unwrap();
         fs::write(sandbox.path().join("cosign.key"), pem.as_bytes()).unwrap();
         let shown = sandbox.run(&cosign, ["public-key", "--key", "cosign.key"]);

@@ -16,6 +16,7 @@ use proofmark_sign::token::{AUDIENCE, IdentityToken, Sources, TokenOptions, dete
 use proofmark_sign::{KeylessSession, Options, SignError, Signer, SigningKey, Timing};
 use proofmark_trust_root::{Service, ServiceKind, SigningConfig};
 use proofmark_types::UnixTime;
+use proofmark_verify::KeyAlgorithm;
 use reqwest::Url;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -148,7 +149,12 @@ async fn failures(say: Say) -> [(SignError, usize); 4] {
     let first = KeylessSession::begin(&authority, token(), options()).await.unwrap_err();
     let first = (first, taken());
     let sign = async |config: SigningConfig| {
-        let signer = Signer::logged_key(SigningKey::generate().unwrap(), &config, options()).unwrap();
+        let signer = Signer::logged_key(
+            SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap(),
+            &config,
+            options(),
+        )
+        .unwrap();
         signer.sign_statement(&statement()).await.unwrap_err()
     };
     let logs = SigningConfig::empty();

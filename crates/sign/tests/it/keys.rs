@@ -14,7 +14,7 @@ fn read(sandbox: &Sandbox, openssl: &std::path::Path) -> Result<SigningKey, &'st
     let public = sandbox.run(openssl, ["pkey", "-in", "key.pem", "-pubout"]);
     let public = PublicKey::from_pem(&public.expect_success().stdout).unwrap();
     assert_eq!(key.public_key(), &public);
-    let signature = key.sign(b"message").unwrap();
+    let signature = crate::world::at_once(key.sign(b"message")).unwrap();
     public.verify(b"message", &signature).unwrap();
     let password = Password::new("p");
     let sealed = key.to_encrypted_pem(&password).unwrap();

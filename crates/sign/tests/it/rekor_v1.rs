@@ -18,7 +18,7 @@ use proofmark_evidence::{EvidenceSet, Item, ItemContent, Origin};
 use proofmark_sign::{KeylessSession, Options, SignError, Signer, SigningKey, Timing};
 use proofmark_trust_root::{Selector, Service, ServiceKind, SigningConfig};
 use proofmark_types::UnixTime;
-use proofmark_verify::{Artifact, Proof, Proofs, TimeSource, TrustRoot, Verifier};
+use proofmark_verify::{Artifact, KeyAlgorithm, Proof, Proofs, TimeSource, TrustRoot, Verifier};
 use serde_json::{Value, json};
 
 use self::log::{EARLIER, Log, Odd, Tamper};
@@ -237,7 +237,12 @@ async fn version_2_is_preferred() {
     for selector in [Selector::Any, Selector::All, Selector::Exact(1)] {
         for logs in [vec![old.service("other"), new()], vec![new(), old.service("acme")]] {
             let config = old.config_of(logs, true).with_selectors(selector, Selector::Any);
-            let signer = Signer::logged_key(SigningKey::generate().unwrap(), &config, old.options()).unwrap();
+            let signer = Signer::logged_key(
+                SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap(),
+                &config,
+                old.options(),
+            )
+            .unwrap();
             let bundle = signer.sign_statement(&statement()).await.unwrap();
             let [entry] = bundle.material.tlog_entries.as_slice() else {
                 panic!("{selector:?}")
@@ -249,7 +254,11 @@ async fn version_2_is_preferred() {
     // Two operators are asked for and one has a version 2: neither version has enough.
     let config = old.config_of(vec![old.service("other"), new()], true);
     let config = config.with_selectors(Selector::Exact(2), Selector::Any);
-    let refused = Signer::logged_key(SigningKey::generate().unwrap(), &config, old.options());
+    let refused = Signer::logged_key(
+        SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap(),
+        &config,
+        old.options(),
+    );
     assert_eq!(refused.unwrap_err().code(), "signing-config-too-few-logs");
 }
 
@@ -369,7 +378,7 @@ async fn an_answer_that_is_not_honest_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn legacy_forms_are_refused_as_well() {
     let old = Old::start().await;
-    let signer = old.key(SigningKey::generate().unwrap());
+    let signer = old.key(SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap());
     signer.sign_payload(&payload()).await.unwrap();
     for (path, code) in [
         ("/verification/signedEntryTimestamp", "set-invalid"),
@@ -442,7 +451,12 @@ async fn another_entry_is_refused_without_a_trust_root() {
         trust_root: None,
         ..old.options()
     };
-    let signer = Signer::logged_key(SigningKey::generate().unwrap(), &old.config(), options).unwrap();
+    let signer = Signer::logged_key(
+        SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap(),
+        &old.config(),
+        options,
+    )
+    .unwrap();
     signer.sign_statement(&statement()).await.unwrap();
     old.log.be(Odd {
         entry: Some(of_another("")),

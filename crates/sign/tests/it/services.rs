@@ -12,7 +12,7 @@ use proofmark_sign::provenance::{Times, from_claims};
 use proofmark_sign::token::IdentityToken;
 use proofmark_sign::{KeylessSession, Options, Signer, SigningKey};
 use proofmark_types::SubjectName;
-use proofmark_verify::{ProofKind, Proofs, SignerProof, Verifier};
+use proofmark_verify::{KeyAlgorithm, ProofKind, Proofs, SignerProof, Verifier};
 use serde_json::json;
 
 use crate::world::{SHA, WORKFLOW, World, fixture_key, image, now};
@@ -188,7 +188,12 @@ async fn what_the_trust_root_does_not_know_is_not_handed_out() {
         .unwrap_err();
     assert_eq!(error.code(), "signature-not-verified", "{error}");
     // A key is believed, and yet its log and timestamps must be known.
-    let signer = Signer::logged_key(SigningKey::generate().unwrap(), &world.config, options).unwrap();
+    let signer = Signer::logged_key(
+        SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap(),
+        &world.config,
+        options,
+    )
+    .unwrap();
     let error = signer.sign_statement(&attestation()).await.unwrap_err();
     assert_eq!(error.code(), "signature-not-verified", "{error}");
 }

@@ -89,3 +89,15 @@ pub(crate) fn fixture_key(name: &str) -> SigningKey {
     let password = Password::new(read("password.txt").trim_end());
     SigningKey::from_pem(&read("cosign.key"), Some(&password)).unwrap()
 }
+
+/// The result of a future that waits for nothing, as signing with a key in memory does.
+pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    match future
+        .as_mut()
+        .poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+    {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => panic!("it waits for something"),
+    }
+}

@@ -208,8 +208,6 @@ struct KeyDetails {
     name: &'static str,
     number: u64,
     key: KeyAlgorithm,
-    /// For RSA, the length of an SPKI that holds a modulus of exactly this many bits with exponent 65537.
-    rsa_spki: Option<usize>,
     digest: DigestAlgorithm,
     hash: HashUsed,
 }
@@ -243,9 +241,9 @@ const ACCEPTED: [KeyDetails; 7] = [
         DigestAlgorithm::Sha512,
         HashUsed::Ed25519ph,
     ),
-    rsa("PKIX_RSA_PKCS1V15_2048_SHA256", 9, 294),
-    rsa("PKIX_RSA_PKCS1V15_3072_SHA256", 10, 422),
-    rsa("PKIX_RSA_PKCS1V15_4096_SHA256", 11, 550),
+    rsa("PKIX_RSA_PKCS1V15_2048_SHA256", 9, KeyAlgorithm::Rsa2048),
+    rsa("PKIX_RSA_PKCS1V15_3072_SHA256", 10, KeyAlgorithm::Rsa3072),
+    rsa("PKIX_RSA_PKCS1V15_4096_SHA256", 11, KeyAlgorithm::Rsa4096),
 ];
 
 const fn ec(name: &'static str, number: u64, key: KeyAlgorithm, digest: DigestAlgorithm, hash: HashUsed) -> KeyDetails {
@@ -253,18 +251,16 @@ const fn ec(name: &'static str, number: u64, key: KeyAlgorithm, digest: DigestAl
         name,
         number,
         key,
-        rsa_spki: None,
         digest,
         hash,
     }
 }
 
-const fn rsa(name: &'static str, number: u64, spki: usize) -> KeyDetails {
+const fn rsa(name: &'static str, number: u64, key: KeyAlgorithm) -> KeyDetails {
     KeyDetails {
         name,
         number,
-        key: KeyAlgorithm::Rsa,
-        rsa_spki: Some(spki),
+        key,
         digest: DigestAlgorithm::Sha256,
         hash: HashUsed::Sha256,
     }
@@ -272,7 +268,7 @@ const fn rsa(name: &'static str, number: u64, spki: usize) -> KeyDetails {
 
 impl KeyDetails {
     fn fits(&self, key: &PublicKey) -> bool {
-        key.algorithm() == self.key && self.rsa_spki.is_none_or(|length| key.spki_der().len() == length)
+        key.algorithm() == self.key
     }
 }
 

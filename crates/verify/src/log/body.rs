@@ -379,14 +379,16 @@ fn check_pem(content: &str, claim: &Claim<'_>) -> Result<(), Reason> {
 
 /// Whether a `PublicKeyDetails` name is of this kind of key.
 fn names_kind(details: &str, algorithm: KeyAlgorithm) -> bool {
-    let prefix = match algorithm {
-        KeyAlgorithm::EcdsaP256 => "PKIX_ECDSA_P256_",
-        KeyAlgorithm::EcdsaP384 => "PKIX_ECDSA_P384_",
-        KeyAlgorithm::EcdsaP521 => "PKIX_ECDSA_P521_",
-        KeyAlgorithm::Rsa => "PKIX_RSA_",
-        KeyAlgorithm::Ed25519 => "PKIX_ED25519",
+    let (prefix, size) = match algorithm {
+        KeyAlgorithm::EcdsaP256 => ("PKIX_ECDSA_P256_", ""),
+        KeyAlgorithm::EcdsaP384 => ("PKIX_ECDSA_P384_", ""),
+        KeyAlgorithm::EcdsaP521 => ("PKIX_ECDSA_P521_", ""),
+        KeyAlgorithm::Rsa2048 => ("PKIX_RSA_", "_2048_"),
+        KeyAlgorithm::Rsa3072 => ("PKIX_RSA_", "_3072_"),
+        KeyAlgorithm::Rsa4096 => ("PKIX_RSA_", "_4096_"),
+        KeyAlgorithm::Ed25519 => ("PKIX_ED25519", ""),
     };
-    details.starts_with(prefix)
+    details.starts_with(prefix) && details.contains(size)
 }
 
 fn read<'de, T: Deserialize<'de>>(spec: &'de str) -> Result<T, Reason> {

@@ -154,23 +154,23 @@ fn logs(list: &str, logs: Vec<Log>, unsupported: &mut Vec<String>) -> Result<Vec
         let hash = log.hash_algorithm.as_str();
         let known_hash = matches!(hash, "SHA2_256" | "" | "HASH_ALGORITHM_UNSPECIFIED");
         let details = log.public_key.key_details.as_str();
-        let Some(kind) = key_kind(details).filter(|_| known_hash) else {
+        let Some(kinds) = key_kinds(details).filter(|_| known_hash) else {
             unsupported.push(format!("{place}: key {} with hash {}", short(details), short(hash)));
             continue;
         };
-        keys.push(log_key(&place, kind, log)?);
+        keys.push(log_key(&place, kinds, log)?);
     }
     Ok(keys)
 }
 
-fn log_key(place: &str, kind: KeyAlgorithm, log: Log) -> Result<LogKey, TrustRootError> {
+fn log_key(place: &str, kinds: &[KeyAlgorithm], log: Log) -> Result<LogKey, TrustRootError> {
     let key_place = format!("{place}.publicKey.rawBytes");
     let spki = decode(&key_place, &log.public_key.raw_bytes)?;
     let key = PublicKey::from_spki_der(&spki).map_err(|source: KeyError| TrustRootError::Key {
         place: key_place.clone(),
         source,
     })?;
-    if key.algorithm() != kind {
+    if !kinds.contains(&key.algorithm()) {
         return Err(field(
             &key_place,
             format!(
@@ -229,14 +229,19 @@ fn authorities(list: &str, authorities: Vec<Ca>) -> Result<Vec<Authority>, Trust
     Ok(read)
 }
 
-/// Which key a `PublicKeyDetails` name stands for; none for those that this room cannot use.
-fn key_kind(details: &str) -> Option<KeyAlgorithm> {
+/// Which keys a `PublicKeyDetails` name stands for; none for those that this room cannot use.
+fn key_kinds(details: &str) -> Option<&'static [KeyAlgorithm]> {
+    use KeyAlgorithm::{EcdsaP256, EcdsaP384, EcdsaP521, Ed25519, Rsa2048, Rsa3072, Rsa4096};
     match details {
-        "PKIX_ECDSA_P256_SHA_256" | "PKIX_ECDSA_P256_HMAC_SHA_256" => Some(KeyAlgorithm::EcdsaP256),
-        "PKIX_ECDSA_P384_SHA_384" | "PKIX_ECDSA_P384_SHA_256" => Some(KeyAlgorithm::EcdsaP384),
-        "PKIX_ECDSA_P521_SHA_512" | "PKIX_ECDSA_P521_SHA_256" => Some(KeyAlgorithm::EcdsaP521),
-        "PKIX_ED25519" | "PKIX_ED25519_PH" => Some(KeyAlgorithm::Ed25519),
-        _ if details.starts_with("PKIX_RSA_") => Some(KeyAlgorithm::Rsa),
+        "PKIX_ECDSA_P256_SHA_256" | "PKIX_ECDSA_P256_HMAC_SHA_256" => Some(&[EcdsaP256]),
+        "PKIX_ECDSA_P384_SHA_384" | "PKIX_ECDSA_P384_SHA_256" => Some(&[EcdsaP384]),
+        "PKIX_ECDSA_P521_SHA_512" | "PKIX_ECDSA_P521_SHA_256" => Some(&[EcdsaP521]),
+        "PKIX_ED25519" | "PKIX_ED25519_PH" => Some(&[Ed25519]),
+        "PKIX_RSA_PKCS1V15_2048_SHA256" | "PKIX_RSA_PSS_2048_SHA256" => Some(&[Rsa2048]),
+        "PKIX_RSA_PKCS1V15_3072_SHA256" | "PKIX_RSA_PSS_3072_SHA256" => Some(&[Rsa3072]),
+        "PKIX_RSA_PKCS1V15_4096_SHA256" | "PKIX_RSA_PSS_4096_SHA256" => Some(&[Rsa4096]),
+        // The older names say no length.
+        _ if details.starts_with("PKIX_RSA_") => Some(&[Rsa2048, Rsa3072, Rsa4096]),
         _ => None,
     }
 }

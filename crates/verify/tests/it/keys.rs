@@ -52,8 +52,8 @@ fn each_kind_of_key_verifies_with_its_hash() {
             KeyAlgorithm::EcdsaP521,
             HashUsed::Sha256,
         ),
-        (rsa(&RSA_PKCS1_SHA256), KeyAlgorithm::Rsa, HashUsed::Sha256),
-        (rsa(&RSA_PSS_SHA256), KeyAlgorithm::Rsa, HashUsed::PssSha256),
+        (rsa(&RSA_PKCS1_SHA256), KeyAlgorithm::Rsa2048, HashUsed::Sha256),
+        (rsa(&RSA_PSS_SHA256), KeyAlgorithm::Rsa2048, HashUsed::PssSha256),
     ];
     for ((key, signature), kind, hash) in cases {
         assert_eq!(key.algorithm(), kind);
@@ -119,7 +119,7 @@ fn cosigns_keys_are_read_and_named_as_cosign_names_them() {
     let kinds = [
         ("p256", KeyAlgorithm::EcdsaP256),
         ("p384", KeyAlgorithm::EcdsaP384),
-        ("rsa2048", KeyAlgorithm::Rsa),
+        ("rsa2048", KeyAlgorithm::Rsa2048),
         ("ed25519", KeyAlgorithm::Ed25519),
     ];
     for (name, kind) in kinds {

@@ -6,6 +6,8 @@ use proofmark_evidence::dsse::{IN_TOTO_PAYLOAD_TYPE, Signature, pae};
 use super::*;
 use crate::{Password, SigningKey};
 
+use crate::key::tests::now as at_once;
+
 fn fixture_key(name: &str) -> SigningKey {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../fixtures/cosign/keys")
@@ -20,7 +22,7 @@ fn envelope(key: &SigningKey) -> (Envelope, Vec<u8>) {
     let message = pae(IN_TOTO_PAYLOAD_TYPE, &payload);
     let signature = Signature {
         keyid: String::new(),
-        sig: key.sign_legacy(&message).unwrap(),
+        sig: at_once(key.sign_legacy(&message)).unwrap(),
     };
     let envelope = Envelope {
         payload_type: IN_TOTO_PAYLOAD_TYPE.to_owned(),
@@ -68,7 +70,7 @@ fn bodies_are_those_that_rekor_makes() {
         "21ab3e682002f46e803701b24713e7855f1c0ac3408e8c8de17b2437e389f498"
     );
     let key = fixture_key("rsa2048");
-    let signature = key.sign(b"a file").unwrap();
+    let signature = at_once(key.sign(b"a file")).unwrap();
     assert_eq!(
         pin(&hashed(&key, key.log_hash(), &signature).unwrap()),
         "b030dd9e5ed2f62bc1e66642c74aa557303b4b1a54a636d70cc55f693b71e270"
@@ -88,6 +90,6 @@ fn a_certificate_stands_in_the_keys_place() {
 #[test]
 fn ed25519_files_are_not_loggable() {
     let key = fixture_key("ed25519");
-    let refused = hashed(&key, key.log_hash(), &key.sign(b"a file").unwrap());
+    let refused = hashed(&key, key.log_hash(), &at_once(key.sign(b"a file")).unwrap());
     assert_eq!(refused.err().unwrap().code(), "key-not-loggable");
 }

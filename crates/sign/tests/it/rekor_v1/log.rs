@@ -20,7 +20,7 @@ use proofmark_evidence::legacy::set_payload;
 use proofmark_merkle::{MemoryTree, leaf_hash, prove_inclusion};
 use proofmark_sign::SigningKey;
 use proofmark_types::{Digest, DigestAlgorithm, UnixTime};
-use proofmark_verify::{HashUsed, PublicKey};
+use proofmark_verify::{HashUsed, KeyAlgorithm, PublicKey};
 use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -73,7 +73,7 @@ impl Log {
         let log = Self {
             // With a path, as behind a proxy: the log itself does not know of it.
             url: Url::parse(&format!("http://{}/rekor", listener.local_addr().unwrap())).unwrap(),
-            key: Arc::new(SigningKey::generate().unwrap()),
+            key: Arc::new(SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap()),
             state: Arc::default(),
         };
         let mut inner = log.state.lock().unwrap();
@@ -104,7 +104,7 @@ impl Log {
     }
 
     fn sign(&self, message: &[u8]) -> String {
-        STANDARD.encode(self.key.sign(message).unwrap())
+        STANDARD.encode(crate::world::at_once(self.key.sign(message)).unwrap())
     }
 
     /// The entry as it is answered.
@@ -118,7 +118,7 @@ impl Log {
         // Rekor's name is what it was configured with, and the tree's id follows it in the origin.
         let text = format!("rekor.acme.test - 42\n{size}\n{}\n", STANDARD.encode(root));
         let mut line = log_id.as_bytes()[..4].to_vec();
-        line.extend(self.key.sign(text.as_bytes()).unwrap());
+        line.extend(crate::world::at_once(self.key.sign(text.as_bytes())).unwrap());
         json!({
             "body": STANDARD.encode(body),
             "integratedTime": time.seconds(),

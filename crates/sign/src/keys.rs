@@ -1,0 +1,82 @@
+//! Opening keys by where they live: the one place where a [`KeyReference`] becomes a key.
+//!
+//! Nothing is opened that was not named, and no reference is followed to another: what an answer says never decides
+//! where we connect.
+
+use std::fmt;
+
+use proofmark_types::KeyReference;
+use proofmark_verify::{KeyAlgorithm, PublicKey};
+
+use crate::http::Timing;
+use crate::key::SigningKey;
+use crate::password::Password;
+
+mod error;
+mod file;
+
+pub use error::{KeyError, PasswordError};
+
+/// Asks for a password; told what it is for.
+pub type AskPassword<'a> = dyn Fn(&str) -> Result<Password, PasswordError> + Sync + 'a;
+
+/// What opening a key may need from outside.
+#[derive(Clone)]
+pub struct Surroundings<'a> {
+    /// The environment variables.
+    pub environment: &'a (dyn Fn(&str) -> Option<String> + Sync),
+    /// Where passwords and PINs come from that nothing else says.
+    pub password: &'a AskPassword<'a>,
+    /// How long services may take.
+    pub timing: Timing,
+}
+
+impl fmt::Debug for Surroundings<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Surroundings")
+            .field("timing", &self.timing)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens the private half, or the service that holds it.
+pub async fn open(reference: &KeyReference, with: &Surroundings<'_>) -> Result<SigningKey, KeyError> {
+    match reference {
+        KeyReference::File(path) => file::private(&path.clone(), &file::read(path).await?, with),
+        KeyReference::Environment(name) => file::private(&reference.to_string(), &file::variable(name, with)?, with),
+        KeyReference::Url(_) => Err(KeyError::PublicOnly {
+            reference: reference.to_string(),
+        }),
+        other => Err(not_supported(other, "signing")),
+    }
+}
+
+/// Opens the public half. A file or variable may hold either half; the private one is then opened for its public one.
+pub async fn public(reference: &KeyReference, with: &Surroundings<'_>) -> Result<PublicKey, KeyError> {
+    match reference {
+        KeyReference::File(path) => file::public(path, &file::read(path).await?, with),
+        KeyReference::Environment(name) => file::public(&reference.to_string(), &file::variable(name, with)?, with),
+        other => Err(not_supported(other, "its public key")),
+    }
+}
+
+/// Makes a new key there, and answers its public half. Nothing that exists is replaced.
+pub async fn create(
+    reference: &KeyReference,
+    _algorithm: KeyAlgorithm,
+    _with: &Surroundings<'_>,
+) -> Result<PublicKey, KeyError> {
+    match reference {
+        KeyReference::File(_) | KeyReference::Environment(_) | KeyReference::Url(_) => Err(KeyError::NotCreatable {
+            reference: reference.to_string(),
+        }),
+        other => Err(not_supported(other, "a new key")),
+    }
+}
+
+fn not_supported(reference: &KeyReference, what: &'static str) -> KeyError {
+    KeyError::NotSupported {
+        kind: reference.kind(),
+        what,
+    }
+}

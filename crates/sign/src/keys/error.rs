@@ -1,0 +1,137 @@
+//! Why a reference did not become a key.
+
+use thiserror::Error;
+
+use crate::key::{RemoteKeyError, SigningKeyError};
+
+/// Why a reference did not become a key.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The file is not there or may not be read.
+    #[error("cannot read {path}: {reason}")]
+    File {
+        /// Its path.
+        path: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// More bytes than a key has: perhaps another file.
+    #[error("{place} has more than {limit} bytes, which no key has")]
+    TooLarge {
+        /// Where it was read.
+        place: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// The variable is not set, or not text.
+    #[error("the environment variable {name} is not set")]
+    VariableMissing {
+        /// Its name.
+        name: String,
+    },
+    /// What is there is no usable private key.
+    #[error("{place}: {source}")]
+    Private {
+        /// Where it was read.
+        place: String,
+        /// What is wrong with it.
+        source: SigningKeyError,
+    },
+    /// What is there is no usable public key.
+    #[error("{place}: {source}")]
+    Public {
+        /// Where it was read.
+        place: String,
+        /// What is wrong with it.
+        source: proofmark_verify::KeyError,
+    },
+    /// There is no private key behind such a reference.
+    #[error("{reference} is the address of a public key, signing needs a private one")]
+    PublicOnly {
+        /// The reference.
+        reference: String,
+    },
+    /// A new key cannot be made there.
+    #[error("{reference} is no place where a key is made; leave it out to have files written")]
+    NotCreatable {
+        /// The reference.
+        reference: String,
+    },
+    /// Such a place cannot be used for this.
+    #[error("a {kind} cannot be used for {what}")]
+    NotSupported {
+        /// The kind of place.
+        kind: &'static str,
+        /// What was wanted.
+        what: &'static str,
+    },
+    /// No password could be had.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The service or token that holds the key failed.
+    #[error(transparent)]
+    Remote(#[from] RemoteKeyError),
+}
+
+impl KeyError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "file-unreadable",
+            Self::TooLarge { .. } => "key-too-large",
+            Self::VariableMissing { .. } => "key-variable-missing",
+            Self::Private { source, .. } => source.code(),
+            Self::Public { .. } => "public-key-unusable",
+            Self::PublicOnly { .. } => "key-public-only",
+            Self::NotCreatable { .. } => "key-not-creatable",
+            Self::NotSupported { .. } => "key-reference-unsupported",
+            Self::Password(error) => error.code(),
+            Self::Remote(error) => error.code(),
+        }
+    }
+
+    /// Whether nothing was decided and the same may succeed later.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Private { source, .. } => source.is_unreachable(),
+            Self::Remote(error) => error.is_unreachable(),
+            _ => false,
+        }
+    }
+}
+
+/// Why there is no password.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PasswordError {
+    /// Nothing says it, and nobody can be asked.
+    #[error("a password is needed for {what}, and there is no terminal to ask for it")]
+    Missing {
+        /// What it is for.
+        what: String,
+    },
+    /// The two that were typed differ.
+    #[error("the two passwords differ")]
+    Differ,
+    /// It could not be read.
+    #[error("the password cannot be read: {reason}")]
+    Unreadable {
+        /// What the system says.
+        reason: String,
+    },
+}
+
+impl PasswordError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "password-missing",
+            Self::Differ => "passwords-differ",
+            Self::Unreadable { .. } => "password-unreadable",
+        }
+    }
+}
