@@ -31,7 +31,12 @@ impl Wish {
     /// Reads the flags. `what` is a signature or attestations of some types.
     pub(crate) fn from_flags(what: Wanted, signer: &SignerArgs, trust: &TrustArgs) -> Result<Self, Failure> {
         let mut verifier = Verifier::new();
-        let root = Context::trust_root(trust.trusted_root.as_deref())?;
+        // A key's signature without a log entry is checked with the key alone: no root is read for it.
+        let key_alone = signer.key.is_some() && trust.insecure_ignore_tlog && !trust.use_signed_timestamps;
+        let root = match trust.trusted_root.as_deref() {
+            None if key_alone => None,
+            given => Context::trust_root(given)?,
+        };
         let rule = match &signer.key {
             Some(path) => {
                 let key = read_public_key(path)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use proofmark_registry::{Client, CredentialStore, RegistryError, Timeouts};
+use proofmark_trust_root::{Instance, SigningConfig};
 use proofmark_types::{ImageRef, UnixTime};
 use proofmark_verify::{PublicKey, TrustRoot};
 
@@ -74,12 +75,28 @@ impl Context {
         builder.build().map_err(registry_failure)
     }
 
-    /// The trusted root of a file, if one is named.
-    pub(crate) fn trust_root(path: Option<&Path>) -> Result<Option<Arc<TrustRoot>>, Failure> {
-        let Some(path) = path else { return Ok(None) };
-        proofmark_trust_root::load_trust_root(path)
-            .map(|root| Some(Arc::new(root)))
-            .map_err(|error| Failure::usage("trusted-root-unusable", chain(&error)))
+    /// Whom to believe: the file that is named, else what this machine has chosen, else the public instance. Reads and
+    /// parses; never fetches. Not to be called where no certificate, log or timestamp is looked at.
+    pub(crate) fn trust_root(given: Option<&Path>) -> Result<Option<Arc<TrustRoot>>, Failure> {
+        let root = match given {
+            Some(path) => proofmark_trust_root::load_trust_root(path)
+                .map_err(|error| Failure::usage("trusted-root-unusable", chain(&error)))?,
+            None => TrustRoot::parse(Instance::Public.trusted_root()).map_err(anyhow::Error::from)?,
+        };
+        Ok(Some(Arc::new(root)))
+    }
+
+    /// Whom to ask when signing: the file that is named, else what this machine has chosen, else the public instance.
+    /// Reads and parses; never fetches.
+    #[allow(dead_code, reason = "signing takes it next")]
+    pub(crate) fn signing_config(given: Option<&Path>) -> Result<Option<SigningConfig>, Failure> {
+        let config = match (given, Instance::Public.signing_config()) {
+            (Some(path), _) => proofmark_trust_root::load_signing_config(path)
+                .map_err(|error| Failure::usage(error.code(), chain(&error)))?,
+            (None, Some(bytes)) => SigningConfig::parse(bytes).map_err(anyhow::Error::from)?,
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(config))
     }
 }
 

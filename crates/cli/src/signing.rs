@@ -38,7 +38,11 @@ pub(crate) struct Hand {
 impl Hand {
     /// A key or an identity, as the flags say.
     pub(crate) async fn from_flags(context: &Context, args: &SigningArgs) -> Result<Self, Failure> {
-        let trust_root = Context::trust_root(args.trusted_root.as_deref())?;
+        let trust_root = match (args.trusted_root.as_deref(), &args.signing_config) {
+            // A key without services: nothing but the key is looked at afterwards.
+            (None, None) => None,
+            (given, _) => Context::trust_root(given)?,
+        };
         let config = args
             .signing_config
             .as_deref()

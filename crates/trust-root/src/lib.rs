@@ -4,10 +4,12 @@
 //! services a signer uses is decided here ([`SigningConfig`]). Nothing here talks to the network.
 
 mod client_trust_config;
+mod instance;
 mod load;
 mod signing_config;
 
 pub use client_trust_config::{ClientTrustConfig, ClientTrustConfigError};
+pub use instance::Instance;
 pub use load::{LoadError, load_client_trust_config, load_signing_config, load_trust_root};
 pub use signing_config::{
     MAX_SERVICES, SelectionError, Selector, Service, ServiceKind, SigningConfig, SigningConfigError,
