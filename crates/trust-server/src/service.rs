@@ -1,7 +1,7 @@
 //! The HTTP surface: every path of the four services on one origin.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -29,6 +29,10 @@ use crate::timestamp::{Query, TimestampAuthority};
 /// The largest request body, of Fulcio and rekor-tiles: 4 MiB. An entry is far smaller; a DSSE request carries its
 /// whole payload.
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long a request may take, its body included: the two documents of an issuer may take ten seconds each, and a client
+/// that sends its body byte by byte must not hold one of the connections for ever.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Everything that requests need.
 pub(crate) struct Service {
@@ -94,7 +98,14 @@ async fn identify(request: Request, next: Next) -> Response {
     let id = hex::encode(id);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let began = Instant::now();
-    let mut response = next.run(request).await;
+    let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let message = format!("the request took more than {} seconds", REQUEST_TIMEOUT.as_secs());
+            let error = ApiError::bad_request("request-timeout", message);
+            error.with_status(StatusCode::REQUEST_TIMEOUT).into_response()
+        }
+    };
     let reason = response.extensions_mut().remove::<ApiError>();
     if let Some(error) = &reason {
         response = error.render(&id);

@@ -14,8 +14,8 @@ use super::{Principal, TokenError, fetch, principal};
 
 /// How long keys are used without asking again; issuers announce new keys a day or more ahead.
 const FRESH: Duration = Duration::from_secs(600);
-/// The least time between two fetches that an unknown key id causes: a token with an invented one must not make this
-/// server a source of requests.
+/// The least time between two fetches: tokens with invented key ids, or of an issuer that does not answer, must not make
+/// this server a source of requests, and must not make each other wait.
 const REFETCH: Duration = Duration::from_secs(10);
 /// How long keys are used when the issuer does not answer.
 const STALE: Duration = Duration::from_secs(24 * 3600);
@@ -29,14 +29,18 @@ struct Source {
     issuer: Issuer,
     /// Keys that are known without asking: those of the development issuer in this process.
     fixed: Option<Arc<KeySet>>,
-    fetched: Mutex<Option<Fetched>>,
+    fetched: Mutex<Fetched>,
 }
 
-#[derive(Clone)]
+/// What came of asking the issuer.
+#[derive(Default)]
 struct Fetched {
-    keys: Arc<KeySet>,
-    at: Instant,
-    asked: Instant,
+    /// The newest keys, and since when they are known.
+    held: Option<(Arc<KeySet>, Instant)>,
+    /// The end of the last fetch, whatever came of it.
+    asked: Option<Instant>,
+    /// Why the last fetch failed.
+    reason: String,
 }
 
 #[derive(Deserialize)]
@@ -55,7 +59,7 @@ impl Issuers {
         let source = |issuer: Issuer| Source {
             fixed: fixed(&issuer.url),
             issuer,
-            fetched: Mutex::new(None),
+            fetched: Mutex::default(),
         };
         Ok(Self {
             issuers: issuers.into_iter().map(source).collect(),
@@ -90,37 +94,31 @@ impl Source {
         // One fetch at a time; whoever waits for it uses its result.
         let mut fetched = self.fetched.lock().await;
         let now = Instant::now();
-        if let Some(held) = &*fetched {
-            let fresh = now.duration_since(held.at) < FRESH && held.keys.knows(kid);
-            if fresh || now.duration_since(held.asked) < REFETCH {
-                return Ok(Arc::clone(&held.keys));
-            }
+        if let Some((keys, at)) = &fetched.held
+            && now.duration_since(*at) < FRESH
+            && keys.knows(kid)
+        {
+            return Ok(Arc::clone(keys));
         }
-        match self.fetch().await {
-            Ok(keys) => {
-                let keys = Arc::new(keys);
-                *fetched = Some(Fetched {
-                    keys: Arc::clone(&keys),
-                    at: now,
-                    asked: now,
-                });
-                Ok(keys)
-            }
+        if fetched.asked.is_some_and(|asked| now.duration_since(asked) < REFETCH) {
+            return fetched.answer(now);
+        }
+        let outcome = self.fetch().await;
+        // A fetch may take as long as the pause after it, so that the pause counts from its end.
+        let now = Instant::now();
+        fetched.asked = Some(now);
+        match outcome {
+            Ok(keys) => fetched.held = Some((Arc::new(keys), now)),
             Err(reason) => {
                 tracing::warn!(
                     issuer = self.issuer.url,
                     reason,
                     "the keys of an issuer cannot be fetched"
                 );
-                match &mut *fetched {
-                    Some(held) if now.duration_since(held.at) < STALE => {
-                        held.asked = now;
-                        Ok(Arc::clone(&held.keys))
-                    }
-                    _ => Err(TokenError::IssuerUnavailable { reason }),
-                }
+                fetched.reason = reason;
             }
         }
+        fetched.answer(now)
     }
 
     async fn fetch(&self) -> Result<KeySet, String> {
@@ -141,5 +139,17 @@ impl Source {
         }
         let body = fetch::get(&client, &keys).await?;
         KeySet::parse(&body).ok_or_else(|| "the key set is malformed".to_owned())
+    }
+}
+
+impl Fetched {
+    /// The keys, unless they are too old.
+    fn answer(&self, now: Instant) -> Result<Arc<KeySet>, TokenError> {
+        match &self.held {
+            Some((keys, at)) if now.duration_since(*at) < STALE => Ok(Arc::clone(keys)),
+            _ => Err(TokenError::IssuerUnavailable {
+                reason: self.reason.clone(),
+            }),
+        }
     }
 }

@@ -114,6 +114,16 @@ async fn invented_key_ids_do_not_make_the_server_ask_again_and_again() {
     assert_eq!((answers[5].0, fetches), (200, 1));
 }
 
+#[tokio::test]
+async fn an_issuer_that_fails_is_not_asked_by_every_request() {
+    let (answers, fetches) = ask(Habit::Fails, &["1", "1", "2"]).await;
+    for (status, answer) in &answers {
+        assert_eq!((*status, &answer["reason"]), (503, &json!("token-issuer-unavailable")));
+        assert!(answer["message"].as_str().unwrap().contains("answers 500"), "{answer}");
+    }
+    assert_eq!(fetches, 1);
+}
+
 /// fulcio 378c654f: a redirect would let another host choose the keys.
 #[tokio::test]
 async fn redirects_are_not_followed() {
