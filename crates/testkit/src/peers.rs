@@ -40,6 +40,22 @@ pub const OCI_CONFORMANCE: Peer = Peer::new(
 pub const OPENSSL: Peer = Peer::new("openssl", "PROOFMARK_OPENSSL", "openssl");
 /// A Python that has sigstore-python.
 pub const SIGSTORE_PYTHON: Peer = Peer::new("sigstore-python", "PROOFMARK_SIGSTORE_PYTHON", "sigstore-python");
+/// Node.js, new enough for sigstore-js.
+pub const NODE: Peer = Peer::new("Node.js 24", "PROOFMARK_NODE", "node-24");
+/// sigstore-js as a script for [`NODE`], see `interop/sigstore-js/client.mjs`.
+pub const SIGSTORE_JS: Peer = Peer::new("sigstore-js", "PROOFMARK_SIGSTORE_JS", "sigstore-js.mjs");
+/// sigstore-go's example program that verifies a bundle.
+pub const SIGSTORE_GO_VERIFY: Peer = Peer::new(
+    "sigstore-go (verify)",
+    "PROOFMARK_SIGSTORE_GO_VERIFY",
+    "sigstore-go-verification",
+);
+/// sigstore-go's example program that signs.
+pub const SIGSTORE_GO_SIGN: Peer = Peer::new(
+    "sigstore-go (sign)",
+    "PROOFMARK_SIGSTORE_GO_SIGN",
+    "sigstore-go-signing",
+);
 /// A Python that has the validators of SPDX and CycloneDX.
 pub const VALIDATORS_PYTHON: Peer = Peer::new(
     "SBOM validators",
