@@ -184,6 +184,16 @@ fn check_format(lock: &mut File, root: &Path) -> Result<(), OpenError> {
     let mut format = String::new();
     let read = (&mut *lock).take(FORMAT.len() as u64 + 1).read_to_string(&mut format);
     let written = read.and_then(|_| match format.is_empty() {
+        // A start empties these two, so that a folder of something else must not be taken for a new one.
+        true if ["tmp", "uploads"]
+            .iter()
+            .any(|folder| files::names(&root.join(folder)).map_or(true, |names| !names.is_empty())) =>
+        {
+            Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "it is no registry's folder, and has something in tmp or uploads",
+            ))
+        }
         true => lock.write_all(FORMAT.as_bytes()).and_then(|()| lock.sync_all()),
         false => Ok(()),
     });

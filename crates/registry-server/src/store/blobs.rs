@@ -59,6 +59,7 @@ impl Store {
     /// Takes a blob from a repository; the bytes go when no other repository has them.
     pub(crate) fn delete_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<(), StoreError> {
         let _repository = self.lock_repository(name);
+        self.check_not_held(name, digest)?;
         let _content = self.removing_content();
         let removed = files::remove(&self.blob_link(name, digest)).map_err(StoreError::io("deleting a blob"))?;
         if !removed {

@@ -39,6 +39,8 @@ pub(crate) enum StoreError {
     },
     #[error("the tag {tag} is immutable here and already names {digest}; push under a new tag")]
     TagImmutable { tag: Tag, digest: Digest },
+    #[error("{digest} belongs to the image of the tag {tag}, which is immutable here")]
+    ContentHeld { digest: Digest, tag: Tag },
     #[error("no such upload; it ended, expired or belongs to another repository")]
     UploadUnknown,
     #[error("another request is writing to this upload")]
@@ -74,7 +76,7 @@ impl From<StoreError> for ApiError {
             }
             StoreError::Manifest(_) | StoreError::ReferenceSize { .. } => Self::new(Code::ManifestInvalid, message),
             StoreError::ReferenceUnknown { .. } => Self::new(Code::ManifestBlobUnknown, message),
-            StoreError::TagImmutable { .. } => Self::new(Code::Denied, message),
+            StoreError::TagImmutable { .. } | StoreError::ContentHeld { .. } => Self::new(Code::Denied, message),
             StoreError::UploadUnknown => Self::new(Code::BlobUploadUnknown, message),
             StoreError::UploadBusy => Self::new(Code::BlobUploadInvalid, message).with_status(StatusCode::CONFLICT),
             StoreError::TooManyUploads { .. } => Self::new(Code::TooManyRequests, message),

@@ -138,6 +138,7 @@ impl Store {
         for tag in &tags {
             self.check_tag_may_go(name, tag)?;
         }
+        self.check_not_held(name, digest)?;
         for tag in &tags {
             self.remove_tag(name, tag)?;
         }

@@ -1,7 +1,9 @@
 //! Tags: one file each, holding a digest. Some may be made immutable.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use proofmark_oci::Manifest;
 use proofmark_types::{Digest, Tag};
 
 use super::{Store, StoreError, files};
@@ -124,6 +126,42 @@ impl Store {
         }
     }
 
+    /// Refuses to delete what the image behind an immutable tag consists of: a tag that keeps its digest and loses its
+    /// content keeps nothing. The caller holds the repository's lock.
+    pub(super) fn check_not_held(&self, name: &RepositoryName, digest: &Digest) -> Result<(), StoreError> {
+        if self.immutable_tags.is_empty() {
+            return Ok(());
+        }
+        let mut seen = BTreeSet::new();
+        for tag in self.all_tags(name)? {
+            if !self.is_immutable(&tag) {
+                continue;
+            }
+            let mut waiting: Vec<Digest> = self.tag_digest(name, &tag)?.into_iter().collect();
+            // Ends, because each manifest is opened once, and all of them were accepted here.
+            while let Some(next) = waiting.pop() {
+                if !seen.insert(next.clone()) {
+                    continue;
+                }
+                let held = match self.manifest(name, &Reference::Digest(next)) {
+                    Ok(held) => held,
+                    // A child that an index names and nobody pushed (sparse indexes), or that went before this rule.
+                    Err(StoreError::ManifestUnknown(_)) => continue,
+                    Err(error) => return Err(error),
+                };
+                let parts = parts(&Manifest::parse(Some(&held.media_type), &held.bytes)?);
+                if parts.blobs.contains(digest) || parts.manifests.contains(digest) {
+                    return Err(StoreError::ContentHeld {
+                        digest: digest.clone(),
+                        tag,
+                    });
+                }
+                waiting.extend(parts.manifests);
+            }
+        }
+        Ok(())
+    }
+
     fn is_immutable(&self, tag: &Tag) -> bool {
         let text = tag.to_string();
         self.immutable_tags.iter().any(|pattern| pattern.is_match(&text)) && !is_evidence_tag(&text)
@@ -144,6 +182,29 @@ impl Store {
 
     fn tags_folder(&self, name: &RepositoryName) -> PathBuf {
         self.repository_folder(name).join("_tags")
+    }
+}
+
+/// What a manifest consists of.
+#[derive(Default)]
+struct Parts {
+    blobs: Vec<Digest>,
+    manifests: Vec<Digest>,
+}
+
+fn parts(manifest: &Manifest) -> Parts {
+    match manifest {
+        Manifest::Image(image) => Parts {
+            blobs: std::iter::once(&image.config)
+                .chain(&image.layers)
+                .map(|blob| blob.digest.clone())
+                .collect(),
+            manifests: Vec::new(),
+        },
+        Manifest::Index(index) => Parts {
+            blobs: Vec::new(),
+            manifests: index.manifests.iter().map(|child| child.digest.clone()).collect(),
+        },
     }
 }
 

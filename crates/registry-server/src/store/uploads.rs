@@ -110,6 +110,12 @@ impl Writing {
     fn open(data: &Path, hasher: Option<Hasher>, offset: u64) -> io::Result<(File, Hasher)> {
         let mut options = OpenOptions::new();
         let mut file = options.create(true).truncate(false).read(true).write(true).open(data)?;
+        // What counts is what was hashed. More is the rest of a write that failed and could not be taken back; less
+        // must never be put in the place of the whole.
+        if file.metadata()?.len() < offset {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        }
+        file.set_len(offset)?;
         let hasher = match hasher {
             Some(hasher) => hasher,
             None => hash(&mut file, offset, DigestAlgorithm::Sha256)?,
@@ -225,12 +231,18 @@ impl Store {
         let name = &writing.session.repository;
         writing.file.sync_all().map_err(StoreError::io("syncing a blob"))?;
         let content = self.adding_content();
-        files::place(&writing.session.data(), &self.blob_path(expected)).map_err(StoreError::io("placing a blob"))?;
-        files::touch(&self.blob_link(name, expected)).map_err(StoreError::io("linking a blob"))?;
+        let placed = files::place(&writing.session.data(), &self.blob_path(expected))
+            .map_err(StoreError::io("placing a blob"))
+            .and_then(|()| {
+                files::touch(&self.blob_link(name, expected)).map_err(StoreError::io("linking a blob"))?;
+                self.remember(name);
+                Ok(())
+            });
         drop(content);
-        self.remember(name);
+        // Also when it failed: the bytes may have moved already, and an upload that goes on without them would put an
+        // empty file in their place.
         self.discard(&writing);
-        Ok(())
+        placed
     }
 
     /// Ends an upload and removes its bytes.

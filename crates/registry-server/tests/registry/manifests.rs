@@ -448,6 +448,42 @@ async fn an_immutable_tag_keeps_its_first_digest() {
     refused(push("sha256-abc"), 409, "DENIED").await;
 }
 
+/// An immutable tag whose layers anyone may delete keeps its digest and nothing else.
+#[tokio::test]
+async fn an_immutable_tag_keeps_all_that_its_image_consists_of() {
+    let world = World::with(|config| config.immutable_tags = vec![r"v\d+".to_owned()]).await;
+    let image = world.image(REPOSITORY, "free", "held").await;
+    let other = world.image(REPOSITORY, "other", "not held").await;
+    let size = world
+        .get(&at("free"))
+        .send()
+        .await
+        .unwrap()
+        .bytes()
+        .await
+        .unwrap()
+        .len();
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [
+        {"mediaType": MANIFEST, "digest": image, "size": size}
+    ]});
+    let index = serde_json::to_vec(&index).unwrap();
+    expect(world.push(REPOSITORY, "v1", INDEX, &index).await, StatusCode::CREATED).await;
+    let blob = |content: &str| format!("/v2/{REPOSITORY}/blobs/{}", Digest::sha256_of(content.as_bytes()));
+    let message = refused(world.delete(&blob("held")), 409, "DENIED").await;
+    assert!(message.contains("belongs to the image of the tag v1"), "{message}");
+    refused(world.delete(&at(&image)), 409, "DENIED").await;
+    // Names beside the image's own are free, and so is what other images consist of.
+    expect(world.delete(&at("free")).send().await.unwrap(), StatusCode::ACCEPTED).await;
+    expect(
+        world.delete(&blob("not held")).send().await.unwrap(),
+        StatusCode::ACCEPTED,
+    )
+    .await;
+    expect(world.delete(&at(&other)).send().await.unwrap(), StatusCode::ACCEPTED).await;
+    let whole = world.get(&blob("held")).send().await.unwrap();
+    assert_eq!(whole.bytes().await.unwrap(), "held");
+}
+
 #[tokio::test]
 async fn one_tag_pushed_by_many_at_once_ends_at_one_of_them() {
     let world = std::sync::Arc::new(World::with(|config| config.immutable_tags = vec!["v1".to_owned()]).await);

@@ -266,3 +266,20 @@ async fn push(http: &reqwest::Client, address: &str, tag: &str) -> Option<Digest
     let response = request.body(manifest.clone()).send().await.ok()?;
     (response.status() == StatusCode::CREATED).then(|| Digest::sha256_of(manifest.as_bytes()))
 }
+
+#[tokio::test]
+async fn a_folder_of_something_else_is_left_alone() {
+    for taken in ["tmp/mine", "uploads/mine"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(taken);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "precious").unwrap();
+        // Asked twice: the first attempt must not make it look like one of ours.
+        for _ in 0..2 {
+            let refused = proofmark_registry_server::Server::start(config(folder.path())).await;
+            let text = refused.unwrap_err().to_string();
+            assert!(text.contains("no registry's folder"), "{text}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+    }
+}

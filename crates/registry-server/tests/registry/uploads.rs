@@ -295,3 +295,27 @@ async fn the_same_blob_from_many_clients_at_once() {
         assert_eq!(task.await.unwrap(), 700_000);
     }
 }
+
+/// The bytes move to their place before the link to them is made. Going on with that upload would once have put an empty
+/// file there, under a digest that was checked.
+#[tokio::test]
+async fn an_upload_whose_end_failed_cannot_be_ended_again() {
+    let world = World::start().await;
+    let location = world.upload("team/app").await;
+    let response = world.patch(&location).body("abc").send().await.unwrap();
+    expect(response, StatusCode::ACCEPTED).await;
+    // A file where the folder of links must be.
+    let obstacle = world.folder.path().join("repositories/team/app/_blobs");
+    std::fs::create_dir_all(obstacle.parent().unwrap()).unwrap();
+    std::fs::write(&obstacle, "").unwrap();
+    let digest = Digest::sha256_of(b"abc");
+    let end = format!("{location}?digest={digest}");
+    let response = world.put(&end).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    std::fs::remove_file(&obstacle).unwrap();
+    let response = world.put(&end).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    world.blob("team/app", b"abc").await;
+    let response = world.get(&format!("/v2/team/app/blobs/{digest}")).send().await.unwrap();
+    assert_eq!(response.bytes().await.unwrap(), "abc");
+}
