@@ -16,6 +16,8 @@ pub const INDEX_FILE: &str = "index.json";
 pub const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// The annotation that gives an image in `index.json` its name or tag.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The annotation by which `cosign save` says what an entry of `index.json` is.
+pub const COSIGN_KIND: &str = "kind";
 /// The largest marker file read, in bytes; the specified one has 30.
 pub const MAX_MARKER_BYTES: u64 = 4096;
 
@@ -44,11 +46,28 @@ pub fn blob_path(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm(), digest.hex())
 }
 
-/// Picks an image: the one named (by the annotation, whole or as its tag), or the only one there is.
+/// Picks an image: the one named (by the annotation, whole or as its tag), or the only one there is. What `cosign save`
+/// marks as an image is one, and what is listed for hanging on an image is none.
 pub fn select<'i>(index: &'i Index, name: Option<&str>) -> Result<&'i Descriptor, LayoutError> {
     let Some(name) = name else {
-        return match index.manifests.as_slice() {
-            [only] => Ok(only),
+        if let [only] = index.manifests.as_slice() {
+            return Ok(only);
+        }
+        let kind = |descriptor: &&Descriptor| {
+            let kind = descriptor.annotations.get(COSIGN_KIND).map(String::as_str);
+            matches!(
+                kind,
+                Some("dev.cosignproject.cosign/image" | "dev.cosignproject.cosign/imageIndex")
+            )
+        };
+        let marked: Vec<&Descriptor> = index.manifests.iter().filter(kind).collect();
+        let images = if marked.is_empty() {
+            index.manifests.iter().filter(|entry| !is_attachment(entry)).collect()
+        } else {
+            marked
+        };
+        return match images.as_slice() {
+            [only] => Ok(*only),
             several => Err(LayoutError::NotOne {
                 seen: several.len(),
                 names: names(index),
@@ -70,6 +89,13 @@ pub fn select<'i>(index: &'i Index, name: Option<&str>) -> Result<&'i Descriptor
             name: name.chars().take(80).collect(),
             names: names(index),
         })
+}
+
+/// Whether an entry says that it hangs on an image: an artifact, or one under a name made of a digest (`sha256-….sig`).
+fn is_attachment(entry: &Descriptor) -> bool {
+    let name = entry.annotations.get(REF_NAME).map_or("", String::as_str);
+    let tag = name.rsplit_once(':').map_or(name, |(_, tag)| tag);
+    entry.artifact_type.is_some() || entry.annotations.contains_key(COSIGN_KIND) || tag.starts_with("sha256-")
 }
 
 /// The most names that an error lists.

@@ -73,7 +73,7 @@ pub struct Layer<'l> {
 pub struct Limits {
     /// The most tar entries of all layers.
     pub entries: u64,
-    /// The most names held in memory, at about 100 bytes each.
+    /// The most names held in memory, at about 100 bytes each; longer ones count as several.
     pub names: usize,
     /// The most bytes of a compressed layer.
     pub layer_bytes: u64,
@@ -217,12 +217,14 @@ pub fn walk(layers: &[Layer<'_>], limits: &Limits, visitor: &mut dyn Visitor) ->
         tree: Tree::new(limits.names),
         summary: Summary::default(),
         links: HashMap::new(),
+        link_names: 0,
         pending: BTreeMap::new(),
     };
     let mut inflated = 0;
     for (index, layer) in layers.iter().enumerate().rev() {
         walk.tree.next_layer();
         walk.links.clear();
+        walk.link_names = 0;
         inflated += read_layer(layer, index, limits, inflated, &mut |tar, header| {
             walk.visit(tar, &header, index)
         })?;
@@ -245,6 +247,8 @@ struct Walk<'w> {
     summary: Summary,
     /// The hard links of the current layer, to their targets.
     links: HashMap<Vec<u8>, Vec<u8>>,
+    /// As how many names they count.
+    link_names: usize,
     /// The links to read in the second pass, by name.
     pending: BTreeMap<String, Pending>,
 }
@@ -267,6 +271,12 @@ impl Walk<'_> {
 
     fn place(&mut self, tar: &mut Tar<'_>, header: &Header, path: &[u8], layer: usize) -> Result<(), LayerError> {
         if header.kind == Kind::HardLink {
+            self.link_names += tree::weight(path.len() + header.link.len());
+            if self.link_names > self.limits.names {
+                return Err(LayerError::TooManyNames {
+                    limit: self.limits.names,
+                });
+            }
             self.links.insert(path.to_vec(), header.link.clone());
         }
         match self.tree.place(path, header.kind == Kind::Folder)? {

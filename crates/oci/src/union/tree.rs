@@ -7,6 +7,9 @@ use std::collections::HashMap;
 
 use super::error::LayerError;
 
+/// A name of this many bytes counts as another one; those of real files have 10 to 30.
+const NAME_BYTES: usize = 100;
+
 /// What becomes of an entry.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Placement {
@@ -165,7 +168,7 @@ impl Node {
             if *names >= limit {
                 return Err(LayerError::TooManyNames { limit });
             }
-            *names += 1;
+            *names += weight(name.len());
             children.insert(name.into(), Self::default());
         }
         children.get_mut(name).ok_or(LayerError::TooManyNames { limit })
@@ -190,6 +193,11 @@ impl Node {
         }
         gone.sort_unstable();
     }
+}
+
+/// As how many names one of this many bytes counts: the limit stands for memory, and a path may be one name of 4 KiB.
+pub(super) fn weight(bytes: usize) -> usize {
+    1 + bytes / NAME_BYTES
 }
 
 fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> {

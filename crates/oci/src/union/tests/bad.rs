@@ -268,6 +268,20 @@ fn more_than_the_limits() {
         ..Limits::default()
     };
     assert_eq!(code_with(many(), &few_names), "layer-too-many-names");
+    // The limit stands for memory: long names count as several, and the targets of hard links are held too.
+    let long = |length: usize| TestLayer::gzip(TarBytes::new().file(&"n".repeat(length), b"1").end());
+    assert_eq!(code_with(long(90), &few_names), "accepted");
+    let five = Limits {
+        names: 5,
+        ..Limits::default()
+    };
+    let deep = |target: &str| {
+        let links = (0..4).fold(TarBytes::new(), |tar, i| tar.link(&format!("l{i}"), target));
+        TestLayer::gzip(links.end())
+    };
+    assert_eq!(code_with(deep("t"), &five), "accepted");
+    assert_eq!(code_with(deep(&"t/".repeat(49)), &five), "accepted");
+    assert_eq!(code_with(deep(&"t".repeat(99)), &five), "layer-too-many-names");
     let few_bytes = Limits {
         inflated_bytes: 10_000,
         ..Limits::default()
