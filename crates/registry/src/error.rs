@@ -213,6 +213,9 @@ impl RegistryError {
             Self::NotFound { .. } => {
                 "check the name and tag; some registries also say this when the credentials do not permit reading"
             }
+            Self::Unauthorized { reason, .. } if reason.starts_with("TLS does not work there") => {
+                "name the host with --plain-http-registry HOST if it has no TLS and the network between is trusted"
+            }
             Self::Unauthorized { .. } => {
                 "log in with `docker login` or `podman login` for exactly this host, or name the file with DOCKER_CONFIG or REGISTRY_AUTH_FILE"
             }

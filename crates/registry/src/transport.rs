@@ -85,6 +85,8 @@ impl Call {
 pub(crate) struct Transport {
     pub(crate) wire: Wire,
     pub(crate) auth: Arc<Auth>,
+    /// For hosts where plain HTTP is what a failure of TLS left: nobody's credentials.
+    nobody: Arc<Auth>,
     schemes: Arc<Schemes>,
 }
 
@@ -125,6 +127,11 @@ impl Schemes {
         found.insert(registry.clone(), plain);
     }
 
+    /// Whether plain HTTP is spoken to this host only because TLS failed: whoever is on the way can make it fail.
+    fn fell_back(&self, registry: &RegistryHost) -> bool {
+        !self.plain_hosts.contains(registry) && !registry.is_loopback() && self.plain(registry) == Some(true)
+    }
+
     fn may_be_plain(&self, registry: &RegistryHost) -> bool {
         self.plain(registry).unwrap_or(true)
     }
@@ -132,7 +139,13 @@ impl Schemes {
 
 impl Transport {
     pub(crate) fn new(wire: Wire, auth: Arc<Auth>, schemes: Arc<Schemes>) -> Self {
-        Self { wire, auth, schemes }
+        let nobody = Arc::new(auth.with_credentials(CredentialStore::anonymous()));
+        Self {
+            wire,
+            auth,
+            nobody,
+            schemes,
+        }
     }
 
     /// The same connections and counters with other credentials.
@@ -153,7 +166,8 @@ impl Transport {
     /// Sends a call and returns the answer, whatever its status except 401, 403, 429, 503 and refused redirects, which
     /// are errors.
     ///
-    /// 1. Choose the scheme: TLS, or plain HTTP where that is allowed.
+    /// 1. Choose the scheme: TLS, or plain HTTP where that is allowed. Where it is spoken because TLS failed, no
+    ///    credentials are shown: a failure is within the power of anyone on the way.
     /// 2. Send, with what is known to be wanted as authorization (nothing at first).
     /// 3. 401: learn what is asked for, authorize, repeat; bounded.
     /// 4. 429 and 503: wait as told, repeat; bounded in number and time.
@@ -163,7 +177,8 @@ impl Transport {
         let mut rounds = 0;
         let mut patience = Patience::new(self.wire.timeouts().throttle);
         let mut plain = self.schemes.plain(&registry);
-        let mut authorization = self.auth.authorize(&self.wire, &call.access, None).await?;
+        let mut auth = self.auth_for(&registry);
+        let mut authorization = auth.authorize(&self.wire, &call.access, None).await?;
         loop {
             let url = self.url(&call, plain.unwrap_or(false))?;
             let mut outgoing = Outgoing::new(call.operation, call.method.clone(), url);
@@ -182,6 +197,8 @@ impl Transport {
                 {
                     plain = Some(true);
                     self.schemes.learn(&registry, true);
+                    auth = self.auth_for(&registry);
+                    authorization = auth.authorize(&self.wire, &call.access, None).await?;
                     continue;
                 }
                 other => other?,
@@ -194,15 +211,17 @@ impl Transport {
             if status == StatusCode::UNAUTHORIZED {
                 let plain_http = response.url().scheme() == "http";
                 let (headers, public) = (response.headers(), response.is_public());
-                let known = self.auth.learn(&registry, headers, plain_http, public)?;
+                let known = auth.learn(&registry, headers, plain_http, public)?;
                 if !known || rounds >= MAX_AUTH_ROUNDS || !replayable {
-                    return Err(unauthorized(response, &registry, &call.what, &authorization.described).await);
+                    let described = self.described(&registry, authorization.described);
+                    return Err(unauthorized(response, &registry, &call.what, &described).await);
                 }
                 let rejected = authorization.header.as_ref();
-                let next = self.auth.authorize(&self.wire, &call.access, rejected).await?;
+                let next = auth.authorize(&self.wire, &call.access, rejected).await?;
                 // Nothing new to show: the answer would be the same.
                 if next.header.is_none() || next.header == authorization.header {
-                    return Err(unauthorized(response, &registry, &call.what, &next.described).await);
+                    let described = self.described(&registry, next.described);
+                    return Err(unauthorized(response, &registry, &call.what, &described).await);
                 }
                 authorization = next;
                 rounds += 1;
@@ -217,6 +236,22 @@ impl Transport {
             }
             return self.follow(&call, &registry, response).await;
         }
+    }
+
+    fn auth_for(&self, registry: &RegistryHost) -> &Auth {
+        if self.schemes.fell_back(registry) {
+            &self.nobody
+        } else {
+            &self.auth
+        }
+    }
+
+    fn described(&self, registry: &RegistryHost, described: String) -> String {
+        if self.schemes.fell_back(registry) {
+            return "TLS does not work there, and credentials are not shown over the plain HTTP that was tried instead"
+                .to_owned();
+        }
+        described
     }
 
     /// Step 5 of [`Transport::send`].

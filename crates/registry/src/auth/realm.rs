@@ -22,7 +22,7 @@ use crate::transport::address::is_private;
 /// Domains with more than one label under which different people have names. The public suffix list has about 10,000;
 /// these are the shapes that matter for registries. A two-label parent that ends in a country code and starts with one
 /// of [`SECOND_LEVEL`] is refused too.
-const SHARED_PARENTS: [&str; 16] = [
+const SHARED_PARENTS: [&str; 26] = [
     "azurecr.io",
     "azurewebsites.net",
     "cloudapp.azure.com",
@@ -39,6 +39,16 @@ const SHARED_PARENTS: [&str; 16] = [
     "jfrog.io",
     "ngrok.io",
     "nip.io",
+    "sslip.io",
+    "ngrok.app",
+    "ngrok-free.app",
+    "trycloudflare.com",
+    "duckdns.org",
+    "fly.dev",
+    "vercel.app",
+    "netlify.app",
+    "onrender.com",
+    "azurefd.net",
 ];
 
 /// Second levels under country codes that are not names of anybody (`co.uk`, `com.au`).

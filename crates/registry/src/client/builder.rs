@@ -42,7 +42,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Falls back to plain HTTP, for any host, where TLS fails. Without it plain HTTP is for loopback only.
+    /// Falls back to plain HTTP, for any host, where TLS fails; credentials are not shown there (name the host with
+    /// [`ClientBuilder::http_for`] for that). Without it plain HTTP is for loopback only.
     pub fn allow_http(mut self, allow: bool) -> Self {
         self.schemes.allow_http = allow;
         self

@@ -15,7 +15,13 @@ pub(crate) fn is_private(address: IpAddr) -> bool {
             if let Some(mapped) = address.to_ipv4_mapped() {
                 return is_private_v4(mapped);
             }
-            let [first, ..] = address.segments();
+            let [first, second, third, .., high, low] = address.segments();
+            // A translator takes these to an IPv4 address, which may be one of this network (RFC 6052); the prefixes
+            // with a third part are for one network anyway (RFC 8215).
+            if (first, second) == (0x64, 0xff9b) {
+                let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+                return third != 0 || is_private_v4(Ipv4Addr::new(a, b, c, d));
+            }
             address.is_loopback()
                 || address.is_unspecified()
                 || address.is_multicast()
@@ -82,6 +88,8 @@ mod tests {
             "fd12::1",
             "::ffff:10.0.0.1",
             "ff02::1",
+            "64:ff9b::169.254.169.254",
+            "64:ff9b:1::1.1.1.1",
         ] {
             assert!(is_private(text.parse().unwrap()), "{text}");
         }
@@ -91,6 +99,7 @@ mod tests {
             "100.128.0.1",
             "2606:4700::1111",
             "::ffff:8.8.8.8",
+            "64:ff9b::8.8.8.8",
         ] {
             assert!(!is_private(text.parse().unwrap()), "{text}");
         }

@@ -14,7 +14,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::hostile::{Hostile, Reply};
-use crate::world::{client, code, small_image};
+use crate::world::{client, code, signed_in, small_image};
 
 /// A server whose certificate is from an authority of its own; it gives every request the same answer.
 struct Secure {
@@ -168,4 +168,33 @@ async fn plain_http_elsewhere_only_where_it_is_allowed() {
     let error = allowing.resolve(&secure).await.unwrap_err();
     assert!(error.to_string().contains("certificate"), "{error}");
     assert_eq!(allowing.counts().total(), 4);
+}
+
+/// Whoever is on the way can make TLS fail; a password sent in the clear for that would be theirs.
+#[tokio::test]
+async fn no_credentials_go_over_plain_http_that_was_fallen_back_to() {
+    let hostile = Hostile::start(|_| Reply::new(401, "").header("www-authenticate", "Basic realm=\"x\"")).await;
+    let host = format!("0.0.0.0:{}", hostile.address.port());
+    let elsewhere: ImageRef = format!("{host}/team/app:1").parse().unwrap();
+    let secret = |seen: &[crate::hostile::Seen]| seen.iter().any(|seen| seen.authorization.is_some());
+    let falling = Client::builder()
+        .allow_http(true)
+        .credentials(signed_in(&host))
+        .build()
+        .unwrap();
+    for _ in 0..2 {
+        let error = falling.resolve(&elsewhere).await.unwrap_err();
+        assert_eq!(error.code(), "unauthorized");
+        assert!(error.to_string().contains("credentials are not shown"), "{error}");
+        assert!(error.hint().unwrap().contains("--plain-http-registry"), "{error}");
+    }
+    assert!(hostile.seen().len() >= 2 && !secret(&hostile.seen()));
+    // Where the host is named as one without TLS, they are.
+    let named = Client::builder()
+        .http_for(RegistryHost::parse(&host).unwrap())
+        .credentials(signed_in(&host))
+        .build()
+        .unwrap();
+    assert_eq!(code(named.resolve(&elsewhere).await), "unauthorized");
+    assert!(secret(&hostile.seen()));
 }
