@@ -44,6 +44,7 @@ const MAX_FOREIGN_SCOPE: usize = 512;
 pub(crate) struct Access {
     pub(crate) repository: Repository,
     pub(crate) push: bool,
+    pub(crate) delete: bool,
     /// Another repository of the same registry that is read as well, for a mount.
     pub(crate) also_pull: Option<Repository>,
 }
@@ -53,6 +54,7 @@ impl Access {
         Self {
             repository: repository.clone(),
             push: false,
+            delete: false,
             also_pull: None,
         }
     }
@@ -61,6 +63,13 @@ impl Access {
         Self {
             push: true,
             ..Self::pull(repository)
+        }
+    }
+
+    pub(crate) fn delete(repository: &Repository) -> Self {
+        Self {
+            delete: true,
+            ..Self::push(repository)
         }
     }
 
@@ -73,7 +82,11 @@ impl Access {
     }
 
     fn scopes(&self) -> Vec<String> {
-        let actions = if self.push { "pull,push" } else { "pull" };
+        let actions = match (self.delete, self.push) {
+            (true, _) => "pull,push,delete",
+            (false, true) => "pull,push",
+            (false, false) => "pull",
+        };
         let mut scopes = vec![format!("repository:{}:{actions}", self.repository.path())];
         if let Some(other) = &self.also_pull {
             scopes.push(format!("repository:{}:pull", other.path()));

@@ -1,9 +1,12 @@
 //! The operations of a registry.
 
 mod attach;
+mod attachments;
 mod blobs;
+mod bring;
 mod builder;
 mod copy;
+mod delete;
 mod evidence;
 mod fallback;
 mod manifests;
@@ -16,10 +19,13 @@ use std::sync::Arc;
 
 use proofmark_types::Repository;
 
+pub(crate) use self::attachments::{attachment, refers};
 pub(crate) use self::blobs::Check;
 pub use self::blobs::{BlobReader, BlobStream};
+pub use self::bring::Brought;
 pub use self::builder::ClientBuilder;
 pub use self::copy::Copied;
+pub(crate) use self::copy::{is_distributable, plan};
 pub use self::manifests::{Head, Resolved};
 pub use self::referrers::{Referrers, ReferrersSource};
 use crate::counts::RequestCounts;

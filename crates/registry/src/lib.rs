@@ -16,6 +16,7 @@
 //! | [`CredentialStore`] | authentication files and helpers |
 //! | `transport` | the one place that sends: authentication, throttling, redirects, timeouts, counting |
 
+mod attachment;
 mod auth;
 mod client;
 mod counts;
@@ -27,10 +28,13 @@ mod progress;
 mod source;
 mod transport;
 
-pub use client::{BlobReader, BlobStream, Client, ClientBuilder, Copied, Head, Referrers, ReferrersSource, Resolved};
+pub use attachment::{Attachment, Attachments, Place};
+pub use client::{
+    BlobReader, BlobStream, Brought, Client, ClientBuilder, Copied, Head, Referrers, ReferrersSource, Resolved,
+};
 pub use counts::RequestCounts;
 pub use credentials::{Credential, CredentialError, CredentialStore, Secret};
 pub use error::RegistryError;
 pub use limits::Timeouts;
 pub use progress::{Direction, Progress, SkipReason, Transfer};
-pub use source::{ArchiveImage, ImageSource, LayoutImage};
+pub use source::{ArchiveImage, ImageSource, LayoutImage, LayoutWriter};

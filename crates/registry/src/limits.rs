@@ -19,6 +19,13 @@ pub const MAX_REFERRERS: usize = 4096;
 /// on every run for a year leaves under 400. One request and up to 4 MiB of manifest each.
 pub const MAX_REFERRERS_CONSIDERED: usize = 512;
 
+/// How deep evidence about evidence is followed: a signature on a bill on an image is two.
+pub const MAX_REFERRER_DEPTH: usize = 4;
+
+/// Files of a layout folder that are looked into for manifests about an image; `cosign save` does not list referrers in
+/// `index.json`. The largest layouts seen, with twenty images of thirty layers, have about 1,000.
+pub const MAX_LAYOUT_FILES: usize = 10_000;
+
 /// Layers of one evidence manifest that are opened: each is one signature or attestation. cosign's own cap on the
 /// signatures of an image is 1,000 (CVE-2023-46737); real `.sig` images have under 20.
 pub const MAX_EVIDENCE_LAYERS: usize = 256;

@@ -2,7 +2,9 @@
 
 mod archive;
 mod layout;
+mod layout_attachments;
 mod layout_evidence;
+mod layout_write;
 mod tar_table;
 mod verified;
 
@@ -16,7 +18,9 @@ use proofmark_types::{Digest, ImageRef, Repository};
 
 pub use self::archive::ArchiveImage;
 pub use self::layout::LayoutImage;
+pub use self::layout_write::LayoutWriter;
 use crate::RegistryError;
+use crate::attachment::Attachments;
 use crate::client::{Client, Resolved};
 
 /// Where an image is read from. Whatever the place, digests and sizes are checked on the way.
@@ -105,6 +109,30 @@ impl ImageSource {
             Self::Registry { client, reference } => client.evidence(reference.repository(), digest).await,
             Self::Layout(layout) => Ok(layout.evidence(digest)),
             Self::DockerArchive(_) => Ok(EvidenceSet::new(digest.clone())),
+        }
+    }
+
+    /// The manifests that hang on a digest, and on those, where the image is. A `docker save` archive cannot hold any.
+    pub async fn attachments(&self, digest: &Digest) -> Result<Attachments, RegistryError> {
+        match self {
+            Self::Registry { client, reference } => client.attachments(reference.repository(), digest).await,
+            Self::Layout(layout) => {
+                let (layout, digest) = (layout.clone(), digest.clone());
+                blocking(move || Ok(layout.attachments(&digest))).await
+            }
+            Self::DockerArchive(_) => Ok(Attachments::default()),
+        }
+    }
+
+    /// Where the content of attachments is read from: the same place, or the repository where evidence is kept.
+    #[must_use]
+    pub fn evidence_source(&self) -> Self {
+        match self {
+            Self::Registry { client, reference } => {
+                let home = client.evidence_home(reference.repository()).clone();
+                Self::registry(client, &ImageRef::tagged(home, reference.tag_or_latest()))
+            }
+            other => other.clone(),
         }
     }
 

@@ -49,29 +49,40 @@ impl Client {
             });
         }
         self.push_blobs(home, blobs).await?;
-        let bytes = Bytes::from(manifest.to_json());
-        let mut entry = Descriptor::of(manifest.media_type.clone(), &bytes);
+        self.put_referrer(home, &subject.digest, manifest.to_json().into())
+            .await
+    }
+
+    /// Stores the bytes of a manifest about `subject`, whose blobs are there, and sees that it is listed.
+    pub(super) async fn put_referrer(
+        &self,
+        home: &Repository,
+        subject: &Digest,
+        bytes: Bytes,
+    ) -> Result<Digest, RegistryError> {
+        let manifest = Manifest::parse(None, &bytes).map_err(|error| RegistryError::Malformed {
+            what: format!("the manifest to attach to {subject}"),
+            reason: error.to_string(),
+        })?;
+        let mut entry = Descriptor::of(manifest.media_type().clone(), &bytes);
         let digest = entry.digest.clone();
         let noted = self
-            .put_manifest(home, None, &digest, &manifest.media_type, bytes)
+            .put_manifest(home, None, &digest, manifest.media_type(), bytes)
             .await?;
-        if noted || self.is_listed_by_api(home, &subject.digest, &digest).await? {
+        if noted || self.is_listed_by_api(home, subject, &digest).await? {
             return Ok(digest);
         }
         // distribution-spec: "artifactType MUST be set to the artifactType of the manifest, or the config's media type
         // where that is empty"; annotations are copied.
-        entry.artifact_type = Some(
-            manifest
-                .artifact_type
-                .clone()
-                .unwrap_or_else(|| manifest.config.media_type.clone()),
-        );
-        entry.annotations = manifest.annotations.clone();
+        entry.artifact_type = match &manifest {
+            Manifest::Image(image) => Some(image.artifact_type.as_ref().unwrap_or(&image.config.media_type).clone()),
+            Manifest::Index(_) => manifest.artifact_type().cloned(),
+        };
+        entry.annotations.clone_from(manifest.annotations());
         let mut merge = Listed {
             wanted: BTreeMap::from([(digest.clone(), entry)]),
         };
-        self.settle(home, &fallback_tag(&subject.digest), &digest, &mut merge)
-            .await?;
+        self.settle(home, &fallback_tag(subject), &digest, &mut merge).await?;
         Ok(digest)
     }
 
@@ -84,15 +95,23 @@ impl Client {
         layers: &[(Descriptor, Bytes)],
     ) -> Result<(), RegistryError> {
         let home = self.evidence_home(repository);
-        let Some((first, _)) = layers.first() else {
-            return Ok(());
-        };
         let blobs: Vec<Bytes> = layers.iter().map(|(_, blob)| blob.clone()).collect();
         self.push_blobs(home, &blobs).await?;
-        let mut merge = Appended {
-            wanted: layers.iter().map(|(layer, _)| layer.clone()).collect(),
+        self.append_layers(home, tag, layers.iter().map(|(layer, _)| layer.clone()).collect())
+            .await
+    }
+
+    /// [`Client::append_legacy`] of layers whose blobs are there.
+    pub(super) async fn append_layers(
+        &self,
+        home: &Repository,
+        tag: &Tag,
+        wanted: Vec<Descriptor>,
+    ) -> Result<(), RegistryError> {
+        let Some(first) = wanted.first().map(|layer| layer.digest.clone()) else {
+            return Ok(());
         };
-        self.settle(home, tag, &first.digest, &mut merge).await
+        self.settle(home, tag, &first, &mut Appended { wanted }).await
     }
 
     /// Whether the referrers API lists a manifest; false when there is no such API. One that is there and does not list

@@ -65,7 +65,7 @@ impl Client {
         })
     }
 
-    async fn copy_blob(
+    pub(super) async fn copy_blob(
         &self,
         source: &ImageSource,
         repository: &Repository,
@@ -93,12 +93,15 @@ impl Client {
 
 /// Layers that their publisher forbids to store elsewhere (image-spec, layer.md, "Non-Distributable Layers"); they are
 /// fetched from their publisher, and no registry asks for them.
-fn is_distributable(blob: &Descriptor) -> bool {
+pub(crate) fn is_distributable(blob: &Descriptor) -> bool {
     !blob.media_type.as_str().contains("nondistributable") && !blob.media_type.as_str().contains(".foreign.")
 }
 
 /// All manifests, children before parents, and all blobs, each once.
-async fn plan(source: &ImageSource, root: Resolved) -> Result<(Vec<Resolved>, Vec<Descriptor>), RegistryError> {
+pub(crate) async fn plan(
+    source: &ImageSource,
+    root: Resolved,
+) -> Result<(Vec<Resolved>, Vec<Descriptor>), RegistryError> {
     let mut order = Vec::new();
     let mut blobs = Vec::new();
     let mut seen = BTreeSet::from([root.descriptor.digest.clone()]);

@@ -277,7 +277,7 @@ fn unread(origin: Origin, place: String, error: &RegistryError) -> Found {
     found
 }
 
-fn gap(place: String, error: &RegistryError) -> Incomplete {
+pub(super) fn gap(place: String, error: &RegistryError) -> Incomplete {
     Incomplete {
         place,
         code: error.code(),

@@ -1,9 +1,17 @@
 //! Changing what is behind a tag when others do the same: registries have no compare-and-swap.
 //!
 //! Two writers that read the same list and write it back lose one entry (sigstore/cosign 2432: of 8 parallel `attest`, 6
-//! and 2 survived). So after writing we look again, twice, each time later than the slowest read-and-write that we saw
-//! ourselves takes; if anything is missing we merge and write again. What was ever seen in the list is kept in mind and
-//! put back as well, so that a loser's entry survives even if the loser is already gone.
+//! and 2 survived). What is done about it:
+//!
+//! 1. Between reading and writing lies as little as possible: what else must be stored is stored first, and if that took
+//!    time, the tag is looked at once more.
+//! 2. After writing we look again and again until the tag has been found complete *and unchanged* some times in a row, each
+//!    time later than the slowest read-and-write that we saw ourselves takes. Whoever is still writing keeps everybody
+//!    else watching.
+//! 3. What was ever seen in the list is kept in mind and put back, so that a loser's entry survives even if the loser is
+//!    already gone.
+//!
+//! What remains is a writer that stands still between its last look and its write for longer than all others watch.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +21,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use bytes::Bytes;
-use proofmark_types::{Digest, MediaType, Repository, Tag};
+use proofmark_types::{Digest, ImageRef, MediaType, Repository, Tag};
 
 use super::Client;
 use super::manifests::Resolved;
@@ -21,18 +29,30 @@ use crate::RegistryError;
 use crate::jitter;
 use crate::limits::MAX_FALLBACK_WRITES;
 
-/// How often the list must be found complete after the last write.
+/// How often in a row the list must be found complete and as it was the time before.
 const LOOKS: u32 = 2;
+
+/// The same once another writer was noticed: where there are two there may be eight.
+const LOOKS_IN_A_CROWD: u32 = 4;
+
+/// How often we look at all. Ours being there each of the last times, that others go on writing is no reason to stay.
+const MAX_LOOKS: u32 = 64;
 
 /// The shortest wait before looking again. Another writer that read the list before we wrote has written by then; longer
 /// on slow connections, see [`PATIENCE`].
-const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+const SHORTEST_WAIT: Duration = Duration::from_millis(150);
 
 /// How many times our own slowest read-and-write another writer's may take.
 const PATIENCE: u32 = 4;
 
 /// The longest wait, for registries that take seconds.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// What was read longer ago is looked at again before it is written over.
+const FRESH: Duration = Duration::from_millis(50);
+
+/// How often that is done for one write; then it is written, and the looks afterwards see what is missing.
+const MAX_FRESH_LOOKS: u32 = 8;
 
 /// One lock a tag for the writers of this process, which then never lose an entry to each other.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +83,13 @@ pub(super) struct Change {
     pub(super) config: Option<Bytes>,
 }
 
+/// What one round of reading, merging and perhaps writing did.
+struct Round {
+    /// What the tag names now, as far as we know.
+    state: Option<Digest>,
+    wrote: bool,
+}
+
 impl Client {
     /// Makes `merge` true of the tag, and sees that it stays so.
     pub(super) async fn settle(
@@ -73,24 +100,34 @@ impl Client {
         merge: &mut impl Merge,
     ) -> Result<(), RegistryError> {
         let lock = self.options.locks.of(repository, tag);
-        let mut writes = 0;
-        let mut looks = 0;
+        let mut last: Option<Digest> = None;
+        let mut crowd = false;
+        let (mut writes, mut looks, mut quiet) = (0, 0, 0);
         let mut slowest = Duration::ZERO;
         loop {
             let began = Instant::now();
-            let wrote = {
+            let round = {
                 let _held = lock.lock().await;
                 self.merge_once(repository, tag, merge).await?
             };
-            if wrote {
+            looks += 1;
+            if round.wrote {
                 slowest = slowest.max(began.elapsed());
+                crowd |= writes > 0;
                 writes += 1;
-                looks = 0;
-            } else {
+                quiet = 0;
+            } else if writes == 0 {
                 // Found complete without having written: somebody else, or an earlier run, put it there.
-                looks += 1;
+                return Ok(());
+            } else if round.state == last {
+                quiet += 1;
+            } else {
+                // Complete, and yet not as it was: another writer, who has read what we wrote, or put it back.
+                crowd = true;
+                quiet = 0;
             }
-            if looks >= LOOKS || (writes == 0 && looks > 0) {
+            last = round.state;
+            if quiet >= if crowd { LOOKS_IN_A_CROWD } else { LOOKS } || (looks >= MAX_LOOKS && !round.wrote) {
                 return Ok(());
             }
             if writes >= MAX_FALLBACK_WRITES {
@@ -107,29 +144,46 @@ impl Client {
         }
     }
 
-    /// Reads, merges, writes if needed; true when it wrote.
+    /// Reads, merges, writes if needed.
     async fn merge_once(
         &self,
         repository: &Repository,
         tag: &Tag,
         merge: &mut impl Merge,
-    ) -> Result<bool, RegistryError> {
-        let current = match self.tagged(repository, tag).await {
-            Ok(resolved) => Some(resolved),
-            Err(error) if error.is_not_found() => None,
-            Err(error) => return Err(error),
-        };
-        match merge.merge(current.as_ref())? {
-            None => Ok(false),
-            Some(change) => {
-                if let Some(config) = change.config {
-                    self.push_blob(repository, config).await?;
-                }
-                let digest = Digest::sha256_of(&change.manifest);
-                self.put_manifest(repository, Some(tag), &digest, &change.media_type, change.manifest)
-                    .await?;
-                Ok(true)
+    ) -> Result<Round, RegistryError> {
+        let name = ImageRef::tagged(repository.clone(), tag.clone());
+        for left in (0..MAX_FRESH_LOOKS).rev() {
+            let read = Instant::now();
+            let current = match self.tagged(repository, tag).await {
+                Ok(resolved) => Some(resolved),
+                Err(error) if error.is_not_found() => None,
+                Err(error) => return Err(error),
+            };
+            let state = current.as_ref().map(|current| current.descriptor.digest.clone());
+            let Some(change) = merge.merge(current.as_ref())? else {
+                return Ok(Round { state, wrote: false });
+            };
+            if let Some(config) = change.config {
+                self.push_blob(repository, config).await?;
             }
+            if read.elapsed() > FRESH && left > 0 {
+                let now = match self.head(&name).await {
+                    Ok(head) => Some(head.digest),
+                    Err(error) if error.is_not_found() => None,
+                    Err(error) => return Err(error),
+                };
+                if now != state {
+                    continue;
+                }
+            }
+            let digest = Digest::sha256_of(&change.manifest);
+            self.put_manifest(repository, Some(tag), &digest, &change.media_type, change.manifest)
+                .await?;
+            return Ok(Round {
+                state: Some(digest),
+                wrote: true,
+            });
         }
+        unreachable!("the last round does not look again")
     }
 }

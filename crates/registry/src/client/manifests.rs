@@ -196,7 +196,7 @@ impl Client {
     }
 }
 
-fn manifest_path(repository: &Repository, name: &str) -> String {
+pub(super) fn manifest_path(repository: &Repository, name: &str) -> String {
     format!("/v2/{}/manifests/{name}", repository.path())
 }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use proofmark_oci::layout::{
@@ -13,6 +13,7 @@ use proofmark_oci::layout::{
 use proofmark_oci::{Descriptor, Index, MAX_MANIFEST_BYTES, Manifest};
 use proofmark_types::Digest;
 
+use super::layout_attachments::Subjects;
 use super::verified::{Verified, local, read_all};
 use crate::RegistryError;
 use crate::client::Resolved;
@@ -21,9 +22,11 @@ use crate::limits::MAX_LOCAL_DOCUMENT_BYTES;
 /// One image of a layout folder.
 #[derive(Clone, Debug)]
 pub struct LayoutImage {
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     pub(super) index: Arc<Index>,
     root: Descriptor,
+    /// Found when they are first asked for.
+    pub(super) subjects: Arc<OnceLock<Arc<Subjects>>>,
 }
 
 impl LayoutImage {
@@ -62,6 +65,7 @@ impl LayoutImage {
             root: root.clone(),
             folder: folder.to_owned(),
             index: Arc::new(index),
+            subjects: Arc::default(),
         })
     }
 

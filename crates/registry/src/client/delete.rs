@@ -1,0 +1,97 @@
+//! Removing what hangs on an image.
+
+use bytes::Bytes;
+use http::Method;
+use http::StatusCode;
+use proofmark_evidence::layout::fallback_tag;
+use proofmark_oci::Index;
+use proofmark_types::{Digest, Repository};
+
+use super::Client;
+use super::fallback::{Change, Merge};
+use super::manifests::{Resolved, manifest_path};
+use super::referrers::{ReferrersSource, index_of};
+use crate::RegistryError;
+use crate::attachment::Attachment;
+use crate::auth::Access;
+use crate::counts::Operation;
+use crate::transport::Call;
+
+impl Client {
+    /// Removes an attachment from `repository`, where it was found: from the list under the fallback tag, if there is
+    /// one, then the manifest; or the tag. Blobs are the registry's to collect.
+    ///
+    /// False if it was gone already.
+    pub async fn remove(&self, repository: &Repository, attachment: &Attachment) -> Result<bool, RegistryError> {
+        let digest = &attachment.resolved.descriptor.digest;
+        let Some(tag) = attachment.place.tag(&attachment.subject) else {
+            // First from the list: a list that names what is not there is a gap for every reader.
+            self.delist(repository, &attachment.subject, digest).await?;
+            return self.delete(repository, &digest.to_string()).await;
+        };
+        match self.delete(repository, tag.as_str()).await {
+            // distribution-spec 1.1 has deletion by tag; docker-registry up to 2.8 answers 400 or 405 and wants the digest.
+            Err(RegistryError::UnexpectedStatus { status: 400 | 405, .. }) => {
+                self.delete(repository, &digest.to_string()).await
+            }
+            other => other,
+        }
+    }
+
+    async fn delete(&self, repository: &Repository, name: &str) -> Result<bool, RegistryError> {
+        let what = format!("deleting {name} from {repository}");
+        let path = manifest_path(repository, name);
+        let call =
+            Call::get(Operation::Manifest, Access::delete(repository), path, what.clone()).method(Method::DELETE);
+        let response = self.transport.send(call).await?;
+        match response.status() {
+            status if status.is_success() => Ok(true),
+            StatusCode::NOT_FOUND => Ok(false),
+            _ => Err(response.refusal(repository.registry(), &what).await),
+        }
+    }
+
+    /// Takes a manifest out of the index under the fallback tag; the last one takes the index with it.
+    async fn delist(&self, repository: &Repository, subject: &Digest, manifest: &Digest) -> Result<(), RegistryError> {
+        let listed = self.referrers(repository, subject).await?;
+        if listed.source == ReferrersSource::Api {
+            return Ok(());
+        }
+        let tag = fallback_tag(subject);
+        let mut merge = Delisted { manifest };
+        self.settle(repository, &tag, manifest, &mut merge).await?;
+        match self.tagged(repository, &tag).await {
+            Ok(resolved) if index_of(&resolved)?.manifests.is_empty() => {
+                match self.delete(repository, tag.as_str()).await {
+                    Err(RegistryError::UnexpectedStatus { status: 400 | 405, .. }) => {
+                        self.delete(repository, &resolved.descriptor.digest.to_string()).await?;
+                    }
+                    other => drop(other?),
+                }
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The fallback index does not list this.
+struct Delisted<'d> {
+    manifest: &'d Digest,
+}
+
+impl Merge for Delisted<'_> {
+    fn merge(&mut self, current: Option<&Resolved>) -> Result<Option<Change>, RegistryError> {
+        let Some(current) = current else { return Ok(None) };
+        let before = index_of(current)?;
+        let mut index: Index = before.clone();
+        index.manifests.retain(|listed| listed.digest != *self.manifest);
+        Ok((index.manifests.len() < before.manifests.len()).then(|| Change {
+            media_type: index.media_type.clone(),
+            manifest: Bytes::from(index.to_json()),
+            config: None,
+        }))
+    }
+}
