@@ -36,6 +36,12 @@ pub const MAX_PEM_BLOCKS: usize = 16;
 /// are more than [`MAX_PEM_BLOCKS`]. Text between blocks is ignored (RFC 7468 §2); blank text has no blocks.
 #[must_use]
 pub fn pem_decode_all(label: &str, text: &str) -> Option<Vec<Vec<u8>>> {
+    pem_decode_up_to(label, text, MAX_PEM_BLOCKS)
+}
+
+/// [`pem_decode_all`] with a bound of one's own, for files that the user gave (the roots of a whole company).
+#[must_use]
+pub fn pem_decode_up_to(label: &str, text: &str, limit: usize) -> Option<Vec<Vec<u8>>> {
     let begin = format!("-----BEGIN {label}-----");
     let end = format!("-----END {label}-----");
     let mut blocks = Vec::new();
@@ -45,7 +51,7 @@ pub fn pem_decode_all(label: &str, text: &str) -> Option<Vec<Vec<u8>>> {
         let body = rest.get(start..)?.strip_prefix(begin.as_str())?;
         let (inner, tail) = body.split_once(end.as_str())?;
         let compact: String = inner.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-        if compact.is_empty() || blocks.len() == MAX_PEM_BLOCKS {
+        if compact.is_empty() || blocks.len() == limit {
             return None;
         }
         blocks.push(READ_STANDARD.decode(compact).ok()?);

@@ -1,6 +1,6 @@
 //! cosign's `.sig` and `.att` images (cosign `specs/SIGNATURE_SPEC.md` and `specs/ATTESTATION_SPEC.md`): one layer a
 //! signature, everything about it in the layer's annotations. Also its experimental OCI 1.1 form, which is the same
-//! image with a subject.
+//! image with a subject, and signatures in files of their own ([`Detached`]).
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,10 @@ use crate::fields::{FieldError, Fields};
 use crate::json::{self, JsonError};
 use crate::layout::{self, DSSE_ENVELOPE, SIMPLE_SIGNING, media_type};
 use crate::predicate::PredicateType;
+
+mod detached;
+
+pub use self::detached::{Detached, DetachedContent};
 
 /// The most layers of a `.sig` or `.att` image that are read; CVE-2023-46737 was an endless list.
 pub const MAX_LAYERS: usize = 1000;
@@ -89,9 +93,13 @@ impl LegacyLogBundle {
         set_payload(&self.body, self.integrated_time, &self.log_id, self.log_index)
     }
 
-    fn parse(text: &str) -> Result<Self, LegacyError> {
+    /// Reads it as the annotation of a layer and the `rekorBundle` of cosign's older bundles have it.
+    pub fn parse(text: &str) -> Result<Self, LegacyError> {
         let value = json::parse(text.as_bytes(), limit())?;
-        let mut fields = Fields::root("log bundle", value)?;
+        Self::of_fields(Fields::root("log bundle", value)?)
+    }
+
+    fn of_fields(mut fields: Fields) -> Result<Self, LegacyError> {
         let set = fields.bytes("SignedEntryTimestamp")?;
         let mut payload = fields.required_object("Payload")?;
         let path = payload.path("integratedTime");
@@ -452,6 +460,23 @@ pub enum LegacyError {
         /// The size given.
         seen: usize,
     },
+    /// A file that should hold certificates and does not.
+    #[error("the {what} file does not hold certificates (PEM, base64 of PEM, or DER), one to ten")]
+    Certificates {
+        /// Which one.
+        what: &'static str,
+    },
+    /// A detached signature of zero bytes.
+    #[error("the signature is empty")]
+    NoSignatureGiven,
+    /// A detached signature that no algorithm makes.
+    #[error("a signature has at most {limit} bytes, this has {seen}")]
+    SignatureTooLarge {
+        /// The bound.
+        limit: usize,
+        /// The size given.
+        seen: usize,
+    },
     /// The log's key id is not hex.
     #[error("the log bundle's logID is not hex")]
     LogId,
@@ -469,6 +494,9 @@ impl LegacyError {
             Self::Base64 { .. } => "legacy-base64",
             Self::Pem { .. } => "legacy-pem",
             Self::AnnotationTooLarge { .. } => "legacy-annotation-too-large",
+            Self::Certificates { .. } => "legacy-certificates",
+            Self::NoSignatureGiven => "legacy-signature-empty",
+            Self::SignatureTooLarge { .. } => "legacy-signature-too-large",
             Self::LogId => "legacy-log-id",
         }
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use proofmark_evidence::bundle::{Bundle, Content, KeyMaterial};
 use proofmark_evidence::dsse::Envelope;
-use proofmark_evidence::legacy::{LegacyAttestation, LegacySignature};
+use proofmark_evidence::legacy::{Detached, DetachedContent, LegacyAttestation, LegacySignature};
 use proofmark_evidence::{Item, ItemContent, Origin};
 use proofmark_types::{Digest, DigestAlgorithm};
 
@@ -57,6 +57,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) message: Message<'a>,
     pub(crate) certificate: Option<&'a [u8]>,
     pub(crate) intermediates: &'a [Vec<u8>],
+    /// Whether those are offered to authorities of one's own without being asked: the older layouts have nothing else.
+    pub(crate) offers_chain: bool,
     pub(crate) entries: Vec<Entry<'a>>,
     pub(crate) timestamps: Vec<&'a [u8]>,
     /// What timestamps are over.
@@ -129,10 +131,46 @@ impl<'a> Candidate<'a> {
             message,
             certificate,
             intermediates,
+            offers_chain: false,
             entries: bundle.material.tlog_entries.iter().map(Entry::of_bundle).collect(),
             timestamps: bundle.material.timestamps.iter().map(Vec::as_slice).collect(),
             stamped: signature,
             written: None,
+        })
+    }
+
+    pub(crate) fn of_detached(
+        origin: &'a Origin,
+        detached: &'a Detached,
+        artifact: Artifact<'a>,
+    ) -> Result<Self, Reason> {
+        let (payload, signature, message, written) = match &detached.content {
+            DetachedContent::Signature(signature) => {
+                let message = match artifact {
+                    Artifact::Bytes(bytes) => Message::Bytes(Cow::Borrowed(bytes)),
+                    Artifact::Digest(_) | Artifact::Digests(_) => Message::Digests(artifact.digests()),
+                };
+                (Payload::Message { digest: None }, signature.as_slice(), message, None)
+            }
+            DetachedContent::Attestation { envelope, raw } => {
+                let message = Message::Bytes(Cow::Owned(envelope.pae()));
+                let signature = single_signature(envelope)?;
+                (Payload::Envelope(envelope), signature, message, Some(raw.as_slice()))
+            }
+        };
+        Ok(Self {
+            origin,
+            subject: Subject::Blob(artifact),
+            payload,
+            signature,
+            message,
+            certificate: detached.certificate.as_deref(),
+            intermediates: &detached.chain,
+            offers_chain: true,
+            entries: detached.log_bundle.iter().map(Entry::of_annotation).collect(),
+            timestamps: detached.timestamp.iter().map(Vec::as_slice).collect(),
+            stamped: written.unwrap_or(signature),
+            written,
         })
     }
 
@@ -145,6 +183,7 @@ impl<'a> Candidate<'a> {
             message: Message::Bytes(Cow::Borrowed(&signature.payload)),
             certificate: signature.certificate.as_deref(),
             intermediates: &signature.chain,
+            offers_chain: true,
             entries: signature.log_bundle.iter().map(Entry::of_annotation).collect(),
             timestamps: signature.timestamp.iter().map(Vec::as_slice).collect(),
             stamped: &signature.signature,
@@ -166,6 +205,7 @@ impl<'a> Candidate<'a> {
             message: Message::Bytes(Cow::Owned(envelope.pae())),
             certificate: attestation.certificate.as_deref(),
             intermediates: &attestation.chain,
+            offers_chain: true,
             entries: attestation.log_bundle.iter().map(Entry::of_annotation).collect(),
             timestamps: attestation.timestamp.iter().map(Vec::as_slice).collect(),
             stamped: &attestation.raw,

@@ -71,6 +71,16 @@ impl PreparedAuthority {
                 certificates.len()
             ));
         }
+        Self::of(certificates)
+    }
+
+    /// Takes an anchor and what may lie below it, DER; the caller bounds how many.
+    pub(crate) fn anchored(mut intermediates: Vec<Vec<u8>>, anchor: Vec<u8>) -> Result<Self, String> {
+        intermediates.push(anchor);
+        Self::of(intermediates)
+    }
+
+    fn of(certificates: Vec<Vec<u8>>) -> Result<Self, String> {
         let mut parsed = Vec::with_capacity(certificates.len());
         for der in &certificates {
             parsed.push(parse(der)?);

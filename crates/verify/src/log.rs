@@ -78,11 +78,11 @@ pub(crate) enum Outcome {
 pub(crate) fn verify(
     entry: &Entry<'_>,
     claim: &Claim<'_>,
-    logs: &[LogKey],
+    logs: &[&LogKey],
     times: &[UnixTime],
     now: UnixTime,
 ) -> Result<Outcome, Reason> {
-    let mut known = logs.iter().filter(|log| log.log_id == entry.log_id).peekable();
+    let mut known = logs.iter().copied().filter(|log| log.log_id == entry.log_id).peekable();
     // 1. and 2.
     let body = match Body::parse(entry.body) {
         Ok(body) => {

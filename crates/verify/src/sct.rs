@@ -23,7 +23,7 @@ const TLS_SHA256: u8 = 4;
 
 /// Verifies every embedded SCT of a log in `logs`; those of other logs are skipped. `issuer_spki` is the key of the
 /// issuer on the path that was verified, never one that the evidence names.
-pub(crate) fn verify(leaf: &Leaf<'_>, issuer_spki: &[u8], logs: &[LogKey]) -> Result<SctProof, Reason> {
+pub(crate) fn verify(leaf: &Leaf<'_>, issuer_spki: &[u8], logs: &[&LogKey]) -> Result<SctProof, Reason> {
     let Some(list) = &leaf.sct_list else {
         return Ok(SctProof::Absent);
     };
@@ -38,7 +38,7 @@ pub(crate) fn verify(leaf: &Leaf<'_>, issuer_spki: &[u8], logs: &[LogKey]) -> Re
     let mut evidence: Vec<SctEvidence> = Vec::new();
     let mut precertificate = None;
     for sct in &scts {
-        let mut known = logs.iter().filter(|log| log.log_id == sct.log_id).peekable();
+        let mut known = logs.iter().copied().filter(|log| log.log_id == sct.log_id).peekable();
         if known.peek().is_none() {
             continue;
         }

@@ -3,6 +3,7 @@
 mod path;
 
 use proofmark_evidence::bundle::{Bundle, MAX_LOG_ENTRIES, MAX_TIMESTAMPS};
+use proofmark_evidence::legacy::Detached;
 use proofmark_evidence::{EvidenceSet, Incomplete, Origin};
 use proofmark_types::{Digest, UnixTime};
 
@@ -16,7 +17,6 @@ use crate::log::{self, Outcome};
 use crate::payload::{self, Said};
 use crate::proof::{LogProof, Proof, Proofs, SctProof, SignerProof, SkippedLog, TimeSource, TimestampProof};
 use crate::reason::{Reason, Rejection};
-use crate::trust_root::{LogKey, TrustRoot};
 use crate::verifier::{Artifact, Verifier};
 use crate::{sct, timestamp};
 
@@ -52,15 +52,33 @@ pub(crate) fn verify_set(verifier: &Verifier, evidence: &EvidenceSet, now: UnixT
 
 /// One bundle beside one file.
 pub(crate) fn verify_blob(verifier: &Verifier, bundle: &Bundle, artifact: &Artifact<'_>, now: UnixTime) -> Proofs {
+    beside_a_file(artifact, || {
+        Candidate::of_bundle(&Origin::Local, bundle, Subject::Blob(*artifact))
+            .and_then(|candidate| establish(verifier, &candidate, now))
+    })
+}
+
+/// One signature in a file of its own beside one file.
+pub(crate) fn verify_detached(
+    verifier: &Verifier,
+    detached: &Detached,
+    artifact: &Artifact<'_>,
+    now: UnixTime,
+) -> Proofs {
+    beside_a_file(artifact, || {
+        Candidate::of_detached(&Origin::Local, detached, *artifact)
+            .and_then(|candidate| establish(verifier, &candidate, now))
+    })
+}
+
+fn beside_a_file(artifact: &Artifact<'_>, outcome: impl FnOnce() -> Result<Proof, Reason>) -> Proofs {
     let mut proofs = Proofs {
         subject: artifact.name(),
         proofs: Vec::new(),
         rejections: Vec::new(),
         incomplete: Vec::new(),
     };
-    let outcome = Candidate::of_bundle(&Origin::Local, bundle, Subject::Blob(*artifact))
-        .and_then(|candidate| establish(verifier, &candidate, now));
-    proofs.add(&Origin::Local, outcome);
+    proofs.add(&Origin::Local, outcome());
     proofs
 }
 
@@ -96,16 +114,15 @@ impl Proofs {
 /// 8. **Payload**: only now is it read. It must be about the subject: in-toto subject digest (CVE-2026-31830), or the
 ///    claimed manifest digest, or the artifact itself.
 fn establish(verifier: &Verifier, candidate: &Candidate<'_>, now: UnixTime) -> Result<Proof, Reason> {
-    let root = verifier.trust_root.as_deref();
     // 1. Bounds.
     check_bounds(candidate)?;
     // 2. Signer, and 3. signature.
     let signed = check_signature(verifier, candidate)?;
     // 4. Timestamps.
-    let (timestamps, skipped_timestamps) = check_timestamps(candidate, root, now)?;
+    let (timestamps, skipped_timestamps) = check_timestamps(verifier, candidate, now)?;
     let stamped: Vec<UnixTime> = timestamps.iter().map(|timestamp| timestamp.time).collect();
     // 5. Log entries.
-    let (logs, skipped_logs) = check_entries(candidate, &signed, root, &stamped, now)?;
+    let (logs, skipped_logs) = check_entries(verifier, candidate, &signed, &stamped, now)?;
     // 6. Certificate path, and 7. SCTs.
     let times = Times::of(&timestamps, &logs, now);
     let signer = check_signer(verifier, candidate, signed, &times)?;
@@ -282,9 +299,8 @@ fn check_signer(
         (Err(_), Some(key)) => return Ok(Established::key(key, hash, times)),
         (Err(reason), None) => return Err(reason),
     };
-    let ct_logs = verifier.trust_root.as_deref().map_or(&[][..], TrustRoot::ct_logs);
     Ok(Established {
-        sct: sct::verify(&leaf, &path.issuer_spki, ct_logs)?,
+        sct: sct::verify(&leaf, &path.issuer_spki, &verifier.ct_logs())?,
         proof: SignerProof::Certificate(Box::new(leaf.facts(&path.authority)?)),
         hash,
         time_source: times.source,
@@ -292,17 +308,17 @@ fn check_signer(
 }
 
 fn check_timestamps(
+    verifier: &Verifier,
     candidate: &Candidate<'_>,
-    root: Option<&TrustRoot>,
     now: UnixTime,
 ) -> Result<(Vec<TimestampProof>, usize), Reason> {
-    let known = root.map_or(&[][..], TrustRoot::timestamp_authorities);
+    let known = verifier.timestamp_authorities();
     if known.is_empty() {
         return Ok((Vec::new(), candidate.timestamps.len()));
     }
     let mut proofs: Vec<TimestampProof> = Vec::new();
     for response in &candidate.timestamps {
-        let proof = timestamp::verify(response, candidate.stamped, known, now)?;
+        let proof = timestamp::verify(response, candidate.stamped, &known, now)?;
         if !proofs.contains(&proof) {
             proofs.push(proof);
         }
@@ -311,13 +327,13 @@ fn check_timestamps(
 }
 
 fn check_entries(
+    verifier: &Verifier,
     candidate: &Candidate<'_>,
     signed: &Signed<'_>,
-    root: Option<&TrustRoot>,
     stamped: &[UnixTime],
     now: UnixTime,
 ) -> Result<(Vec<LogProof>, Vec<SkippedLog>), Reason> {
-    let known: &[LogKey] = root.map_or(&[], TrustRoot::logs);
+    let known = verifier.logs();
     let signer = match &signed.by {
         By::Certificate { leaf, .. } => Signer::Certificate {
             der: &leaf.der,
@@ -338,7 +354,7 @@ fn check_entries(
     let mut proofs: Vec<LogProof> = Vec::new();
     let mut skipped = Vec::new();
     for entry in &candidate.entries {
-        match log::verify(entry, &claim, known, stamped, now)? {
+        match log::verify(entry, &claim, &known, stamped, now)? {
             Outcome::Skipped(log) => skipped.push(log),
             // CVE-2026-49834: a log is one witness, however many of its entries are shown.
             Outcome::Verified(proof) => match proofs.iter_mut().find(|known| known.log_id == proof.log_id) {

@@ -34,7 +34,7 @@ pub(crate) const CLOCK_SKEW: std::time::Duration = std::time::Duration::from_sec
 pub(crate) fn verify(
     response: &[u8],
     stamped: &[u8],
-    authorities: &[Authority],
+    authorities: &[&Authority],
     now: UnixTime,
 ) -> Result<TimestampProof, Reason> {
     if response.len() > MAX_TIMESTAMP_BYTES {
@@ -74,7 +74,7 @@ pub(crate) fn verify(
 
 /// The one certificate with the hash that the token signs. It may come from anywhere: the hash pins it, the path is
 /// still to be found.
-fn find_signer<'t>(token: &Token<'t>, authorities: &'t [Authority]) -> Result<CertificateDer<'t>, Reason> {
+fn find_signer<'t>(token: &Token<'t>, authorities: &[&'t Authority]) -> Result<CertificateDer<'t>, Reason> {
     let known = authorities
         .iter()
         .flat_map(|authority| authority.certificates().iter().map(Vec::as_slice));
@@ -180,7 +180,7 @@ fn algorithms(token: &Token<'_>) -> Vec<&'static dyn SignatureVerificationAlgori
 fn find_authority<'a>(
     signer: &CertificateDer<'_>,
     at: UnixTime,
-    authorities: &'a [Authority],
+    authorities: &[&'a Authority],
 ) -> Result<&'a Authority, Reason> {
     let mut failure = None;
     for authority in authorities {

@@ -88,6 +88,19 @@ pub struct Authority {
 }
 
 impl Authority {
+    /// One that the user named by its chain alone, DER, the anchor last.
+    pub(crate) fn own(chain: Vec<Vec<u8>>) -> Result<Self, String> {
+        let prepared = PreparedAuthority::new(chain)?;
+        Ok(Self {
+            uri: String::new(),
+            organization: String::new(),
+            common_name: prepared.subject().to_owned(),
+            operator: None,
+            validity: Validity::default(),
+            prepared,
+        })
+    }
+
     /// Its address; informative.
     #[must_use]
     pub fn uri(&self) -> &str {
@@ -129,6 +142,18 @@ pub struct LogKey {
 }
 
 impl LogKey {
+    /// One that the user named by its key alone.
+    pub(crate) fn own(key: PublicKey) -> Self {
+        Self {
+            base_url: String::new(),
+            log_id: key.fingerprint().as_bytes().to_vec(),
+            key,
+            key_details: String::new(),
+            operator: None,
+            validity: Validity::default(),
+        }
+    }
+
     /// Its address.
     #[must_use]
     pub fn base_url(&self) -> &str {

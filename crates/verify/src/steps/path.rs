@@ -65,7 +65,7 @@ impl Trusted {
 /// timestamps made). What is only outside of some validity then may be inside when it was used, and is left open.
 pub(super) fn first_path(
     verifier: &Verifier,
-    offered: &[CertificateDer<'_>],
+    offered: &Offered<'_>,
     leaf: &Leaf<'_>,
 ) -> Result<Option<Trusted>, Reason> {
     match path_at(
@@ -84,7 +84,7 @@ pub(super) fn first_path(
 /// The path at every time that was found, all of which must have one.
 pub(super) fn check_path(
     verifier: &Verifier,
-    offered: &[CertificateDer<'_>],
+    offered: &Offered<'_>,
     leaf: &Leaf<'_>,
     first: Option<Trusted>,
     times: &Times,
@@ -99,9 +99,17 @@ pub(super) fn check_path(
     trusted.ok_or(Reason::NoAuthorityGiven)
 }
 
-/// Intermediates that came along, where the user allowed that; an anchor among them is not one.
-pub(super) fn offered<'a>(verifier: &Verifier, candidate: &Candidate<'a>) -> Vec<CertificateDer<'a>> {
-    if verifier.intermediates_from_evidence {
+/// Intermediates that came along.
+pub(super) struct Offered<'a> {
+    certificates: Vec<CertificateDer<'a>>,
+    /// Whether the authorities of the trust root take them too: the user said so.
+    to_all: bool,
+}
+
+/// Intermediates that came along, where the user allowed that or the layout has no other place for them; an anchor
+/// among them is not one.
+pub(super) fn offered<'a>(verifier: &Verifier, candidate: &Candidate<'a>) -> Offered<'a> {
+    let certificates = if verifier.intermediates_from_evidence || candidate.offers_chain {
         candidate
             .intermediates
             .iter()
@@ -109,6 +117,10 @@ pub(super) fn offered<'a>(verifier: &Verifier, candidate: &Candidate<'a>) -> Vec
             .collect()
     } else {
         Vec::new()
+    };
+    Offered {
+        certificates,
+        to_all: verifier.intermediates_from_evidence,
     }
 }
 
@@ -116,7 +128,7 @@ pub(super) fn offered<'a>(verifier: &Verifier, candidate: &Candidate<'a>) -> Vec
 fn path_at(
     verifier: &Verifier,
     leaf: &Leaf<'_>,
-    offered: &[CertificateDer<'_>],
+    offered: &Offered<'_>,
     at: UnixTime,
     source_name: &'static str,
 ) -> Result<Trusted, Reason> {
@@ -161,11 +173,12 @@ pub(super) enum Believed<'a> {
 }
 
 impl Believed<'_> {
-    fn path(&self, leaf: &Leaf<'_>, offered: &[CertificateDer<'_>], at: UnixTime) -> Result<chain::Path, ChainFailure> {
-        let prepared = match self {
-            Self::Listed(authority) => &authority.prepared,
-            Self::Own(prepared) => *prepared,
+    fn path(&self, leaf: &Leaf<'_>, offered: &Offered<'_>, at: UnixTime) -> Result<chain::Path, ChainFailure> {
+        let (prepared, takes) = match self {
+            Self::Listed(authority) => (&authority.prepared, offered.to_all),
+            Self::Own(prepared) => (*prepared, true),
         };
+        let offered = if takes { offered.certificates.as_slice() } else { &[] };
         let path = prepared.path(&leaf.der, offered, at, chain::CODE_SIGNING)?;
         // Only an authority that leads to the certificate is worth naming as one that was not believed then.
         if self.validity().contains(at) {

@@ -14,6 +14,7 @@ mod certificates;
 mod keys;
 mod layout;
 mod mutations;
+mod own_authority;
 mod random;
 mod reasons;
 mod trust_roots;
