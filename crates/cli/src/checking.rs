@@ -3,7 +3,6 @@
 //! The digest is resolved once; evidence is fetched for it, verified without knowing what is wanted, and only then held
 //! against the requirement.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use proofmark_evidence::predicate::PredicateType;
@@ -16,8 +15,9 @@ use proofmark_verify::{Proof, Proofs, PublicKey, TrustRoot, Verifier};
 use serde_json::{Value, json};
 
 use crate::args::{SignerArgs, TrustArgs};
-use crate::context::{Context, parse_image, read_public_key, registry_failure};
+use crate::context::{Context, registry_failure};
 use crate::failure::{Exit, Failure};
+use crate::keys::public_key;
 use crate::report;
 
 /// Whose word is wanted, and what it is checked with.
@@ -29,24 +29,31 @@ pub(crate) struct Wish {
 
 impl Wish {
     /// Reads the flags. `what` is a signature or attestations of some types.
-    pub(crate) fn from_flags(what: Wanted, signer: &SignerArgs, trust: &TrustArgs) -> Result<Self, Failure> {
+    pub(crate) async fn from_flags(
+        context: &Context,
+        what: Wanted,
+        signer: &SignerArgs,
+        trust: &TrustArgs,
+    ) -> Result<Self, Failure> {
+        refuse_unsupported(signer, trust)?;
+        say_what_changes_nothing(context, trust);
         let mut verifier = Verifier::new();
         // A key's signature without a log entry is checked with the key alone: no root is read for it.
-        let key_alone = signer.key.is_some() && trust.insecure_ignore_tlog && !trust.use_signed_timestamps;
+        let key_alone = signer.key.is_some() && trust.ignores_log() && !trust.use_signed_timestamps;
         let root = match trust.trusted_root.as_deref() {
             None if key_alone => None,
             given => Context::trust_root(given)?,
         };
         let rule = match &signer.key {
-            Some(path) => {
-                let key = read_public_key(path)?;
+            Some(reference) => {
+                let key = public_key(context, reference).await?;
                 let rule = SignerRule::key(key.fingerprint().clone());
                 verifier = verifier.with_key(key);
                 rule
             }
             None => keyless_rule(signer)?,
         };
-        need_trust_root(root.is_some(), signer.key.as_deref(), trust)?;
+        need_trust_root(root.is_some(), signer.key.is_some(), trust)?;
         if let Some(root) = root {
             verifier = verifier.with_trust_root(root);
         }
@@ -60,7 +67,7 @@ impl Wish {
         };
         requirement.timestamp = trust.use_signed_timestamps;
         requirement.sct = !trust.insecure_ignore_sct;
-        if trust.insecure_ignore_tlog {
+        if trust.ignores_log() {
             requirement.log = LogRule::NotRequired;
             requirement.current_time = true;
         }
@@ -97,6 +104,58 @@ impl Wish {
             types: vec![predicate_type],
         };
         wish
+    }
+}
+
+/// What would change the answer and cannot be honoured is refused.
+fn refuse_unsupported(signer: &SignerArgs, trust: &TrustArgs) -> Result<(), Failure> {
+    if signer.sk || signer.slot.is_some() {
+        return Err(security_key());
+    }
+    let given = [
+        ("--certificate", signer.certificate.is_some()),
+        ("--certificate-chain", signer.certificate_chain.is_some()),
+        ("--ca-roots", signer.ca_roots.is_some()),
+        ("--sct", signer.sct.is_some()),
+        (
+            "--timestamp-certificate-chain",
+            trust.timestamp_certificate_chain.is_some(),
+        ),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((flag, _)) => Err(
+            Failure::usage("flag-not-supported", format!("{flag} is not supported yet"))
+                .with_hint("a trusted root (--trusted-root FILE) can name authorities, logs and timestamp authorities"),
+        ),
+    }
+}
+
+/// Said of `--sk` and `--slot` by every verb that takes a key.
+pub(crate) fn security_key() -> Failure {
+    Failure::usage(
+        "security-key-not-supported",
+        "--sk and --slot are for PIV tokens, which this program does not talk to itself",
+    )
+    .with_hint("tokens are reached through their PKCS #11 module: --key 'pkcs11:slot-id=0;object=…?module-path=/usr/lib/…/libykcs11.so'")
+}
+
+/// Flags of cosign that have nothing to do here are not passed over in silence.
+fn say_what_changes_nothing(context: &Context, trust: &TrustArgs) {
+    let given = [
+        (
+            trust.rekor_url.is_some(),
+            "--rekor-url: verifying asks no log; the proof that comes with the signature is checked",
+        ),
+        (
+            trust.signature_digest_algorithm.is_some(),
+            "--signature-digest-algorithm: the hash is found from the key and the signature",
+        ),
+    ];
+    for (given, text) in given {
+        if given {
+            context.output.note(&format!("note: {text}"));
+        }
     }
 }
 
@@ -151,18 +210,18 @@ fn keyless_rule(signer: &SignerArgs) -> Result<SignerRule, Failure> {
 }
 
 /// Without a trusted root there is nothing to check a certificate or a log entry with: say so before anything is fetched.
-fn need_trust_root(given: bool, key: Option<&Path>, trust: &TrustArgs) -> Result<(), Failure> {
+fn need_trust_root(given: bool, key: bool, trust: &TrustArgs) -> Result<(), Failure> {
     if given {
         return Ok(());
     }
     let missing = |what: &str| Failure::usage("trusted-root-missing", what);
-    if key.is_none() {
+    if !key {
         return Err(
             missing("an identity is checked against a certificate authority, and no trusted root is given")
                 .with_hint("give --trusted-root FILE (trusted_root.json)"),
         );
     }
-    if !trust.insecure_ignore_tlog {
+    if !trust.ignores_log() {
         return Err(
             missing("a log entry is required, and no trusted root says which logs count").with_hint(
                 "give --trusted-root FILE, or --insecure-ignore-tlog for key signatures that were not logged",
@@ -193,18 +252,17 @@ impl Checked {
 /// script, in which `accepted` names the list of what was accepted.
 pub(crate) async fn check_images(
     client: &Client,
-    names: &[String],
+    images: &[ImageRef],
     wish: &Wish,
     accepted: &str,
     proof_json: impl Fn(&Proof) -> Value,
 ) -> Result<(String, Vec<Value>), Failure> {
     let mut text = String::new();
     let mut values = Vec::new();
-    for name in names {
-        let image = parse_image(name)?;
-        let checked = check_image(client, &image, wish).await?;
+    for image in images {
+        let checked = check_image(client, image, wish).await?;
         let proofs = checked.accepted(&wish.requirement);
-        text.push_str(&report::head(&image, &checked.digest));
+        text.push_str(&report::head(image, &checked.digest));
         for proof in &proofs {
             text.push_str(&report::proof_text(proof));
         }

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use proofmark_registry::{Client, CredentialStore, RegistryError, Timeouts};
+use proofmark_registry::{Client, Credential, CredentialStore, RegistryError, Secret, Timeouts};
 use proofmark_trust_root::{Instance, SigningConfig};
-use proofmark_types::{ImageRef, UnixTime};
-use proofmark_verify::{PublicKey, TrustRoot};
+use proofmark_types::{ImageRef, Repository, UnixTime};
+use proofmark_verify::TrustRoot;
 
 use crate::args::RegistryArgs;
+use crate::cosign::Manner;
 use crate::failure::{Exit, Failure, chain};
 use crate::output::Output;
 
@@ -21,11 +22,14 @@ const MAX_FILE_BYTES: u64 = 32 * 1024 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context {
     pub(crate) output: Output,
+    /// Whose command line this is: ours, or cosign's.
+    #[expect(dead_code, reason = "the name cosign is the next step")]
+    pub(crate) manner: Manner,
 }
 
 impl Context {
-    pub(crate) fn new(output: Output) -> Self {
-        Self { output }
+    pub(crate) fn new(output: Output, manner: Manner) -> Self {
+        Self { output, manner }
     }
 
     /// The time now; `SOURCE_DATE_EPOCH` does not change it, since certificates are checked against it.
@@ -51,12 +55,33 @@ impl Context {
         }
     }
 
-    /// A client with the user's credentials.
+    /// A client with the user's credentials; for verbs that name no image, which `--registry-username` could be for.
     pub(crate) fn client(args: &RegistryArgs) -> Result<Client, Failure> {
-        let credentials = CredentialStore::from_environment().map_err(|error| registry_failure(error.into()))?;
+        Self::client_for(args, &[])
+    }
+
+    /// A client with the user's credentials. Those given on the command line are shown to the registries of `images` and
+    /// to that of the evidence, and to nobody else.
+    pub(crate) fn client_for(args: &RegistryArgs, images: &[&ImageRef]) -> Result<Client, Failure> {
+        let evidence = evidence_repository(args)?;
+        let mut hosts: Vec<_> = images.iter().map(|image| image.repository().registry()).collect();
+        hosts.extend(evidence.as_ref().map(Repository::registry));
+        let mut credentials = CredentialStore::from_environment().map_err(|error| registry_failure(error.into()))?;
+        if let Some(given) = given_credential(args) {
+            if hosts.is_empty() {
+                return Err(Failure::usage(
+                    "credentials-for-nobody",
+                    "--registry-username, --registry-password and --registry-token are for the registry of an image, and none is named",
+                ));
+            }
+            for host in hosts {
+                credentials = credentials.with_host(host.clone(), given.clone());
+            }
+        }
+        refuse_unsupported(args)?;
         let mut builder = Client::builder()
             .credentials(credentials)
-            .allow_http(args.allow_http_registry);
+            .allow_http(args.allow_http_registry || args.allow_insecure_registry);
         if let Some(path) = &args.registry_cacert {
             builder = builder.root_certificates(&read_file(path)?);
         }
@@ -71,14 +96,15 @@ impl Context {
                 throttle: patience,
             });
         }
-        builder = builder.evidence_repository(args.evidence_repository.clone());
+        builder = builder.evidence_repository(evidence);
         builder.build().map_err(registry_failure)
     }
 
     /// Whom to believe: the file that is named, else what this machine has chosen, else the public instance. Reads and
     /// parses; never fetches. Not to be called where no certificate, log or timestamp is looked at.
     pub(crate) fn trust_root(given: Option<&Path>) -> Result<Option<Arc<TrustRoot>>, Failure> {
-        let root = match given {
+        let environment = variable("SIGSTORE_ROOT_FILE");
+        let root = match given.or(environment.as_deref().map(Path::new)) {
             Some(path) => proofmark_trust_root::load_trust_root(path)
                 .map_err(|error| Failure::usage("trusted-root-unusable", chain(&error)))?,
             None => TrustRoot::parse(Instance::Public.trusted_root()).map_err(anyhow::Error::from)?,
@@ -97,6 +123,59 @@ impl Context {
             (None, None) => return Ok(None),
         };
         Ok(Some(config))
+    }
+}
+
+/// What the environment says; a variable that is set to nothing is not set, as Go programs have it.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The repository of all evidence: the flag's, or cosign's COSIGN_REPOSITORY.
+fn evidence_repository(args: &RegistryArgs) -> Result<Option<Repository>, Failure> {
+    if args.evidence_repository.is_some() {
+        return Ok(args.evidence_repository.clone());
+    }
+    variable("COSIGN_REPOSITORY")
+        .map(|text| {
+            text.parse::<Repository>().map_err(|error| {
+                Failure::usage(
+                    "malformed-reference",
+                    format!(
+                        "COSIGN_REPOSITORY is to be a repository, got \"{text}\": {}",
+                        chain(&error)
+                    ),
+                )
+            })
+        })
+        .transpose()
+}
+
+fn given_credential(args: &RegistryArgs) -> Option<Credential> {
+    match (&args.registry_token, &args.registry_username, &args.registry_password) {
+        (Some(token), ..) => Some(Credential::RegistryToken(Secret::new(token.clone()))),
+        (None, Some(username), Some(password)) => Some(Credential::Password {
+            username: username.clone(),
+            password: Secret::new(password.clone()),
+        }),
+        _ => None,
+    }
+}
+
+/// Flags that the client cannot honour yet are refused: a connection made otherwise than was asked for is not wanted.
+fn refuse_unsupported(args: &RegistryArgs) -> Result<(), Failure> {
+    let given = [
+        ("--allow-insecure-registry", args.allow_insecure_registry),
+        ("--registry-client-cert", args.registry_client_cert.is_some()),
+        ("--registry-server-name", args.registry_server_name.is_some()),
+        ("--attachment-tag-prefix", args.attachment_tag_prefix.is_some()),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((flag, _)) => Err(Failure::usage(
+            "flag-not-supported",
+            format!("{flag} is not supported yet"),
+        )),
     }
 }
 
@@ -147,24 +226,15 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A public key file.
-pub(crate) fn read_public_key(path: &Path) -> Result<PublicKey, Failure> {
-    let text = read_text(path)?;
-    PublicKey::from_pem(&text).map_err(|error| {
-        Failure::usage(
-            "public-key-unusable",
-            format!("{} is not a usable public key: {}", path.display(), chain(&error)),
-        )
-        .with_hint(
-            "expected a PEM block \"PUBLIC KEY\", as `proofmark key generate` and `cosign generate-key-pair` write it",
-        )
-    })
-}
-
 /// The image that the command line names.
 pub(crate) fn parse_image(text: &str) -> Result<ImageRef, Failure> {
     ImageRef::parse(text)
         .map_err(|error| Failure::usage("malformed-reference", format!("\"{text}\": {}", chain(&error))))
+}
+
+/// The images that the command line names.
+pub(crate) fn parse_images(names: &[String]) -> Result<Vec<ImageRef>, Failure> {
+    names.iter().map(|name| parse_image(name)).collect()
 }
 
 /// What a registry said, as an exit code.

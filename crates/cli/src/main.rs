@@ -7,8 +7,10 @@ mod args;
 mod bills;
 mod checking;
 mod context;
+mod cosign;
 mod failure;
 mod images;
+mod keys;
 mod output;
 mod report;
 mod signing;
@@ -16,12 +18,15 @@ mod verb;
 mod world;
 
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::cosign::Manner;
+use crate::failure::{Exit, Failure};
 use crate::output::{Format, Output};
 
 /// Carries a container image from push to admission: SBOM, signatures, verification, policy
@@ -42,6 +47,18 @@ struct Cli {
     /// What to log on standard error, e.g. `debug` or `proofmark_registry=trace`
     #[arg(long, global = true, value_name = "FILTER", env = "PROOFMARK_LOG")]
     log: Option<String>,
+
+    /// Log what is done on standard error: the same as --log debug
+    #[arg(long, short = 'd', global = true)]
+    verbose: bool,
+
+    /// Write results to this file instead of standard output
+    #[arg(long, global = true, value_name = "FILE")]
+    output_file: Option<PathBuf>,
+
+    /// Give up after this long, e.g. 90s or 3m0s
+    #[arg(long, short = 't', global = true, value_name = "DURATION", value_parser = args::go_duration)]
+    timeout: Option<Duration>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -86,7 +103,10 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = args::with_go_switches(Cli::command())
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         // clap prints help and version to standard output with code 0, mistakes to standard error with code 2.
         Err(error) => {
@@ -121,7 +141,14 @@ fn json_is_asked(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
 }
 
 fn run(cli: Cli, output: Output) -> Result<(), Failure> {
-    start_log(cli.log.as_deref(), usual_log(&cli.verb))?;
+    let filter = cli.log.as_deref().or(cli
+        .verbose
+        .then_some("info,proofmark=debug,proofmark_registry=debug,proofmark_sign=debug"));
+    start_log(filter, usual_log(&cli.verb))?;
+    if let Some(path) = &cli.output_file {
+        output::send_results_to(path)?;
+    }
+    let patience = cli.timeout;
     match cli.verb {
         Verb::Completion(verb) => return verb.run::<Cli>(output),
         Verb::Man => return verb::completion::man::<Cli>(output),
@@ -135,26 +162,41 @@ fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = runtime.enable_all().build().map_err(anyhow::Error::from)?;
-    let context = Context::new(output);
+    let context = Context::new(output, Manner::Proofmark);
     runtime.block_on(async {
-        match cli.verb {
-            Verb::Demo(verb) => verb.run(&context).await,
-            Verb::Up(verb) => verb.run(&context).await,
-            Verb::Release(verb) => verb.run(&context).await,
-            Verb::Sbom(verb) => verb.run(&context).await,
-            Verb::Sign(verb) => verb.run(&context).await,
-            Verb::Attest(verb) => verb.run(&context).await,
-            Verb::Verify(verb) => verb.run(&context).await,
-            Verb::VerifyAttestation(verb) => verb.run(&context).await,
-            Verb::Tree(verb) => verb.run(&context).await,
-            Verb::Key(verb) => verb.run(&context),
-            Verb::Trust(verb) => verb.run(&context).await,
-            Verb::Registry(verb) => verb.run(&context).await,
-            Verb::Admission(verb) => verb.run(&context).await,
-            Verb::Policy(verb) => verb.run(&context),
-            Verb::Completion(_) | Verb::Man => Ok(()),
+        let work = dispatch(cli.verb, &context);
+        match patience {
+            None => work.await,
+            Some(patience) => tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
+                Err(Failure::new(
+                    Exit::Undecided,
+                    "timeout",
+                    format!("not done within {patience:?}, which --timeout allows"),
+                ))
+            }),
         }
     })
+}
+
+/// Runs the verb.
+async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
+    match verb {
+        Verb::Demo(verb) => verb.run(context).await,
+        Verb::Up(verb) => verb.run(context).await,
+        Verb::Release(verb) => verb.run(context).await,
+        Verb::Sbom(verb) => verb.run(context).await,
+        Verb::Sign(verb) => verb.run(context).await,
+        Verb::Attest(verb) => verb.run(context).await,
+        Verb::Verify(verb) => verb.run(context).await,
+        Verb::VerifyAttestation(verb) => verb.run(context).await,
+        Verb::Tree(verb) => verb.run(context).await,
+        Verb::Key(verb) => verb.run(context),
+        Verb::Trust(verb) => verb.run(context).await,
+        Verb::Registry(verb) => verb.run(context).await,
+        Verb::Admission(verb) => verb.run(context).await,
+        Verb::Policy(verb) => verb.run(context),
+        Verb::Completion(_) | Verb::Man => Ok(()),
+    }
 }
 
 /// What is logged without a filter: warnings. `demo` and `up` say themselves that their identity issuer vouches for anyone,

@@ -2,15 +2,19 @@
 //! diagnostics go to standard error, and bars only to a terminal.
 #![expect(clippy::print_stderr, reason = "this is the crate's one door to the terminal")]
 
+use std::fs::File;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -56,9 +60,7 @@ impl Output {
 
     /// A document that is itself the result, such as an SBOM: written as it is.
     pub(crate) fn document(self, bytes: &[u8]) {
-        let mut stdout = std::io::stdout().lock();
-        // A reader that went away (`| head`) is no error of ours.
-        let _ = stdout.write_all(bytes).and_then(|()| stdout.write_all(b"\n"));
+        emit(&[bytes, b"\n"].concat());
     }
 
     /// What is going on, for a person.
@@ -94,6 +96,7 @@ impl Output {
     /// The end of the process, and what it says last.
     pub(crate) fn finish(self, result: Result<(), Failure>) -> ExitCode {
         match result {
+            Ok(()) if UNWRITTEN.load(Ordering::Relaxed) => ExitCode::from(Exit::Undecided as u8),
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
                 if self.is_json() {
@@ -131,8 +134,37 @@ pub(crate) fn stdin_is_terminal() -> bool {
 }
 
 fn line(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "{text}");
+    emit(format!("{text}\n").as_bytes());
+}
+
+/// Where results go instead of standard output, once `--output-file` said so.
+static RESULTS: OnceLock<Mutex<File>> = OnceLock::new();
+
+/// A result that did not get into its file: the run did not end well then.
+static UNWRITTEN: AtomicBool = AtomicBool::new(false);
+
+/// Sends results to a file from now on. It is emptied at once: what an earlier run left is not this run's result.
+pub(crate) fn send_results_to(path: &Path) -> Result<(), Failure> {
+    let file = File::create(path)
+        .map_err(|error| Failure::usage("file-unwritable", format!("cannot write {}: {error}", path.display())))?;
+    let _ = RESULTS.set(Mutex::new(file));
+    Ok(())
+}
+
+fn emit(bytes: &[u8]) {
+    match RESULTS.get() {
+        Some(file) => {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Err(error) = file.write_all(bytes) {
+                eprintln!("warning: the result could not be written: {error}");
+                UNWRITTEN.store(true, Ordering::Relaxed);
+            }
+        }
+        None => {
+            // A reader that went away (`| head`) is no error of ours.
+            let _ = std::io::stdout().lock().write_all(bytes);
+        }
+    }
 }
 
 fn pretty(value: &impl Serialize) -> String {

@@ -14,15 +14,16 @@ use proofmark_oci::Descriptor;
 use proofmark_policy::LogRule;
 use proofmark_registry::Client;
 use proofmark_sign::token::{Claims, IdentityToken, Sources, TokenOptions, detect};
-use proofmark_sign::{KeylessSession, Options, Password, SignError, Signer, SigningKey, SigningKeyError, Timing};
+use proofmark_sign::{KeylessSession, Options, Password, SignError, Signer, SigningKey, Timing};
 use proofmark_trust_root::SigningConfig;
 use proofmark_types::{Digest, Repository};
 use proofmark_verify::{SignerProof, TrustRoot, Verifier};
 
 use crate::args::SigningArgs;
-use crate::checking::Wish;
-use crate::context::{Context, read_text, registry_failure};
+use crate::checking::{Wish, security_key};
+use crate::context::{Context, registry_failure};
 use crate::failure::{Exit, Failure, chain};
+use crate::keys::signing_key;
 use crate::output;
 
 /// A signer, and how what it signs is kept.
@@ -38,19 +39,31 @@ pub(crate) struct Hand {
 impl Hand {
     /// A key or an identity, as the flags say.
     pub(crate) async fn from_flags(context: &Context, args: &SigningArgs) -> Result<Self, Failure> {
-        let trust_root = match (args.trusted_root.as_deref(), &args.signing_config) {
+        if args.sk || args.slot.is_some() {
+            return Err(security_key());
+        }
+        let trust_root = match (args.trusted_root.as_deref(), &args.services.signing_config) {
             // A key without services: nothing but the key is looked at afterwards.
             (None, None) => None,
             (given, _) => Context::trust_root(given)?,
         };
         let config = args
+            .services
             .signing_config
             .as_deref()
             .map(proofmark_trust_root::load_signing_config)
             .transpose()
             .map_err(|error| Failure::usage(error.code(), chain(&error)))?;
+        if args.key.is_some() && args.oidc.identity_token.is_some() {
+            return Err(Failure::usage(
+                "two-signers",
+                "--key and --identity-token are both given, and one signature has one signer",
+            ));
+        }
         let hand = match (&args.key, config) {
-            (Some(path), config) => Self::by_key(read_signing_key(context, path)?, config.as_ref(), trust_root)?,
+            (Some(reference), config) => {
+                Self::by_key(signing_key(context, reference).await?, config.as_ref(), trust_root)?
+            }
             (None, Some(config)) => {
                 let trust_root = trust_root.ok_or_else(|| {
                     Failure::usage(
@@ -61,7 +74,7 @@ impl Hand {
                         "give --trusted-root FILE beside --signing-config FILE; `proofmark trust init` writes both",
                     )
                 })?;
-                let token = identity_token(args.identity_token.as_deref()).await?;
+                let token = identity_token(args.oidc.identity_token.as_deref()).await?;
                 Self::keyless(&config, token, trust_root).await?
             }
             (None, None) => {
@@ -260,20 +273,6 @@ pub(crate) async fn identity_token(given: Option<&str>) -> Result<IdentityToken,
         };
         Failure::new(exit, error.code(), chain(&error))
     })
-}
-
-/// Reads a private key; its password is COSIGN_PASSWORD, or is asked for.
-fn read_signing_key(context: &Context, path: &Path) -> Result<SigningKey, Failure> {
-    let text = read_text(path)?;
-    let failure =
-        |error: SigningKeyError| Failure::usage(error.code(), format!("{}: {}", path.display(), chain(&error)));
-    match SigningKey::from_pem(&text, None) {
-        Err(SigningKeyError::PasswordNeeded) => {
-            let password = password(context, &format!("Password of {}: ", path.display()))?;
-            SigningKey::from_pem(&text, Some(&password)).map_err(failure)
-        }
-        read => read.map_err(failure),
-    }
 }
 
 /// `COSIGN_PASSWORD`, or what a person types.

@@ -44,7 +44,7 @@ impl Attest {
                 format!("{} is not JSON: {error}", self.predicate.display()),
             )
         })?;
-        let client = Context::client(&self.registry)?;
+        let client = Context::client_for(&self.registry, &[&image])?;
         let resolved = client.resolve(&image).await.map_err(registry_failure)?;
         let subject = resolved.descriptor;
         let hand = Hand::from_flags(context, &self.signing).await?;

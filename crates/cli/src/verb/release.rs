@@ -17,7 +17,7 @@ use proofmark_verify::Proof;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::args::{RegistryArgs, SigningArgs, key_value};
+use crate::args::{Annotations, RegistryArgs, SigningArgs, annotation};
 use crate::bills::{DocumentFormat, Inside, look_inside};
 use crate::checking::Wish;
 use crate::context::{Context, parse_image, registry_failure};
@@ -44,8 +44,8 @@ pub(crate) struct Release {
     source: PathBuf,
 
     /// Put this under the signature
-    #[arg(long = "annotations", short = 'a', value_name = "KEY=VALUE", value_parser = key_value)]
-    annotations: Vec<(String, String)>,
+    #[arg(long = "annotations", short = 'a', value_name = "KEY=VALUE", value_parser = annotation)]
+    annotations: Vec<Annotations>,
 
     #[command(flatten)]
     signing: SigningArgs,
@@ -57,7 +57,7 @@ pub(crate) struct Release {
 impl Release {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let image = parse_image(&self.image)?;
-        let client = Context::client(&self.registry)?;
+        let client = Context::client_for(&self.registry, &[&image])?;
         let hand = Hand::from_flags(context, &self.signing).await?;
         if !self.source.is_dir() {
             let message = format!("--source {} is no folder", self.source.display());
@@ -67,7 +67,7 @@ impl Release {
             image,
             sbom: self.sbom,
             provenance: provenance_of(&hand, &self.source)?,
-            annotations: self.annotations,
+            annotations: Annotations::flatten(&self.annotations).collect(),
             without: Unreleased::nothing(),
         };
         let released = release(context.output, &client, &hand, &plan).await?;

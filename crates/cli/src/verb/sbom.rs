@@ -87,14 +87,28 @@ pub(crate) fn image_source(text: &str, registry: &RegistryArgs) -> Result<ImageS
             None => open(rest, None),
         };
     }
-    if let Some(path) = text.strip_prefix("docker-archive:") {
-        return open(path, None);
+    if let Some(rest) = text.strip_prefix("docker-archive:") {
+        // `FILE:NAME[:TAG]`, as skopeo has it; a file may have a colon in its name.
+        if !Path::new(rest).exists()
+            && let Some((path, name)) = archive_and_name(rest)
+        {
+            return open(path, Some(name));
+        }
+        return open(rest, None);
     }
     if Path::new(text).exists() {
         return open(text, None);
     }
-    let client = Context::client(registry)?;
-    Ok(ImageSource::registry(&client, &parse_image(text)?))
+    let image = parse_image(text)?;
+    let client = Context::client_for(registry, &[&image])?;
+    Ok(ImageSource::registry(&client, &image))
+}
+
+/// Where the file ends and the name in it begins: after the first colon that follows the name of a file that is there.
+fn archive_and_name(text: &str) -> Option<(&str, &str)> {
+    text.match_indices(':')
+        .map(|(at, _)| (&text[..at], &text[at + 1..]))
+        .find(|(path, name)| !name.is_empty() && Path::new(path).is_file())
 }
 
 /// A layout folder or an archive. One that is not there is a mistake on the command line, no image missing from a registry.

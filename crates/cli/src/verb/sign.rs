@@ -8,8 +8,8 @@ use proofmark_evidence::statement::Statement;
 use proofmark_registry::ImageSource;
 use serde_json::json;
 
-use crate::args::{RegistryArgs, SigningArgs, key_value};
-use crate::context::{Context, parse_image};
+use crate::args::{Annotations, RegistryArgs, SigningArgs, annotation};
+use crate::context::{Context, parse_images};
 use crate::failure::Failure;
 use crate::images::descend;
 use crate::signing::Hand;
@@ -22,8 +22,8 @@ pub(crate) struct Sign {
     images: Vec<String>,
 
     /// Put this under the signature
-    #[arg(long = "annotations", short = 'a', value_name = "KEY=VALUE", value_parser = key_value)]
-    annotations: Vec<(String, String)>,
+    #[arg(long = "annotations", short = 'a', value_name = "KEY=VALUE", value_parser = annotation)]
+    annotations: Vec<Annotations>,
 
     /// Sign the images of an index too
     #[arg(short = 'r', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
@@ -39,14 +39,10 @@ pub(crate) struct Sign {
 
 impl Sign {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let images = self
-            .images
-            .iter()
-            .map(|name| parse_image(name))
-            .collect::<Result<Vec<_>, _>>()?;
-        let client = Context::client(&self.registry)?;
+        let images = parse_images(&self.images)?;
+        let client = Context::client_for(&self.registry, &images.iter().collect::<Vec<_>>())?;
         let hand = Hand::from_flags(context, &self.signing).await?;
-        let annotations: BTreeMap<String, String> = self.annotations.into_iter().collect();
+        let annotations: BTreeMap<String, String> = Annotations::flatten(&self.annotations).collect();
         let mut text = String::new();
         let mut values = Vec::new();
         for image in images {

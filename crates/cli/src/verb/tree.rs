@@ -26,7 +26,7 @@ pub(crate) struct Tree {
 impl Tree {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let image = parse_image(&self.image)?;
-        let client = Context::client(&self.registry)?;
+        let client = Context::client_for(&self.registry, &[&image])?;
         let resolved = client.resolve(&image).await.map_err(registry_failure)?;
         let digest = resolved.descriptor.digest;
         let evidence = client

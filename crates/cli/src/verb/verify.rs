@@ -3,9 +3,9 @@
 use clap::Args;
 use proofmark_policy::Wanted;
 
-use crate::args::{RegistryArgs, SignerArgs, TrustArgs, key_value};
+use crate::args::{Annotations, RegistryArgs, SignerArgs, TrustArgs, annotation};
 use crate::checking::{Wish, check_images};
-use crate::context::Context;
+use crate::context::{Context, parse_images};
 use crate::failure::Failure;
 use crate::report;
 
@@ -17,8 +17,8 @@ pub(crate) struct Verify {
     images: Vec<String>,
 
     /// An annotation that must be under the signature
-    #[arg(long = "annotations", short = 'a', value_name = "KEY=VALUE", value_parser = key_value)]
-    annotations: Vec<(String, String)>,
+    #[arg(long = "annotations", short = 'a', value_name = "KEY=VALUE", value_parser = annotation)]
+    annotations: Vec<Annotations>,
 
     /// Take any signed bundle for a signature, attestations too, as cosign 3.1 does
     #[arg(long)]
@@ -39,10 +39,13 @@ impl Verify {
         let wanted = Wanted::Signature {
             accept_any_bundle: self.accept_any_bundle,
         };
-        let mut wish = Wish::from_flags(wanted, &self.signer, &self.trust)?;
-        wish.requirement.annotations.extend(self.annotations);
-        let client = Context::client(&self.registry)?;
-        let (text, values) = check_images(&client, &self.images, &wish, "signatures", report::proof_json).await?;
+        let mut wish = Wish::from_flags(context, wanted, &self.signer, &self.trust).await?;
+        wish.requirement
+            .annotations
+            .extend(Annotations::flatten(&self.annotations));
+        let images = parse_images(&self.images)?;
+        let client = Context::client_for(&self.registry, &images.iter().collect::<Vec<_>>())?;
+        let (text, values) = check_images(&client, &images, &wish, "signatures", report::proof_json).await?;
         context.output.result(&text, &values);
         Ok(())
     }

@@ -7,7 +7,7 @@ use proofmark_verify::Proof;
 
 use crate::args::{RegistryArgs, SignerArgs, TrustArgs};
 use crate::checking::{Wish, check_images};
-use crate::context::Context;
+use crate::context::{Context, parse_images};
 use crate::failure::{Failure, chain};
 use crate::report;
 
@@ -38,14 +38,15 @@ impl VerifyAttestation {
         let wanted = Wanted::Attestation {
             types: vec![predicate_type],
         };
-        let wish = Wish::from_flags(wanted, &self.signer, &self.trust)?;
-        let client = Context::client(&self.registry)?;
+        let wish = Wish::from_flags(context, wanted, &self.signer, &self.trust).await?;
+        let images = parse_images(&self.images)?;
+        let client = Context::client_for(&self.registry, &images.iter().collect::<Vec<_>>())?;
         let with_predicate = |proof: &Proof| {
             let mut value = report::proof_json(proof);
             value["predicate"] = proof.predicate().clone();
             value
         };
-        let (text, values) = check_images(&client, &self.images, &wish, "attestations", with_predicate).await?;
+        let (text, values) = check_images(&client, &images, &wish, "attestations", with_predicate).await?;
         context.output.result(&text, &values);
         if !context.output.is_json() {
             context.output.note("what it says is printed with -o json");
