@@ -15,11 +15,19 @@ use proofmark_types::UnixTime;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+mod browser;
+mod buildkite;
+mod circleci;
+mod client_credentials;
 mod detect;
+mod device;
 mod error;
 mod file;
 mod github;
+mod google;
+mod oauth;
 mod options;
+mod spiffe;
 
 pub use detect::{Environment, Person, Sources, detect};
 pub use error::TokenError;

@@ -4,14 +4,19 @@ use std::path::Path;
 
 use proofmark_types::UnixTime;
 use reqwest::{RequestBuilder, StatusCode, Url};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
-use super::{IdentityToken, MAX_TOKEN_BYTES, Provider, TokenError, TokenOptions, file, github};
-use crate::http::{Http, Timing};
+use super::{
+    Flow, IdentityToken, MAX_TOKEN_BYTES, Provider, TokenError, TokenOptions, browser, buildkite, circleci,
+    client_credentials, device, file, github, google, spiffe,
+};
+use crate::http::{Answer, Http, Timing};
 use crate::services::is_loopback;
 
 /// The largest answer of a token service: a token, and a few words around it.
-const MAX_ANSWER_BYTES: usize = 3 * MAX_TOKEN_BYTES;
+pub(super) const MAX_ANSWER_BYTES: usize = 3 * MAX_TOKEN_BYTES;
 
 /// Environment variables, injected.
 pub trait Environment: Sync {
@@ -72,7 +77,8 @@ impl Sources<'_> {
 ///
 /// 1. `--identity-token`, a token or a file;
 /// 2. the surroundings, in the order of [`Provider::ALL`]: the first that is here is asked, and what it says counts. The
-///    next is not tried when it fails, since a signature under another identity than the expected one is no help.
+///    next is not tried when it fails, since a signature under another identity than the expected one is no help;
+/// 3. a program's own secret, or a person, as `--fulcio-auth-flow` says; nobody is asked where nobody is there.
 pub async fn detect(sources: &Sources<'_>) -> Result<IdentityToken, TokenError> {
     let token = find(sources).await?;
     token.check(sources.audience(), sources.now)?;
@@ -90,22 +96,33 @@ async fn find(sources: &Sources<'_>) -> Result<IdentityToken, TokenError> {
     }
     if !sources.options.no_ambient {
         for provider in Provider::ALL {
-            if is_here(provider, sources) {
+            if is_here(provider, sources).await {
                 return ambient(provider, sources).await;
             }
         }
     }
-    Err(TokenError::NotFound {
-        looked_at: "GitHub Actions",
-        hint: hint(sources),
-    })
+    // 3.
+    match (sources.options.flow, sources.person) {
+        (Some(Flow::ClientCredentials), _) => client_credentials::token(sources).await,
+        (Some(Flow::Device), Some(person)) => device::token(sources, person).await,
+        (None | Some(Flow::Browser), Some(person)) => browser::token(sources, person).await,
+        (Some(Flow::Token), _) | (_, None) => Err(TokenError::NotFound {
+            ambient: !sources.options.no_ambient,
+            hint: hint(sources),
+        }),
+    }
 }
 
-fn is_here(provider: Provider, sources: &Sources<'_>) -> bool {
+async fn is_here(provider: Provider, sources: &Sources<'_>) -> bool {
     match provider {
         Provider::Environment => sources.variable("SIGSTORE_ID_TOKEN").is_some(),
         Provider::File => file::projected(sources.root, sources.variable(file::VARIABLE)).is_some(),
         Provider::GitHub => github::is_here(sources),
+        Provider::Buildkite => buildkite::is_here(sources),
+        Provider::CircleCi => circleci::is_here(sources),
+        Provider::Spiffe => spiffe::is_here(sources),
+        Provider::GoogleImpersonate => google::impersonates(sources),
+        Provider::Google => google::is_here(sources).await,
     }
 }
 
@@ -121,6 +138,11 @@ async fn ambient(provider: Provider, sources: &Sources<'_>) -> Result<IdentityTo
             file::read(&path.ok_or_else(|| missing("there is no /var/run/sigstore/cosign/oidc-token"))?)
         }
         Provider::GitHub => github::token(sources).await,
+        Provider::Buildkite => buildkite::token(sources).await,
+        Provider::CircleCi => circleci::token(sources).await,
+        Provider::Spiffe => spiffe::token(sources).await,
+        Provider::GoogleImpersonate => google::impersonated(sources).await,
+        Provider::Google => google::token(sources).await,
     }
 }
 
@@ -130,9 +152,41 @@ fn hint(sources: &Sources<'_>) -> Option<&'static str> {
         Some("this is GitHub Actions, whose job needs `permissions: id-token: write`")
     } else if sources.variable("GITLAB_CI").is_some() {
         Some("this is GitLab CI, whose job needs `id_tokens: { SIGSTORE_ID_TOKEN: { aud: sigstore } }`")
+    } else if sources.variable("CIRCLECI").is_some() {
+        Some("this is CircleCI, whose job needs a context to have tokens")
+    } else if sources.person.is_none() {
+        Some("there is no terminal to log in at; give --identity-token, or --key for a key")
     } else {
         None
     }
+}
+
+/// A text that is wiped when it is dropped, as it comes in JSON.
+#[derive(Deserialize)]
+#[serde(from = "String")]
+pub(super) struct Secret(Zeroizing<String>);
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl std::ops::Deref for Secret {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A form as the body of a request.
+pub(super) fn form(fields: &[(&str, &str)]) -> Zeroizing<String> {
+    Zeroizing::new(
+        url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish(),
+    )
 }
 
 /// The address of a token service that the variable `name` has: a secret is sent there.
@@ -154,24 +208,29 @@ pub(super) struct Asked<'a> {
     pub(super) secret: &'a str,
 }
 
-/// Asks a token service.
+/// Asks a token service for JSON.
 pub(super) async fn ask<T: DeserializeOwned>(http: &Http, asked: Asked<'_>) -> Result<T, TokenError> {
+    let from = asked.from;
+    let answer = answer(http, asked, &[StatusCode::OK, StatusCode::CREATED]).await?;
+    serde_json::from_slice(&answer.body).map_err(|_| TokenError::Answer {
+        from,
+        reason: "it is not the JSON of the interface",
+    })
+}
+
+/// Asks a token service.
+pub(super) async fn answer(http: &Http, asked: Asked<'_>, expected: &[StatusCode]) -> Result<Answer, TokenError> {
     let Asked {
         request,
         shown,
         from,
         secret,
     } = asked;
-    let answer = http
-        .send(request, shown, http.timing().certificate, MAX_ANSWER_BYTES)
+    http.send(request, shown, http.timing().certificate, MAX_ANSWER_BYTES)
         .await
-        .and_then(|answer| answer.expect(shown, &[StatusCode::OK, StatusCode::CREATED]))
+        .and_then(|answer| answer.expect(shown, expected))
         .map_err(|source| TokenError::Http {
             from,
             source: source.without(secret),
-        })?;
-    serde_json::from_slice(&answer.body).map_err(|_| TokenError::Answer {
-        from,
-        reason: "it is not the JSON of the interface",
-    })
+        })
 }

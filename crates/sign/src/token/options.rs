@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use reqwest::Url;
 
@@ -13,7 +14,6 @@ pub const PUBLIC_ISSUER: &str = "https://oauth2.sigstore.dev/auth";
 
 /// Where a token may come from. The default is what cosign's defaults are.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct TokenOptions {
     /// `--oidc-provider`: this source of the surroundings and no other.
     pub provider: Option<Provider>,
@@ -29,6 +29,8 @@ pub struct TokenOptions {
     pub client_secret_file: Option<PathBuf>,
     /// `--oidc-redirect-url`, where the issuer allows one address only. It must be on this machine, in plain http.
     pub redirect: Option<Url>,
+    /// How long a person may take to log in with a browser.
+    pub patience: Duration,
 }
 
 impl Default for TokenOptions {
@@ -41,6 +43,7 @@ impl Default for TokenOptions {
             client_id: AUDIENCE.to_owned(),
             client_secret_file: None,
             redirect: None,
+            patience: Duration::from_secs(300),
         }
     }
 }
@@ -55,11 +58,30 @@ pub enum Provider {
     File,
     /// `github-actions`: GitHub's token service.
     GitHub,
+    /// `buildkite-agent`: the agent's interface.
+    Buildkite,
+    /// `circleci`: the job's token, or its command for another audience.
+    CircleCi,
+    /// `spiffe`: the workload API of an agent on this machine.
+    Spiffe,
+    /// `google-impersonate`: the account in `GOOGLE_SERVICE_ACCOUNT_NAME`.
+    GoogleImpersonate,
+    /// `google-workload-identity`: the service account of a machine of Google's, or of a key.
+    Google,
 }
 
 impl Provider {
     /// All of them, in the order in which they are looked for.
-    pub const ALL: [Self; 3] = [Self::Environment, Self::File, Self::GitHub];
+    pub const ALL: [Self; 8] = [
+        Self::Environment,
+        Self::File,
+        Self::GitHub,
+        Self::Buildkite,
+        Self::CircleCi,
+        Self::Spiffe,
+        Self::GoogleImpersonate,
+        Self::Google,
+    ];
 
     /// The name on the command line.
     #[must_use]
@@ -68,6 +90,11 @@ impl Provider {
             Self::Environment => "envvar",
             Self::File => "filesystem",
             Self::GitHub => "github-actions",
+            Self::Buildkite => "buildkite-agent",
+            Self::CircleCi => "circleci",
+            Self::Spiffe => "spiffe",
+            Self::GoogleImpersonate => "google-impersonate",
+            Self::Google => "google-workload-identity",
         }
     }
 }
@@ -86,6 +113,8 @@ impl FromStr for Provider {
         let full = match text {
             "gitlab" => "envvar",
             "github" => "github-actions",
+            "buildkite" => "buildkite-agent",
+            "google" => "google-workload-identity",
             other => other,
         };
         Self::ALL

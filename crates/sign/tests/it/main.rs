@@ -8,4 +8,5 @@ mod held;
 mod keys;
 mod rekor_v1;
 mod services;
+mod tokens;
 mod world;
