@@ -106,6 +106,9 @@ pub enum SignError {
         /// The kind of the key.
         algorithm: &'static str,
     },
+    /// What is to be signed as a statement is none.
+    #[error("what is to be signed is not an in-toto statement: {0}")]
+    Statement(#[from] proofmark_evidence::statement::StatementError),
     /// What was made does not verify: it is not handed out.
     #[error("the signature that was made does not verify: {reason}")]
     NotVerified {
@@ -136,6 +139,7 @@ impl SignError {
             Self::LogEntryElsewhere { .. } => "log-entry-elsewhere",
             Self::CertificateExpired { .. } => "certificate-expired",
             Self::NotLoggable { .. } => "key-not-loggable",
+            Self::Statement(error) => error.code(),
             Self::NotVerified { .. } => "signature-not-verified",
         }
     }

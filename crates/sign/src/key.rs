@@ -16,7 +16,7 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{self as engine, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaKeyPair};
-use proofmark_types::DigestAlgorithm;
+use proofmark_types::{Digest, DigestAlgorithm};
 use proofmark_verify::{KeyAlgorithm, PublicKey};
 use zeroize::Zeroizing;
 
@@ -187,6 +187,20 @@ impl SigningKey {
         }
     }
 
+    /// Whether [`SigningKey::sign_digest`] can do without the message: a key that is here, and is not Ed25519.
+    #[must_use]
+    pub fn signs_digests(&self) -> bool {
+        matches!(&self.half, Half::Local { pair, .. } if !matches!(pair, Pair::Ed25519(_)))
+    }
+
+    /// Signs a message of which only the digest is at hand, as [`SigningKey::sign`] does with that hash.
+    pub fn sign_digest(&self, digest: &Digest) -> Result<Vec<u8>, SigningKeyError> {
+        match &self.half {
+            Half::Local { pair, .. } => pair.sign_digest(self.public.algorithm(), digest),
+            Half::Remote(_) => Err(SigningKeyError::MessageNeeded),
+        }
+    }
+
     /// The hash under which a transparency log takes this key's signatures; none for Ed25519, which logs take only
     /// pre-hashed, except for Rekor v1 in envelopes.
     #[must_use]
@@ -263,14 +277,41 @@ impl Pair {
         let Self::Ecdsa(pair) = self else {
             return self.sign(message);
         };
-        let hash = digest::digest(&digest::SHA256, message);
-        let mut padded = vec![0; wide.output_len() - hash.as_ref().len()];
-        padded.extend_from_slice(hash.as_ref());
-        digest::Digest::import_less_safe(&padded, wide)
-            .and_then(|number| pair.sign_digest(&number))
-            .map(|signature| signature.as_ref().to_vec())
-            .map_err(|_| SigningKeyError::Engine)
+        sign_number(pair, wide, digest::digest(&digest::SHA256, message).as_ref())
     }
+
+    fn sign_digest(&self, algorithm: KeyAlgorithm, digest: &Digest) -> Result<Vec<u8>, SigningKeyError> {
+        let own = match algorithm {
+            KeyAlgorithm::EcdsaP384 => &digest::SHA384,
+            KeyAlgorithm::EcdsaP521 => &digest::SHA512,
+            _ => &digest::SHA256,
+        };
+        match self {
+            Self::Ecdsa(pair) => sign_number(pair, own, digest.as_bytes()),
+            Self::Rsa(pair) if digest.algorithm() == DigestAlgorithm::Sha256 => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                digest::Digest::import_less_safe(digest.as_bytes(), own)
+                    .and_then(|digest| pair.sign_digest(&engine::RSA_PKCS1_SHA256, &digest, &mut signature))
+                    .map_err(|_| SigningKeyError::Engine)?;
+                Ok(signature)
+            }
+            Self::Rsa(_) | Self::Ed25519(_) => Err(SigningKeyError::MessageNeeded),
+        }
+    }
+}
+
+/// Signs the number that a hash is, as long as the hash that goes with the curve; a longer one does not fit.
+fn sign_number(pair: &EcdsaKeyPair, wide: &'static digest::Algorithm, hash: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
+    let missing = wide
+        .output_len()
+        .checked_sub(hash.len())
+        .ok_or(SigningKeyError::MessageNeeded)?;
+    let mut padded = vec![0; missing];
+    padded.extend_from_slice(hash);
+    digest::Digest::import_less_safe(&padded, wide)
+        .and_then(|number| pair.sign_digest(&number))
+        .map(|signature| signature.as_ref().to_vec())
+        .map_err(|_| SigningKeyError::Engine)
 }
 
 fn curve(algorithm: KeyAlgorithm) -> Option<&'static EcdsaSigningAlgorithm> {

@@ -36,4 +36,4 @@ pub use key::{BoxFuture, MAX_KEY_FILE_BYTES, RemoteKey, RemoteKeyError, SigningK
 pub use password::Password;
 pub use services::{ClientIdentity, Options, TimestampTls, Warning};
 pub use session::KeylessSession;
-pub use signer::{KeySigner, Signer};
+pub use signer::{BlobForm, KeySigner, Signer};

@@ -11,15 +11,15 @@
 
 use proofmark_evidence::bundle::LogEntry;
 use proofmark_evidence::dsse::Envelope;
-use proofmark_types::DigestAlgorithm;
-use proofmark_verify::TrustRoot;
+use proofmark_types::{Digest, DigestAlgorithm};
+use proofmark_verify::{Artifact, TrustRoot};
 use reqwest::Url;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use serde::Serialize;
 
 use crate::error::{Service, SignError};
 use crate::http::{Answer, Http, HttpError};
-use crate::key::SigningKey;
+use crate::key::{SigningKey, SigningKeyError};
 
 mod v1;
 mod v2;
@@ -41,7 +41,7 @@ pub(crate) struct Signed<'s> {
     /// Named in the entry instead of the key.
     pub(crate) certificate: Option<&'s [u8]>,
     /// What the signature is over.
-    pub(crate) message: &'s [u8],
+    pub(crate) message: Artifact<'s>,
     /// The hash that was signed; none where the message itself was (Ed25519).
     pub(crate) hash: Option<DigestAlgorithm>,
     pub(crate) signature: &'s [u8],
@@ -50,6 +50,13 @@ pub(crate) struct Signed<'s> {
 }
 
 impl Signed<'_> {
+    /// The digest of the message that is logged.
+    fn digest(&self, hash: DigestAlgorithm) -> Result<Digest, SignError> {
+        self.message
+            .digest(hash)
+            .ok_or_else(|| SigningKeyError::MessageNeeded.into())
+    }
+
     fn not_loggable(&self) -> SignError {
         SignError::NotLoggable {
             algorithm: self.key.public_key().algorithm().name(),

@@ -18,6 +18,10 @@ use crate::rekor::Signed;
 use crate::services::{LegacyWitnessed, Options, Services, Witnessed};
 use crate::session::KeylessSession;
 
+mod blob;
+
+pub use blob::BlobForm;
+
 /// Who signs.
 #[derive(Debug)]
 pub enum Signer {
@@ -64,8 +68,12 @@ impl Signer {
 
     /// Signs a statement as a bundle: what `cosign sign` (with [`Statement::signature`]) and `cosign attest` make.
     pub async fn sign_statement(&self, statement: &Statement) -> Result<Bundle, SignError> {
+        self.sign_payload_of(statement, statement.to_json()).await
+    }
+
+    /// Signs `payload`, which says what `statement` says.
+    async fn sign_payload_of(&self, statement: &Statement, payload: Vec<u8>) -> Result<Bundle, SignError> {
         self.check_time()?;
-        let payload = statement.to_json();
         let message = dsse::pae(IN_TOTO_PAYLOAD_TYPE, &payload);
         let key = self.signing_key();
         let (signature, hash) = if self.services().is_some_and(Services::logs_version_1) {
@@ -123,8 +131,15 @@ impl Signer {
     /// Signs a statement for cosign's `.att` image, logged if by Rekor v1, and timestamped. The timestamp is over the
     /// whole envelope there.
     pub async fn sign_legacy_attestation(&self, statement: &Statement) -> Result<LegacyAttestation, SignError> {
+        self.sign_legacy_payload_of(statement, statement.to_json()).await
+    }
+
+    async fn sign_legacy_payload_of(
+        &self,
+        statement: &Statement,
+        payload: Vec<u8>,
+    ) -> Result<LegacyAttestation, SignError> {
         self.check_time()?;
-        let payload = statement.to_json();
         let message = dsse::pae(IN_TOTO_PAYLOAD_TYPE, &payload);
         let signature = self.signing_key().sign_legacy(&message).await?;
         let mut signed = LegacyAttestation::new(envelope(payload, signature.clone()), &statement.predicate_type);
@@ -144,25 +159,6 @@ impl Signer {
             self.verify_item(&subject, ItemContent::LegacyAttestation(signed.clone()), Form::Legacy)?;
         }
         Ok(signed)
-    }
-
-    /// Signs a file as a bundle with a message signature: what `cosign sign-blob --bundle` makes.
-    pub async fn sign_blob(&self, artifact: &[u8]) -> Result<Bundle, SignError> {
-        self.check_time()?;
-        let key = self.signing_key();
-        let signature = key.sign(artifact).await?;
-        let witnessed = self.witness(&self.signed(artifact, &signature)).await?;
-        let hash = key.log_hash().unwrap_or(DigestAlgorithm::Sha256);
-        let content = Content::MessageSignature {
-            digest: Some(Digest::of(hash, artifact)),
-            signature,
-        };
-        let bundle = self.bundle(content, witnessed);
-        if let Some(verifier) = self.verifier() {
-            let proofs = verifier.verify_blob(&bundle, &Artifact::Bytes(artifact), self.options().now());
-            self.accept(&proofs, Form::Bundle)?;
-        }
-        Ok(bundle)
     }
 
     /// The key that signs: of a keyless session, the ephemeral one.
@@ -214,7 +210,7 @@ impl Signer {
                 Self::Key(_) => None,
                 Self::Keyless(session) => Some(session.certificate()),
             },
-            message,
+            message: Artifact::Bytes(message),
             hash: self.signing_key().log_hash(),
             signature,
             envelope: None,

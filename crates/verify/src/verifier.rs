@@ -6,7 +6,7 @@ use proofmark_evidence::EvidenceSet;
 use proofmark_evidence::bundle::Bundle;
 use proofmark_evidence::encoding::pem_decode_up_to;
 use proofmark_evidence::legacy::Detached;
-use proofmark_types::{Digest, Digests, UnixTime};
+use proofmark_types::{Digest, DigestAlgorithm, Digests, UnixTime};
 use thiserror::Error;
 
 use crate::chain::{MAX_CHAIN, PreparedAuthority};
@@ -226,6 +226,19 @@ pub enum Artifact<'a> {
 }
 
 impl<'a> Artifact<'a> {
+    /// The digest by this function; none if only digests by others are known.
+    #[must_use]
+    pub fn digest(self, algorithm: DigestAlgorithm) -> Option<Digest> {
+        match self {
+            Self::Bytes(bytes) => Some(Digest::of(algorithm, bytes)),
+            _ => self
+                .digests()
+                .iter()
+                .find(|known| known.algorithm() == algorithm)
+                .cloned(),
+        }
+    }
+
     /// The digests that are known without the bytes.
     pub(crate) fn digests(self) -> &'a [Digest] {
         match self {

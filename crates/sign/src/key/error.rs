@@ -53,6 +53,9 @@ pub enum SigningKeyError {
         /// What it says.
         what: String,
     },
+    /// The key signs the message itself, or with another hash, and only a digest is there.
+    #[error("this key needs the message itself, or another digest of it")]
+    MessageNeeded,
     /// The cryptographic library or the system's randomness failed.
     #[error("the cryptographic library failed")]
     Engine,
@@ -81,6 +84,7 @@ impl SigningKeyError {
             Self::PasswordNeeded => "key-password-needed",
             Self::WrongPassword => "key-password-wrong",
             Self::Encryption { .. } => "key-encryption-unknown",
+            Self::MessageNeeded => "key-message-needed",
             Self::Engine => "key-engine",
             Self::Remote(error) => error.code(),
             Self::NotHere { .. } => "key-not-here",

@@ -76,7 +76,7 @@ impl Entry {
             DigestAlgorithm::Sha512 => "sha512",
         };
         let spec = json!({
-            "data": {"hash": {"algorithm": algorithm, "value": Digest::of(hash, signed.message).hex()}},
+            "data": {"hash": {"algorithm": algorithm, "value": signed.digest(hash)?.hex()}},
             "signature": {"content": base64_encode(signed.signature), "publicKey": {"content": verifier}},
         });
         Ok(Self::new("hashedrekord", &spec, &spec))

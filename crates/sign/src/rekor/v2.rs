@@ -33,7 +33,7 @@ impl<'e> Entry<'e> {
     fn of(signed: &Signed<'e>) -> Result<Self, SignError> {
         let hash = signed.hash.ok_or_else(|| signed.not_loggable())?;
         Ok(Self {
-            digest: Digest::of(hash, signed.message),
+            digest: signed.digest(hash)?,
             signature: signed.signature,
             certificate: signed.certificate,
             public_key: signed.key.public_key().spki_der(),

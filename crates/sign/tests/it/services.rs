@@ -10,9 +10,9 @@ use proofmark_evidence::statement::Statement;
 use proofmark_evidence::{EvidenceSet, Item, ItemContent, Origin};
 use proofmark_sign::provenance::{Times, from_claims};
 use proofmark_sign::token::IdentityToken;
-use proofmark_sign::{KeylessSession, Options, Signer, SigningKey};
-use proofmark_types::SubjectName;
-use proofmark_verify::{KeyAlgorithm, ProofKind, Proofs, SignerProof, Verifier};
+use proofmark_sign::{BlobForm, KeylessSession, Options, Signer, SigningKey};
+use proofmark_types::{DigestAlgorithm, DigestsHasher, SubjectName};
+use proofmark_verify::{Artifact, KeyAlgorithm, ProofKind, Proofs, SignerProof, Verifier};
 use serde_json::json;
 
 use crate::world::{SHA, WORKFLOW, World, fixture_key, image, now};
@@ -108,6 +108,64 @@ async fn keys_are_logged_and_timestamped() {
     }
     let refused = Signer::logged_key(fixture_key("ed25519"), &world.config, world.options());
     assert_eq!(refused.unwrap_err().code(), "key-not-loggable");
+}
+
+/// A file too large to be held is signed by its digest, for either generation of readers.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_signed_by_their_digests() {
+    let world = World::start().await;
+    let mut hasher = DigestsHasher::new(&[DigestAlgorithm::Sha384, DigestAlgorithm::Sha512]);
+    hasher.update(b"a large file");
+    let digests = hasher.finish();
+    for name in ["p256", "p384", "rsa2048"] {
+        let verifier = Verifier::new()
+            .with_key(fixture_key(name).public_key().clone())
+            .with_trust_root(Arc::clone(&world.trust_root));
+        let logged = Signer::logged_key(fixture_key(name), &world.config, world.options()).unwrap();
+        for (signer, logs) in [(Signer::key(fixture_key(name)), 0), (logged, 1)] {
+            assert!(signer.signs_digests());
+            for (form, logs) in [(BlobForm::Bundle, logs), (BlobForm::Legacy, 0)] {
+                let bundle = signer.sign_artifact(&Artifact::Digests(&digests), form).await.unwrap();
+                let proofs = verifier.verify_blob(&bundle, &Artifact::Bytes(b"a large file"), now());
+                let [proof] = proofs.proofs() else {
+                    panic!("{name}: {proofs:?}")
+                };
+                assert_eq!(proof.logs().len(), logs, "{name}");
+                let expected = match form {
+                    BlobForm::Bundle => signer.blob_hash(),
+                    BlobForm::Legacy => DigestAlgorithm::Sha256,
+                };
+                assert_eq!(proof.hash().digest_algorithm(), Some(expected), "{name}");
+                let other = verifier.verify_blob(&bundle, &Artifact::Bytes(b"another file"), now());
+                assert_eq!(other.rejections()[0].reason.code(), "signature-not-by-given-key");
+            }
+        }
+    }
+    // Ed25519 signs the message itself.
+    let signer = Signer::key(fixture_key("ed25519"));
+    assert!(!signer.signs_digests());
+    let refused = signer
+        .sign_artifact(&Artifact::Digests(&digests), BlobForm::Bundle)
+        .await;
+    assert_eq!(refused.unwrap_err().code(), "key-message-needed");
+}
+
+/// What someone else wrote is signed as it stands, and only if it is a statement.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_written_statement_is_signed_byte_by_byte() {
+    let signer = Signer::key(fixture_key("p256"));
+    let mut payload = attestation().to_json();
+    payload.truncate(payload.len() - 1);
+    payload.extend_from_slice(b", \"ours\": 1 }");
+    let bundle = signer.sign_written_statement(payload.clone()).await.unwrap();
+    assert_eq!(bundle.envelope().unwrap().payload, payload);
+    let legacy = signer.sign_written_legacy_attestation(payload.clone()).await.unwrap();
+    assert_eq!(legacy.envelope.payload, payload);
+    let refused = signer.sign_written_statement(b"{}".to_vec()).await.unwrap_err();
+    assert!(
+        matches!(refused, proofmark_sign::SignError::Statement(_)),
+        "{refused:?}"
+    );
 }
 
 /// A server signs from many tasks at once.

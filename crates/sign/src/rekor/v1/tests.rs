@@ -2,6 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use proofmark_evidence::dsse::{IN_TOTO_PAYLOAD_TYPE, Signature, pae};
+use proofmark_verify::Artifact;
 
 use super::*;
 use crate::{Password, SigningKey};
@@ -37,7 +38,7 @@ fn dsse(key: &SigningKey, certificate: Option<&[u8]>) -> Entry {
     let signed = Signed {
         key,
         certificate,
-        message: &message,
+        message: Artifact::Bytes(&message),
         hash: key.legacy_hash(),
         signature: &envelope.signatures[0].sig,
         envelope: Some(&envelope),
@@ -49,7 +50,7 @@ fn hashed(key: &SigningKey, hash: Option<DigestAlgorithm>, signature: &[u8]) -> 
     Entry::of(&Signed {
         key,
         certificate: None,
-        message: b"a file",
+        message: Artifact::Bytes(b"a file"),
         hash,
         signature,
         envelope: None,
