@@ -23,20 +23,27 @@ pub(crate) async fn public_key(_context: &Context, reference: &KeyReference) -> 
 pub(crate) fn surroundings() -> Surroundings<'static> {
     Surroundings {
         environment: &|name| std::env::var(name).ok(),
-        password: &ask,
+        password: &|what| ask(what, "Password of"),
+        // Never COSIGN_PASSWORD: a password tried as a PIN locks tokens. COSIGN_PKCS11_PIN was looked at already.
+        pin: &|what| typed(what, "PIN of"),
         timing: Timing::default(),
     }
 }
 
 /// `COSIGN_PASSWORD`, or what a person types.
-fn ask(what: &str) -> Result<Password, PasswordError> {
-    if let Ok(password) = std::env::var("COSIGN_PASSWORD") {
-        return Ok(Password::new(password));
+fn ask(what: &str, prompt: &str) -> Result<Password, PasswordError> {
+    match std::env::var("COSIGN_PASSWORD") {
+        Ok(password) => Ok(Password::new(password)),
+        Err(_) => typed(what, prompt),
     }
+}
+
+/// What a person types.
+fn typed(what: &str, prompt: &str) -> Result<Password, PasswordError> {
     if !output::stdin_is_terminal() {
         return Err(PasswordError::Missing { what: what.to_owned() });
     }
-    rpassword::prompt_password(format!("Password of {what}: "))
+    rpassword::prompt_password(format!("{prompt} {what}: "))
         .map(Password::new)
         .map_err(|error| PasswordError::Unreadable {
             reason: error.to_string(),

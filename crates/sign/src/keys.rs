@@ -14,6 +14,7 @@ use crate::password::Password;
 
 mod error;
 mod file;
+pub mod pkcs11;
 
 pub use error::{KeyError, PasswordError};
 
@@ -25,8 +26,10 @@ pub type AskPassword<'a> = dyn Fn(&str) -> Result<Password, PasswordError> + Syn
 pub struct Surroundings<'a> {
     /// The environment variables.
     pub environment: &'a (dyn Fn(&str) -> Option<String> + Sync),
-    /// Where passwords and PINs come from that nothing else says.
+    /// Where the passwords of key files come from.
     pub password: &'a AskPassword<'a>,
+    /// Where the PINs of tokens come from that nothing else says.
+    pub pin: &'a AskPassword<'a>,
     /// How long services may take.
     pub timing: Timing,
 }
@@ -47,6 +50,7 @@ pub async fn open(reference: &KeyReference, with: &Surroundings<'_>) -> Result<S
         KeyReference::Url(_) => Err(KeyError::PublicOnly {
             reference: reference.to_string(),
         }),
+        KeyReference::Pkcs11(uri) => Ok(SigningKey::remote(pkcs11::open(uri, with).await?)),
         other => Err(not_supported(other, "signing")),
     }
 }
@@ -56,6 +60,7 @@ pub async fn public(reference: &KeyReference, with: &Surroundings<'_>) -> Result
     match reference {
         KeyReference::File(path) => file::public(path, &file::read(path).await?, with),
         KeyReference::Environment(name) => file::public(&reference.to_string(), &file::variable(name, with)?, with),
+        KeyReference::Pkcs11(uri) => pkcs11::public(uri, with).await,
         other => Err(not_supported(other, "its public key")),
     }
 }

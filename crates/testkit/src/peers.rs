@@ -38,6 +38,8 @@ pub const OCI_CONFORMANCE: Peer = Peer::new(
 .optional();
 /// OpenSSL's command line.
 pub const OPENSSL: Peer = Peer::new("openssl", "PROOFMARK_OPENSSL", "openssl");
+/// SoftHSM's PKCS #11 module, a library.
+pub const SOFTHSM: Peer = Peer::new("SoftHSM", "PROOFMARK_SOFTHSM", "libsofthsm2.so");
 /// A Python that has sigstore-python.
 pub const SIGSTORE_PYTHON: Peer = Peer::new("sigstore-python", "PROOFMARK_SIGSTORE_PYTHON", "sigstore-python");
 /// Node.js, new enough for sigstore-js.

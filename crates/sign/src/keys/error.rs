@@ -66,6 +66,21 @@ pub enum KeyError {
         /// What was wanted.
         what: &'static str,
     },
+    /// A PKCS #11 URI that does not say enough, or more than is looked at.
+    #[error("the PKCS #11 URI cannot be used: {reason}")]
+    TokenUri {
+        /// Why.
+        reason: String,
+    },
+    /// Nothing says which library speaks to the token.
+    #[error("no PKCS #11 module is named: write ?module-path=/PATH into the URI, or set COSIGN_PKCS11_MODULE_PATH")]
+    ModuleMissing,
+    /// A path that the working directory decides.
+    #[error("the path of the PKCS #11 module is to be absolute, got {path}")]
+    ModuleRelative {
+        /// The path.
+        path: String,
+    },
     /// No password could be had.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -87,6 +102,8 @@ impl KeyError {
             Self::PublicOnly { .. } => "key-public-only",
             Self::NotCreatable { .. } => "key-not-creatable",
             Self::NotSupported { .. } => "key-reference-unsupported",
+            Self::TokenUri { .. } => "key-token-uri",
+            Self::ModuleMissing | Self::ModuleRelative { .. } => "key-token-module",
             Self::Password(error) => error.code(),
             Self::Remote(error) => error.code(),
         }
