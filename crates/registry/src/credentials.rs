@@ -10,6 +10,7 @@
 
 mod auth_file;
 mod helper;
+mod login;
 mod secret;
 
 use std::path::Path;
@@ -21,6 +22,7 @@ use thiserror::Error;
 use self::auth_file::AuthFile;
 use self::auth_file::Lookup;
 use self::helper::HelperCache;
+pub use self::login::{Kept, store_login};
 pub use self::secret::Secret;
 
 /// What is presented to a registry or its token server.

@@ -33,7 +33,7 @@ pub use client::{
     BlobReader, BlobStream, Brought, Client, ClientBuilder, Copied, Head, Referrers, ReferrersSource, Resolved,
 };
 pub use counts::RequestCounts;
-pub use credentials::{Credential, CredentialError, CredentialStore, Secret};
+pub use credentials::{Credential, CredentialError, CredentialStore, Kept, Secret, store_login};
 pub use error::RegistryError;
 pub use limits::Timeouts;
 pub use progress::{Direction, Progress, SkipReason, Transfer};

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use proofmark_types::Repository;
+use proofmark_types::{RegistryHost, Repository};
 use serde::Deserialize;
 
 use super::{Credential, CredentialError, Secret};
@@ -130,6 +130,21 @@ impl AuthFile {
             helper: helper.clone(),
             server: server_for(key.unwrap_or(host)),
         })
+    }
+
+    /// The key under which Docker keeps what is for all of a registry.
+    pub(super) fn key_of(registry: &RegistryHost) -> String {
+        server_for(registry.as_str())
+    }
+
+    /// Whether a key of a file names all of a registry, however it is written.
+    pub(super) fn is_for(key: &str, registry: &RegistryHost) -> bool {
+        normalised(key) == registry.as_str()
+    }
+
+    /// The helper that keeps what is for all of a registry, if the file names one.
+    pub(super) fn helper_for(&self, registry: &RegistryHost) -> Option<String> {
+        self.helpers.get(registry.as_str()).or(self.store.as_ref()).cloned()
     }
 
     fn empty() -> Self {

@@ -51,27 +51,13 @@ impl HelperCache {
     }
 
     async fn run(&self, helper: &str, server: &str) -> Result<Option<Credential>, CredentialError> {
-        // A name with a path separator would run a program from anywhere.
-        let plain = !helper.is_empty()
-            && helper
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-        if !plain {
-            return Err(CredentialError::HelperName {
-                helper: helper.chars().take(80).collect(),
-            });
-        }
         let failed = |reason: String| CredentialError::Helper {
             helper: helper.to_owned(),
             server: server.to_owned(),
             reason,
         };
-        let name = format!("docker-credential-{helper}");
-        let program = self
-            .folder
-            .as_ref()
-            .map_or_else(|| name.clone().into(), |folder| folder.join(&name));
-        let talk = talk(&program, server);
+        let program = program(helper, self.folder.as_deref())?;
+        let talk = talk(&program, "get", server.as_bytes());
         match tokio::time::timeout(HELPER_TIMEOUT, talk).await {
             Err(_) => Err(failed(format!("no answer within {HELPER_TIMEOUT:?}"))),
             Ok(Err(error)) => Err(failed(error.to_string())),
@@ -80,14 +66,53 @@ impl HelperCache {
     }
 }
 
+/// Gives a helper a credential to keep.
+pub(super) async fn store(
+    helper: &str,
+    server: &str,
+    username: &str,
+    password: &Secret,
+) -> Result<(), CredentialError> {
+    let failed = |reason: String| CredentialError::Helper {
+        helper: helper.to_owned(),
+        server: server.to_owned(),
+        reason,
+    };
+    let program = program(helper, None)?;
+    let given = serde_json::json!({ "ServerURL": server, "Username": username, "Secret": password.reveal() });
+    let given = given.to_string();
+    match tokio::time::timeout(HELPER_TIMEOUT, talk(&program, "store", given.as_bytes())).await {
+        Err(_) => Err(failed(format!("no answer within {HELPER_TIMEOUT:?}"))),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Ok(Ok(answer)) if answer.success => Ok(()),
+        // What it says of the failure might repeat what it was given.
+        Ok(Ok(_)) => Err(failed("it did not keep the credential".to_owned())),
+    }
+}
+
+fn program(helper: &str, folder: Option<&Path>) -> Result<PathBuf, CredentialError> {
+    // A name with a path separator would run a program from anywhere.
+    let plain = !helper.is_empty()
+        && helper
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if !plain {
+        return Err(CredentialError::HelperName {
+            helper: helper.chars().take(80).collect(),
+        });
+    }
+    let name = format!("docker-credential-{helper}");
+    Ok(folder.map_or_else(|| name.clone().into(), |folder| folder.join(&name)))
+}
+
 struct Answer {
     success: bool,
     output: Vec<u8>,
 }
 
-async fn talk(program: &Path, server: &str) -> std::io::Result<Answer> {
+async fn talk(program: &Path, action: &str, given: &[u8]) -> std::io::Result<Answer> {
     let mut child = Command::new(program)
-        .arg("get")
+        .arg(action)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -95,7 +120,7 @@ async fn talk(program: &Path, server: &str) -> std::io::Result<Answer> {
         .spawn()?;
     if let Some(mut input) = child.stdin.take() {
         // A helper that does not read its input has closed it; its answer will tell.
-        let _ = input.write_all(server.as_bytes()).await;
+        let _ = input.write_all(given).await;
         drop(input);
     }
     let mut output = Vec::new();

@@ -73,11 +73,12 @@ impl LayoutWriter {
     pub async fn attachment(&mut self, source: &ImageSource, attachment: &Attachment) -> Result<(), RegistryError> {
         self.content(source, attachment.resolved.clone()).await?;
         let mut entry = attachment.resolved.descriptor.clone();
-        if let Ok(manifest) = attachment.resolved.parse() {
-            entry.artifact_type = manifest.artifact_type().cloned();
-        }
-        if let Some(tag) = attachment.place.tag(&attachment.subject) {
-            entry.annotations.insert(REF_NAME.to_owned(), tag.to_string());
+        match (attachment.place.tag(&attachment.subject), attachment.resolved.parse()) {
+            (Some(tag), _) => {
+                entry.annotations.insert(REF_NAME.to_owned(), tag.to_string());
+            }
+            (None, Ok(manifest)) => entry.artifact_type = manifest.artifact_type().cloned(),
+            (None, Err(_)) => {}
         }
         // cosign takes the one entry of each kind to be about the one image.
         let kind = match attachment.place {
