@@ -82,6 +82,9 @@ impl Context {
         let mut builder = Client::builder()
             .credentials(credentials)
             .allow_http(args.allow_http_registry || args.allow_insecure_registry);
+        for host in &args.plain_http_registry {
+            builder = builder.http_for(host.clone());
+        }
         if let Some(path) = &args.registry_cacert {
             builder = builder.root_certificates(&read_file(path)?);
         }

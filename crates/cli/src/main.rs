@@ -9,6 +9,7 @@ mod checking;
 mod context;
 mod cosign;
 mod failure;
+mod hanging;
 mod images;
 mod keys;
 mod output;
@@ -81,6 +82,27 @@ enum Verb {
     VerifyAttestation(verb::verify_attestation::VerifyAttestation),
     /// Show what hangs on an image
     Tree(verb::tree::Tree),
+    /// Fetch what hangs on an image, unverified
+    #[command(subcommand)]
+    Download(verb::download::Download),
+    /// Copy an image with all that hangs on it
+    Copy(verb::copy::Copy),
+    /// Save an image with all that hangs on it in a folder
+    Save(verb::save::Save),
+    /// Load a saved image, with all that hangs on it, into a registry
+    Load(verb::load::Load),
+    /// Hang something on an image that was made elsewhere
+    #[command(subcommand)]
+    Attach(verb::attach::Attach),
+    /// Remove what hangs on an image: signatures, attestations, bills
+    Clean(verb::clean::Clean),
+    /// Print under which name cosign keeps signatures, attestations or a bill
+    Triangulate(verb::triangulate::Triangulate),
+    /// Put files into a registry
+    #[command(subcommand)]
+    Upload(verb::upload::Upload),
+    /// Keep user name and password for a registry
+    Login(verb::login::Login),
     /// Key pairs in cosign's file format
     #[command(subcommand)]
     Key(verb::key::Key),
@@ -190,6 +212,15 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Verify(verb) => verb.run(context).await,
         Verb::VerifyAttestation(verb) => verb.run(context).await,
         Verb::Tree(verb) => verb.run(context).await,
+        Verb::Download(verb) => verb.run(context).await,
+        Verb::Copy(verb) => verb.run(context).await,
+        Verb::Save(verb) => verb.run(context).await,
+        Verb::Load(verb) => verb.run(context).await,
+        Verb::Attach(verb) => verb.run(context).await,
+        Verb::Clean(verb) => verb.run(context).await,
+        Verb::Triangulate(verb) => verb.run(context).await,
+        Verb::Upload(verb) => verb.run(context).await,
+        Verb::Login(verb) => verb.run(context).await,
         Verb::Key(verb) => verb.run(context),
         Verb::Trust(verb) => verb.run(context).await,
         Verb::Registry(verb) => verb.run(context).await,

@@ -63,6 +63,11 @@ impl Output {
         emit(&[bytes, b"\n"].concat());
     }
 
+    /// Bytes that are themselves the result, with nothing added.
+    pub(crate) fn bytes(self, bytes: &[u8]) {
+        emit(bytes);
+    }
+
     /// What is going on, for a person.
     pub(crate) fn note(self, text: &str) {
         if !self.quiet {
@@ -162,7 +167,7 @@ fn emit(bytes: &[u8]) {
         }
         None => {
             // A reader that went away (`| head`) is no error of ours.
-            let _ = std::io::stdout().lock().write_all(bytes);
+            emit(bytes);
         }
     }
 }

@@ -120,6 +120,15 @@ pub(crate) fn pieces(count: usize) -> String {
     format!("{count} {} of evidence", if count == 1 { "piece" } else { "pieces" })
 }
 
+/// How many manifests went along with an image.
+pub(crate) fn manifests(count: usize) -> String {
+    match count {
+        0 => "nothing hangs on it".to_owned(),
+        1 => "with 1 manifest that hangs on it".to_owned(),
+        _ => format!("with {count} manifests that hang on it"),
+    }
+}
+
 /// The head line of a verified image.
 pub(crate) fn head(image: &ImageRef, digest: &Digest) -> String {
     format!("{}: verified\n", image.with_digest(digest.clone()))

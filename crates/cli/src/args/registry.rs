@@ -8,9 +8,13 @@ use clap::{Args, ValueEnum};
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Registry")]
 pub(crate) struct RegistryArgs {
-    /// Use plain HTTP for registries that are not on this machine (loopback is always allowed)
+    /// Use plain HTTP, without credentials, where TLS fails (on loopback it is always used)
     #[arg(long)]
     pub(crate) allow_http_registry: bool,
+
+    /// This host has no TLS: speak plain HTTP to it at once, credentials included (may be repeated)
+    #[arg(long, value_name = "HOST")]
+    pub(crate) plain_http_registry: Vec<proofmark_types::RegistryHost>,
 
     /// Accept any TLS certificate of a registry, and plain HTTP; for tests
     #[arg(long)]

@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use clap::Args;
 use proofmark_evidence::bundle::Content;
 use proofmark_evidence::statement::Statement;
-use proofmark_evidence::{Item, ItemContent};
+use proofmark_evidence::{EvidenceSet, Item, ItemContent, Origin};
+use proofmark_oci::Manifest;
+use proofmark_registry::{Attachment, Attachments, Place};
+use proofmark_types::Digest;
 use serde_json::{Value, json};
 
 use crate::args::RegistryArgs;
@@ -29,36 +32,126 @@ impl Tree {
         let client = Context::client_for(&self.registry, &[&image])?;
         let resolved = client.resolve(&image).await.map_err(registry_failure)?;
         let digest = resolved.descriptor.digest;
-        let evidence = client
-            .evidence(image.repository(), &digest)
+        let repository = image.repository();
+        let evidence = client.evidence(repository, &digest).await.map_err(registry_failure)?;
+        let attachments = client
+            .attachments(repository, &digest)
             .await
             .map_err(registry_failure)?;
         let mut text = format!("{}\n", image.with_digest(digest.clone()));
-        let mut values = Vec::new();
-        for item in &evidence.items {
-            let (kind, what) = describe(item);
-            let _ = writeln!(text, "├── {kind}: {what}\n│     {}", item.origin);
-            values.push(json!({ "kind": kind, "what": what, "origin": item.origin.to_string() }));
-        }
-        for place in &evidence.incomplete {
-            let _ = writeln!(text, "├── not read: {}: {} [{}]", place.place, place.reason, place.code);
+        branches(&mut text, "", &digest, &attachments, &evidence);
+        let mut gaps: Vec<(String, String, &str)> = Vec::new();
+        for place in evidence.incomplete.iter().chain(&attachments.incomplete) {
+            let gap = (place.place.clone(), place.reason.clone(), place.code);
+            if !gaps.contains(&gap) {
+                let _ = writeln!(text, "├── not read: {}: {} [{}]", gap.0, gap.1, gap.2);
+                gaps.push(gap);
+            }
         }
         let _ = writeln!(
             text,
             "└── {}, none of them verified (that is `proofmark verify`)",
             report::pieces(evidence.items.len())
         );
-        let incomplete: Vec<Value> = evidence
-            .incomplete
+        let items: Vec<Value> = evidence
+            .items
             .iter()
-            .map(|place| json!({ "place": place.place, "code": place.code, "reason": place.reason }))
+            .map(|item| {
+                let (kind, what) = describe(item);
+                json!({ "kind": kind, "what": what, "origin": item.origin.to_string() })
+            })
             .collect();
+        let incomplete: Vec<Value> = gaps
+            .iter()
+            .map(|(place, reason, code)| json!({ "place": place, "code": code, "reason": reason }))
+            .collect();
+        let manifests: Vec<Value> = attachments.found.iter().map(manifest_json).collect();
         context.output.result(
             &text,
-            &json!({ "image": image, "digest": digest, "evidence": values, "incomplete": incomplete }),
+            &json!({
+                "image": image, "digest": digest, "evidence": items, "attachments": manifests,
+                "incomplete": incomplete,
+            }),
         );
         Ok(())
     }
+}
+
+/// Draws what hangs on `subject`, and what hangs on that. [`Attachments`] is bounded, and lists nothing twice.
+fn branches(text: &mut String, indent: &str, subject: &Digest, attachments: &Attachments, evidence: &EvidenceSet) {
+    for attachment in attachments.found.iter().filter(|each| each.subject == *subject) {
+        let digest = &attachment.resolved.descriptor.digest;
+        let items: Vec<&Item> = evidence.items.iter().filter(|item| is_in(item, attachment)).collect();
+        for item in &items {
+            let (kind, what) = describe(item);
+            let _ = writeln!(text, "{indent}├── {kind}: {what}\n{indent}│     {}", item.origin);
+        }
+        if items.is_empty() {
+            let place = match attachment.place.tag(subject) {
+                Some(tag) => format!("tag {tag}"),
+                None => format!("referrer {digest}"),
+            };
+            let _ = writeln!(text, "{indent}├── {}\n{indent}│     {place}", kind_of(attachment));
+        }
+        branches(text, &format!("{indent}│   "), digest, attachments, evidence);
+    }
+    // Evidence whose manifest could not be had.
+    if indent.is_empty() {
+        let found = |item: &&Item| attachments.found.iter().any(|attachment| is_in(item, attachment));
+        for item in evidence.items.iter().filter(|item| !found(item)) {
+            let (kind, what) = describe(item);
+            let _ = writeln!(text, "├── {kind}: {what}\n│     {}", item.origin);
+        }
+    }
+}
+
+fn is_in(item: &Item, attachment: &Attachment) -> bool {
+    match &item.origin {
+        Origin::Referrer { manifest } => *manifest == attachment.resolved.descriptor.digest,
+        Origin::SignatureTag { tag, .. } | Origin::AttestationTag { tag, .. } => {
+            attachment.place.tag(&attachment.subject).as_ref() == Some(tag)
+        }
+        _ => false,
+    }
+}
+
+/// What an attachment that is no evidence of the image says that it is.
+fn kind_of(attachment: &Attachment) -> String {
+    let kind = match attachment.resolved.parse() {
+        Ok(Manifest::Image(image)) => match (image.artifact_type, image.layers.first()) {
+            (Some(artifact_type), _) => artifact_type.to_string(),
+            (None, Some(layer)) => layer.media_type.to_string(),
+            (None, None) => image.config.media_type.to_string(),
+        },
+        Ok(Manifest::Index(index)) => index.artifact_type.unwrap_or(index.media_type).to_string(),
+        Err(error) => format!("unreadable: {error}"),
+    };
+    match attachment.place {
+        Place::Bill => format!("bill, unsigned: {kind}"),
+        _ => format!("other: {kind}"),
+    }
+}
+
+fn manifest_json(attachment: &Attachment) -> Value {
+    let descriptor = &attachment.resolved.descriptor;
+    let manifest = attachment.resolved.parse().ok();
+    let layers: Vec<Value> = match &manifest {
+        Some(Manifest::Image(image)) => image
+            .layers
+            .iter()
+            .map(|layer| json!({ "mediaType": layer.media_type, "digest": layer.digest, "size": layer.size }))
+            .collect(),
+        _ => Vec::new(),
+    };
+    json!({
+        "subject": attachment.subject,
+        "tag": attachment.place.tag(&attachment.subject),
+        "mediaType": descriptor.media_type,
+        "digest": descriptor.digest,
+        "artifactType": manifest.as_ref().and_then(Manifest::artifact_type),
+        "annotations": manifest.as_ref().map(Manifest::annotations),
+        "layers": layers,
+    })
 }
 
 /// What a piece of evidence claims to be.
