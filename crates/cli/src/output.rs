@@ -167,7 +167,7 @@ fn emit(bytes: &[u8]) {
         }
         None => {
             // A reader that went away (`| head`) is no error of ours.
-            emit(bytes);
+            let _ = std::io::stdout().lock().write_all(bytes);
         }
     }
 }
