@@ -11,4 +11,4 @@ mod values;
 pub(crate) use self::registry::RegistryArgs;
 pub(crate) use self::signer::{SignerArgs, TrustArgs};
 pub(crate) use self::signing::SigningArgs;
-pub(crate) use self::values::{Annotations, annotation, go_duration, with_go_switches};
+pub(crate) use self::values::{Annotations, annotation, go_duration, key_reference, with_go_switches};

@@ -106,6 +106,15 @@ enum Verb {
     /// Key pairs in cosign's file format
     #[command(subcommand)]
     Key(verb::key::Key),
+    /// Make a key pair, in files, a KMS or a Kubernetes secret: the same as `key generate`
+    GenerateKeyPair(verb::key::Generate),
+    /// Take a private key over into cosign's format: the same as `key import`
+    ImportKeyPair(verb::key::Import),
+    /// Print the public key of a private one: the same as `key public`
+    PublicKey(verb::key::Public),
+    /// What is in a PKCS #11 token
+    #[command(subcommand, name = "pkcs11-tool")]
+    Pkcs11Tool(verb::pkcs11_tool::Pkcs11Tool),
     /// Certificate authority, transparency log and timestamps of one's own
     #[command(subcommand)]
     Trust(verb::trust::Trust),
@@ -221,7 +230,11 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Triangulate(verb) => verb.run(context).await,
         Verb::Upload(verb) => verb.run(context).await,
         Verb::Login(verb) => verb.run(context).await,
-        Verb::Key(verb) => verb.run(context),
+        Verb::Key(verb) => verb.run(context).await,
+        Verb::GenerateKeyPair(verb) => verb.run(context).await,
+        Verb::ImportKeyPair(verb) => verb.run(context).await,
+        Verb::PublicKey(verb) => verb.run(context).await,
+        Verb::Pkcs11Tool(verb) => verb.run(context).await,
         Verb::Trust(verb) => verb.run(context).await,
         Verb::Registry(verb) => verb.run(context).await,
         Verb::Admission(verb) => verb.run(context).await,

@@ -138,6 +138,13 @@ pub(crate) fn stdin_is_terminal() -> bool {
     std::io::stdin().is_terminal()
 }
 
+/// Asks a person; anything but a yes is a no.
+pub(crate) fn confirm(question: &str) -> bool {
+    eprint!("{question}");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+}
+
 fn line(text: &str) {
     emit(format!("{text}\n").as_bytes());
 }

@@ -14,7 +14,7 @@ use proofmark_oci::Descriptor;
 use proofmark_policy::LogRule;
 use proofmark_registry::Client;
 use proofmark_sign::token::{Claims, IdentityToken, Sources, TokenOptions, detect};
-use proofmark_sign::{KeylessSession, Options, Password, SignError, Signer, SigningKey, Timing};
+use proofmark_sign::{KeylessSession, Options, SignError, Signer, SigningKey, Timing};
 use proofmark_trust_root::SigningConfig;
 use proofmark_types::{Digest, Repository};
 use proofmark_verify::{SignerProof, TrustRoot, Verifier};
@@ -24,7 +24,6 @@ use crate::checking::{Wish, security_key};
 use crate::context::{Context, registry_failure};
 use crate::failure::{Exit, Failure, chain};
 use crate::keys::signing_key;
-use crate::output;
 
 /// A signer, and how what it signs is kept.
 pub(crate) struct Hand {
@@ -273,23 +272,6 @@ pub(crate) async fn identity_token(given: Option<&str>) -> Result<IdentityToken,
         };
         Failure::new(exit, error.code(), chain(&error))
     })
-}
-
-/// `COSIGN_PASSWORD`, or what a person types.
-pub(crate) fn password(_context: &Context, prompt: &str) -> Result<Password, Failure> {
-    if let Ok(password) = std::env::var("COSIGN_PASSWORD") {
-        return Ok(Password::new(password));
-    }
-    if !output::stdin_is_terminal() {
-        return Err(Failure::usage(
-            "password-missing",
-            "the key is encrypted, and there is no terminal to ask for its password",
-        )
-        .with_hint("set COSIGN_PASSWORD"));
-    }
-    rpassword::prompt_password(prompt)
-        .map(Password::new)
-        .map_err(|error| Failure::usage("password-unreadable", error))
 }
 
 pub(crate) fn sign_failure(error: SignError) -> Failure {

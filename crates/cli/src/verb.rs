@@ -11,6 +11,7 @@ pub(crate) mod download;
 pub(crate) mod key;
 pub(crate) mod load;
 pub(crate) mod login;
+pub(crate) mod pkcs11_tool;
 pub(crate) mod policy;
 pub(crate) mod registry;
 pub(crate) mod release;

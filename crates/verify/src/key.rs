@@ -255,6 +255,40 @@ pub enum KeyAlgorithm {
 }
 
 impl KeyAlgorithm {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::EcdsaP256,
+        Self::EcdsaP384,
+        Self::EcdsaP521,
+        Self::Rsa2048,
+        Self::Rsa3072,
+        Self::Rsa4096,
+        Self::Ed25519,
+    ];
+
+    /// The name that cosign's `--signing-algorithm` has for it, with its hash.
+    #[must_use]
+    pub fn flag(self) -> &'static str {
+        match self {
+            Self::EcdsaP256 => "ecdsa-sha2-256-nistp256",
+            Self::EcdsaP384 => "ecdsa-sha2-384-nistp384",
+            Self::EcdsaP521 => "ecdsa-sha2-512-nistp521",
+            Self::Rsa2048 => "rsa-sign-pkcs1-2048-sha256",
+            Self::Rsa3072 => "rsa-sign-pkcs1-3072-sha256",
+            Self::Rsa4096 => "rsa-sign-pkcs1-4096-sha256",
+            Self::Ed25519 => "ed25519",
+        }
+    }
+
+    /// Reads such a name; `ed25519-ph` is the same kind of key as `ed25519`.
+    #[must_use]
+    pub fn from_flag(name: &str) -> Option<Self> {
+        match name {
+            "ed25519-ph" => Some(Self::Ed25519),
+            name => Self::ALL.into_iter().find(|algorithm| algorithm.flag() == name),
+        }
+    }
+
     /// The name that messages use.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -1,20 +1,26 @@
-//! `key`: key pairs in cosign's file format.
+//! `key`, `generate-key-pair`, `import-key-pair`, `public-key`: key pairs, in cosign's file format and elsewhere.
+//!
+//! One implementation with two spellings, ours and cosign's.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use proofmark_sign::{SigningKey, SigningKeyError};
+use proofmark_sign::SigningKey;
+use proofmark_sign::keys::KeyError;
+use proofmark_types::KeyReference;
 use proofmark_verify::{KeyAlgorithm, PublicKey};
 use serde_json::json;
 
-use crate::context::{Context, read_text, write_file};
+use crate::args::key_reference;
+use crate::context::{Context, write_file};
 use crate::failure::{Exit, Failure, chain};
-use crate::signing::password;
+use crate::{keys, output};
 
-/// Key pairs in cosign's file format
+/// Key pairs
 #[derive(Subcommand, Debug)]
 pub(crate) enum Key {
-    /// Make a P-256 key pair: PREFIX.key (encrypted) and PREFIX.pub
+    /// Make a key pair: PREFIX.key (encrypted) and PREFIX.pub, or in a KMS or a Kubernetes secret
     Generate(Generate),
     /// Take a PKCS#8, SEC1 or PKCS#1 private key over into cosign's format
     Import(Import),
@@ -22,118 +28,219 @@ pub(crate) enum Key {
     Public(Public),
 }
 
-/// Make a P-256 key pair
+/// Make a key pair
 #[derive(Args, Debug)]
 pub(crate) struct Generate {
+    /// Where the pair is kept, if not in files: k8s://NAMESPACE/NAME
+    #[arg(value_name = "k8s://NAMESPACE/NAME", value_parser = key_reference, conflicts_with = "kms")]
+    place: Option<KeyReference>,
+
+    /// Make the key in this KMS: awskms://…, gcpkms://…, azurekms://…, hashivault://…
+    #[arg(long, value_name = "KEY", value_parser = key_reference)]
+    kms: Option<KeyReference>,
+
     /// Names of the files, without their endings
     #[arg(long, default_value = "cosign", value_name = "PREFIX")]
     output_key_prefix: String,
+
+    /// The kind of key: ecdsa-sha2-256-nistp256, ecdsa-sha2-384-nistp384, ecdsa-sha2-512-nistp521, rsa-sign-pkcs1-2048-sha256, rsa-sign-pkcs1-3072-sha256, rsa-sign-pkcs1-4096-sha256 or ed25519
+    #[arg(long, default_value = "ecdsa-sha2-256-nistp256", value_name = "ALGORITHM", value_parser = algorithm)]
+    signing_algorithm: KeyAlgorithm,
+
+    /// Replace files that exist without asking
+    #[arg(short = 'y', long)]
+    yes: bool,
 }
 
 /// Take over a private key
 #[derive(Args, Debug)]
 pub(crate) struct Import {
-    /// The private key (PEM file)
-    #[arg(long, short = 'k', value_name = "FILE")]
-    key: PathBuf,
+    /// The private key: a PEM file (PKCS#8, SEC1, PKCS#1 or encrypted), env://NAME or k8s://NAMESPACE/NAME
+    #[arg(long, short = 'k', value_name = "KEY", value_parser = key_reference)]
+    key: KeyReference,
 
     /// Names of the files, without their endings
     #[arg(long, default_value = "import-cosign", value_name = "PREFIX")]
     output_key_prefix: String,
+
+    /// Replace files that exist without asking
+    #[arg(short = 'y', long)]
+    yes: bool,
 }
 
 /// Print the public key
 #[derive(Args, Debug)]
 pub(crate) struct Public {
-    /// The private key (file)
+    /// The key: file, env://NAME, k8s://NAMESPACE/NAME, pkcs11:…, awskms://…, gcpkms://…, azurekms://…, hashivault://…
+    #[arg(long, value_name = "KEY", value_parser = key_reference)]
+    key: KeyReference,
+
+    /// Write it to this file
     #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    outfile: Option<PathBuf>,
 }
 
 impl Key {
-    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
-            Self::Generate(args) => {
-                let key = SigningKey::generate(KeyAlgorithm::EcdsaP256)
-                    .map_err(|error| unusable(Path::new("the new key"), &error))?;
-                write_pair(context, &key, &args.output_key_prefix)
-            }
-            Self::Import(args) => {
-                let key = read(context, &args.key)?;
-                write_pair(context, &key, &args.output_key_prefix)
-            }
-            Self::Public(args) => {
-                let key = read(context, &args.key)?;
-                context
-                    .output
-                    .result(&key.public_key().to_pem(), &public_json(key.public_key()));
-                Ok(())
-            }
+            Self::Generate(verb) => verb.run(context).await,
+            Self::Import(verb) => verb.run(context).await,
+            Self::Public(verb) => verb.run(context).await,
         }
     }
 }
 
-fn read(context: &Context, path: &Path) -> Result<SigningKey, Failure> {
-    let text = read_text(path)?;
-    let key = match SigningKey::from_pem(&text, None) {
-        Err(SigningKeyError::PasswordNeeded) => {
-            let password = password(context, &format!("Password of {}: ", path.display()))?;
-            SigningKey::from_pem(&text, Some(&password))
+impl Generate {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let pair = Pair::new(&self.output_key_prefix, self.yes);
+        let Some(place) = self.kms.or(self.place) else {
+            pair.make_room(&[&pair.private, &pair.public])?;
+            let key = SigningKey::generate(self.signing_algorithm)
+                .map_err(|error| Failure::new(Exit::Undecided, error.code(), error))?;
+            return pair.write(context, &key);
+        };
+        if let KeyReference::File(_) = place {
+            return Err(keys::failure(KeyError::NotCreatable {
+                reference: place.to_string(),
+            })
+            .with_hint("files are named with --output-key-prefix"));
         }
-        read => read,
-    };
-    key.map_err(|error| unusable(path, &error))
+        // Before the key is made: its public half is to be had at once.
+        pair.make_room(&[&pair.public])?;
+        let public = keys::create(&place, self.signing_algorithm).await?;
+        write_file(&pair.public, public.to_pem().as_bytes())?;
+        context.output.result(
+            &format!("private key {place}\npublic key  {}", pair.public.display()),
+            &json!({
+                "privateKey": place, "publicKey": pair.public,
+                "fingerprint": public.fingerprint(), "algorithm": public.algorithm().flag(),
+            }),
+        );
+        Ok(())
+    }
 }
 
-/// Both files are new, or nothing is written: a key that is overwritten is lost for good.
-fn write_pair(context: &Context, key: &SigningKey, prefix: &str) -> Result<(), Failure> {
-    let private = PathBuf::from(format!("{prefix}.key"));
-    let public = PathBuf::from(format!("{prefix}.pub"));
-    for path in [&private, &public] {
-        if path.exists() {
+impl Import {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let key = keys::signing_key(context, &self.key).await?;
+        let pair = Pair::new(&self.output_key_prefix, self.yes);
+        pair.make_room(&[&pair.private, &pair.public])?;
+        pair.write(context, &key)
+    }
+}
+
+impl Public {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let key = keys::public_key(context, &self.key).await?;
+        match self.outfile {
+            Some(path) => {
+                write_file(&path, key.to_pem().as_bytes())?;
+                context
+                    .output
+                    .note(&format!("public key written to {}", path.display()));
+            }
+            None => context.output.result(&key.to_pem(), &public_json(&key)),
+        }
+        Ok(())
+    }
+}
+
+/// The two files of a pair.
+struct Pair {
+    private: PathBuf,
+    public: PathBuf,
+    replace: bool,
+}
+
+impl Pair {
+    fn new(prefix: &str, replace: bool) -> Self {
+        Self {
+            private: PathBuf::from(format!("{prefix}.key")),
+            public: PathBuf::from(format!("{prefix}.pub")),
+            replace,
+        }
+    }
+
+    /// Both files are new, or may be replaced, or nothing is written: a key that is overwritten is lost for good.
+    fn make_room(&self, files: &[&PathBuf]) -> Result<(), Failure> {
+        for path in files {
+            if self.replace || path.symlink_metadata().is_err() {
+                continue;
+            }
+            let asked = output::stdin_is_terminal();
+            if asked && output::confirm(&format!("{} exists. Overwrite it (y/n)? ", path.display())) {
+                continue;
+            }
             return Err(Failure::usage(
                 "file-exists",
                 format!("{} exists and is not overwritten", path.display()),
             )
-            .with_hint("name other files with --output-key-prefix, or move the old ones away"));
+            .with_hint(
+                "name other files with --output-key-prefix, move the old ones away, or replace them with --yes",
+            ));
         }
+        Ok(())
     }
-    let password = password(context, "Password for the private key (empty for none): ")?;
-    let pem = key
-        .to_encrypted_pem(&password)
-        .map_err(|error| unusable(&private, &error))?;
-    write_secret(&private, pem.as_bytes())?;
-    write_file(&public, key.public_key().to_pem().as_bytes())?;
-    context.output.result(
-        &format!("private key {}\npublic key  {}", private.display(), public.display()),
-        &json!({ "privateKey": private, "publicKey": public, "fingerprint": key.public_key().fingerprint() }),
-    );
-    Ok(())
+
+    fn write(&self, context: &Context, key: &SigningKey) -> Result<(), Failure> {
+        let password = keys::new_password().map_err(|error| keys::failure(error.into()))?;
+        let pem = key
+            .to_encrypted_pem(&password)
+            .map_err(|error| Failure::usage(error.code(), format!("{}: {}", self.private.display(), chain(&error))))?;
+        write_secret(&self.private, pem.as_bytes(), self.replace)?;
+        let public = key.public_key();
+        write_file(&self.public, public.to_pem().as_bytes())?;
+        context.output.result(
+            &format!(
+                "private key {}\npublic key  {}",
+                self.private.display(),
+                self.public.display()
+            ),
+            &json!({
+                "privateKey": self.private, "publicKey": self.public,
+                "fingerprint": public.fingerprint(), "algorithm": public.algorithm().flag(),
+            }),
+        );
+        Ok(())
+    }
 }
 
-/// A new file that only its owner can read.
-fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    use std::io::Write;
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-        .open(path)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .map_err(|error| {
-            Failure::new(
-                Exit::Undecided,
-                "file-unwritable",
-                format!("cannot write {}: {error}", path.display()),
-            )
-        })
+/// A file that only its owner can read, whole or not at all. Unless it is to be replaced it must be new, also if someone
+/// made it since it was looked at.
+fn write_secret(path: &Path, bytes: &[u8], replace: bool) -> Result<(), Failure> {
+    let failure = |error: std::io::Error| {
+        Failure::new(
+            Exit::Undecided,
+            "file-unwritable",
+            format!("cannot write {}: {error}", path.display()),
+        )
+    };
+    let folder = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or_else(|| Path::new("."));
+    // Made with mode 0600.
+    let mut file = tempfile::Builder::new()
+        .tempfile_in(folder)
+        .map_err(|error| failure(error.kind().into()))?;
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(failure)?;
+    let kept = if replace {
+        file.persist(path)
+    } else {
+        file.persist_noclobber(path)
+    };
+    kept.map(|_| ()).map_err(|error| failure(error.error))
 }
 
 fn public_json(key: &PublicKey) -> serde_json::Value {
     json!({ "pem": key.to_pem(), "fingerprint": key.fingerprint(), "algorithm": key.algorithm().name() })
 }
 
-fn unusable(path: &Path, error: &SigningKeyError) -> Failure {
-    Failure::usage(error.code(), format!("{}: {}", path.display(), chain(error)))
+fn algorithm(name: &str) -> Result<KeyAlgorithm, String> {
+    KeyAlgorithm::from_flag(name).ok_or_else(|| {
+        let known: Vec<_> = KeyAlgorithm::ALL.into_iter().map(KeyAlgorithm::flag).collect();
+        format!("expected one of {}", known.join(", "))
+    })
 }
