@@ -119,7 +119,7 @@ pub(crate) fn decide(case: &Case) -> (bool, Vec<&'static str>) {
     (false, codes)
 }
 
-fn examine(input: &Input, proof: &Proof) -> Result<(), &'static str> {
+pub(crate) fn examine(input: &Input, proof: &Proof) -> Result<(), &'static str> {
     let check = |holds: bool, code: &'static str| if holds { Ok(()) } else { Err(code) };
     let attested = input.mode.contains("attestation");
     let wanted = if attested {

@@ -14,6 +14,13 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
 }
 
+/// One layer of evidence, untouched.
+pub(crate) struct Piece {
+    pub(crate) manifest: Vec<u8>,
+    pub(crate) layer: Descriptor,
+    pub(crate) blob: Vec<u8>,
+}
+
 /// A repository, read from an OCI layout folder.
 pub(crate) struct Layout {
     folder: PathBuf,
@@ -72,6 +79,31 @@ impl Layout {
             }
         }
         set
+    }
+
+    /// The layers of all evidence on a digest as they are, each with the manifest that it is in.
+    pub(crate) fn pieces(&self, subject: &Digest) -> Vec<Piece> {
+        let tags = [sig_tag(subject), att_tag(subject)];
+        let tagged = tags.iter().filter_map(|tag| self.tagged(tag.as_str()).cloned());
+        let mut pieces = Vec::new();
+        for descriptor in self.referrers(subject).into_iter().chain(tagged) {
+            let Ok(Manifest::Image(manifest)) = self.manifest(&descriptor) else {
+                continue;
+            };
+            if !is_evidence(&manifest) {
+                continue;
+            }
+            for layer in &manifest.layers {
+                if let Ok(blob) = self.blob(&layer.digest, Some(layer.size)) {
+                    pieces.push(Piece {
+                        manifest: self.blob(&descriptor.digest, None).unwrap(),
+                        layer: layer.clone(),
+                        blob,
+                    });
+                }
+            }
+        }
+        pieces
     }
 
     fn items(&self, manifest: &ImageManifest, origin: impl Fn(&Descriptor) -> Origin) -> Vec<Item> {

@@ -17,5 +17,6 @@ mod mutations;
 mod own_authority;
 mod random;
 mod reasons;
+mod tables;
 mod trust_roots;
 mod world;
