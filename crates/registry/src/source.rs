@@ -19,6 +19,7 @@ use proofmark_types::{Digest, ImageRef, Repository};
 pub use self::archive::ArchiveImage;
 pub use self::layout::LayoutImage;
 pub use self::layout_write::LayoutWriter;
+pub(crate) use self::verified::local;
 use crate::RegistryError;
 use crate::attachment::Attachments;
 use crate::client::{Client, Resolved};

@@ -9,8 +9,10 @@
 )]
 
 mod bad_input;
+mod concurrency;
 mod demo;
 mod fixtures;
+mod hanging;
 mod inside;
 mod keys;
 mod peers;

@@ -26,6 +26,7 @@ use crate::auth::Access;
 use crate::counts::Operation;
 use crate::limits::BLOB_READER_PIECES;
 use crate::progress::{Direction, Progress, SkipReason, Transfer};
+use crate::source::local;
 use crate::transport::wire::{Fault, Pulse, Stream};
 use crate::transport::{Body, Call, Target};
 
@@ -310,10 +311,8 @@ impl Sending {
 
 impl Source {
     async fn next(&mut self, what: &str) -> Result<Option<Bytes>, RegistryError> {
-        let unreadable = |error: std::io::Error| RegistryError::Local {
-            path: what.to_owned(),
-            reason: error.to_string(),
-        };
+        // A reader that checks what it reads says itself what is wrong.
+        let unreadable = |error: std::io::Error| local(what, &error);
         match self {
             Self::Bytes(bytes) => {
                 let length = bytes.len().min(PIECE_BYTES);

@@ -64,7 +64,7 @@ pub(super) fn read_all(
 }
 
 /// The error behind an I/O error: our own where it wraps one.
-pub(super) fn local(path: &str, error: &io::Error) -> RegistryError {
+pub(crate) fn local(path: &str, error: &io::Error) -> RegistryError {
     if let Some(ours) = error.get_ref().and_then(|inner| inner.downcast_ref::<RegistryError>()) {
         return ours.clone();
     }

@@ -1,0 +1,523 @@
+//! What hangs on an image: shown, fetched, copied, saved, loaded, attached and removed, with the reject twins of each.
+
+use std::fs;
+use std::path::Path;
+
+use proofmark_testkit::command::Sandbox;
+use proofmark_testkit::images::{Built, debian_like};
+use proofmark_testkit::peers::{COSIGN2, COSIGN3, DockerRegistry};
+use serde_json::{Value, json};
+
+use crate::world::{PROOFMARK, Registry, fails, home, run, write};
+
+const VERIFY: [&str; 4] = ["verify", "--key", "cosign.pub", "--insecure-ignore-tlog"];
+
+fn as_json<'a>(home: &Sandbox, arguments: impl IntoIterator<Item = &'a str>) -> Value {
+    crate::world::json(home, arguments)
+}
+
+/// Signs and attests in both generations, and attaches a bill.
+fn decorate(home: &Sandbox, image: &str) {
+    let predicate = write(home.path(), "predicate.json", r#"{"a":1}"#);
+    run(home, ["sign", "--key", "cosign.key", "--also-legacy", "-y", image]).expect_success();
+    let attest = [
+        "attest",
+        "--key",
+        "cosign.key",
+        "--also-legacy",
+        "-y",
+        "--type",
+        "vuln",
+        "--predicate",
+        &predicate,
+        image,
+    ];
+    run(home, attest).expect_success();
+    let bill = ["attach", "sbom", "--sbom", &predicate, "--type", "cyclonedx", image];
+    run(home, bill).expect_success();
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// How many pieces of evidence `tree` finds, and how many manifests.
+fn hanging(home: &Sandbox, image: &str) -> (usize, usize) {
+    let tree = as_json(home, ["tree", image]);
+    assert_eq!(tree["incomplete"], json!([]));
+    let count = |name: &str| tree[name].as_array().unwrap().len();
+    (count("evidence"), count("attachments"))
+}
+
+fn verified(home: &Sandbox, image: &str) {
+    run(home, VERIFY.into_iter().chain([image])).expect_success();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_shown_and_fetched() {
+    let registry = Registry::start().await;
+    let home = home();
+    let image = registry.push(&debian_like(), "1.0").await;
+    fails(&run(&home, ["download", "signature", &image]), 10, "no-signature");
+    fails(&run(&home, ["download", "attestation", &image]), 14, "no-attestation");
+    fails(&run(&home, ["download", "sbom", &image]), 14, "no-sbom");
+    decorate(&home, &image);
+    assert_eq!(hanging(&home, &image), (4, 5));
+    // A signature on the bundle of the attestation hangs one deeper.
+    let tree = as_json(&home, ["tree", &image]);
+    let attestation = tree["attachments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|each| {
+            each["annotations"]["dev.sigstore.bundle.predicateType"]
+                == json!("https://cosign.sigstore.dev/attestation/vuln/v1")
+        })
+        .unwrap();
+    let nested = registry.image(&format!("app@{}", attestation["digest"].as_str().unwrap()));
+    run(&home, ["sign", "--key", "cosign.key", "-y", &nested]).expect_success();
+    assert_eq!(hanging(&home, &image), (4, 6));
+    let text = run(&home, ["tree", &image]);
+    assert!(text.stdout.contains("\n│   ├── "), "{}", text.stdout);
+
+    let signatures = lines(&run(&home, ["download", "signature", &image]).expect_success().stdout);
+    assert_eq!(signatures.len(), 2);
+    assert!(
+        signatures
+            .iter()
+            .any(|line| line["Base64Signature"].is_string() && line["Payload"].is_string())
+    );
+    assert!(signatures.iter().any(|line| line["dsseEnvelope"].is_object()));
+    let attestations = lines(&run(&home, ["download", "attestation", &image]).expect_success().stdout);
+    assert_eq!(attestations.len(), 2);
+    assert!(
+        attestations
+            .iter()
+            .any(|line| line["payloadType"] == json!("application/vnd.in-toto+json"))
+    );
+    let typed = ["download", "attestation", "--predicate-type", "vuln", &image];
+    assert_eq!(lines(&run(&home, typed).expect_success().stdout).len(), 2);
+    let other = ["download", "attestation", "--predicate-type", "spdxjson", &image];
+    fails(&run(&home, other), 14, "no-attestation");
+    assert_eq!(
+        run(&home, ["download", "sbom", &image]).expect_success().stdout,
+        r#"{"a":1}"#
+    );
+    let elsewhere = ["download", "attestation", "--platform", "linux/s390x", &image];
+    fails(&run(&home, elsewhere), 11, "no-such-platform");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_is_copied_with_what_hangs_on_its_images() {
+    let from = Registry::start().await;
+    let to = Registry::with(|config| config.referrers_api = false).await;
+    let home = home();
+    let index = Built::index(vec![
+        Built::image("linux/amd64", &[], |_| ()),
+        Built::image("linux/arm64", &[], |_| ()),
+    ]);
+    let image = from.push(&index, "1.0").await;
+    decorate(&home, &image);
+    let child = |registry: &Registry| registry.image(&format!("app@{}", index.children()[1].digest()));
+    decorate(&home, &child(&from));
+    let copied = to.image("app:2.0");
+    let report = as_json(&home, ["copy", &image, &copied]);
+    assert_eq!(report["attachments"].as_array().unwrap().len(), 10);
+    for name in [&copied, &child(&to)] {
+        assert_eq!(hanging(&home, name), (4, 5));
+        verified(&home, name);
+    }
+    // Once more there is nothing to do, and it says so.
+    let again = as_json(&home, ["copy", &image, &copied]);
+    let became = again["attachments"].as_array().unwrap();
+    assert!(became.iter().all(|each| each["became"] == json!("there")), "{again}");
+
+    // A name that is taken is not moved unasked.
+    let other = from.push(&debian_like(), "other").await;
+    fails(&run(&home, ["copy", &other, &copied]), 3, "image-exists");
+    verified(&home, &copied);
+    run(&home, ["copy", "-f", &other, &copied]).expect_success();
+    fails(
+        &run(&home, VERIFY.into_iter().chain([copied.as_str()])),
+        10,
+        "no-signature",
+    );
+
+    let platform = ["copy", "--platform", "linux/arm64", &image, &to.image("arm:1")];
+    run(&home, platform).expect_success();
+    verified(&home, &to.image("arm:1"));
+    let signatures = as_json(&home, ["copy", "--only=sig", &image, &to.image("signed:1")]);
+    assert_eq!(
+        (
+            &signatures["named"],
+            signatures["attachments"].as_array().unwrap().len()
+        ),
+        (&json!(false), 4)
+    );
+    let digest = index.digest().to_string();
+    verified(&home, &to.image(&format!("signed@{digest}")));
+    run(&home, ["copy", "--only=all", &image, &copied]).expect_code(2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_has_other_signatures_keeps_them() {
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    let home = home();
+    let (image, copied) = (from.push(&debian_like(), "1").await, to.push(&debian_like(), "1").await);
+    run(&home, ["sign", "--key", "cosign.key", "--also-legacy", "-y", &image]).expect_success();
+    run(&home, ["sign", "--key", "other.key", "--also-legacy", "-y", &copied]).expect_success();
+    let report = as_json(&home, ["copy", &image, &copied]);
+    let became: Vec<&Value> = report["attachments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|each| &each["became"])
+        .collect();
+    assert_eq!(became, [&json!("merged"), &json!("copied")]);
+    assert_eq!(hanging(&home, &copied), (4, 3));
+    verified(&home, &copied);
+    run(
+        &home,
+        ["verify", "--key", "other.pub", "--insecure-ignore-tlog", &copied],
+    )
+    .expect_success();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_holds_everything() {
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    let home = home();
+    let image = from.push(&debian_like(), "1.0").await;
+    decorate(&home, &image);
+    run(&home, ["save", "--dir", "saved", &image]).expect_success();
+    let loaded = to.image("loaded:1");
+    run(&home, ["load", "--dir", "saved", &loaded]).expect_success();
+    assert_eq!(hanging(&home, &loaded), (4, 5));
+    verified(&home, &loaded);
+    // Saved again, nothing is fetched twice, and the folder is the same.
+    let before = fs::read(home.path().join("saved/index.json")).unwrap();
+    run(&home, ["save", "--dir", "saved", &image]).expect_success();
+    assert_eq!(fs::read(home.path().join("saved/index.json")).unwrap(), before);
+
+    // A folder of something else is left alone.
+    fs::create_dir(home.path().join("mine")).unwrap();
+    write(&home.path().join("mine"), "precious", "x");
+    fails(
+        &run(&home, ["save", "--dir", "mine", &image]),
+        1,
+        "local-image-unreadable",
+    );
+    assert_eq!(fs::read_dir(home.path().join("mine")).unwrap().count(), 1);
+    fails(&run(&home, ["load", "--dir", "mine", &loaded]), 11, "not-found");
+
+    // Damage anywhere is found before anything gets a name.
+    let tree = as_json(&home, ["tree", &image]);
+    let layer = tree["attachments"][0]["layers"][0]["digest"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let path = home.path().join("saved/blobs").join(layer.replace(':', "/"));
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[0] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let fresh = to.image("fresh:1");
+    fails(&run(&home, ["load", "--dir", "saved", &fresh]), 1, "digest-mismatch");
+    fails(&run(&home, ["tree", &fresh]), 11, "not-found");
+}
+
+/// cosign reads our folders and we read cosign's, either generation.
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_are_exchanged_with_cosign() {
+    let registry = Registry::start().await;
+    let home = home();
+    let image = registry.push(&debian_like(), "1.0").await;
+    decorate(&home, &image);
+    run(&home, ["save", "--dir", "ours", &image]).expect_success();
+    for (name, peer) in [("two", COSIGN2), ("three", COSIGN3)] {
+        let Some(cosign) = peer.or_skip() else { continue };
+        let local = VERIFY.into_iter().chain(["--local-image", "ours"]);
+        home.run(&cosign, local).expect_success();
+        let by_other = [
+            "verify",
+            "--key",
+            "other.pub",
+            "--insecure-ignore-tlog",
+            "--local-image",
+            "ours",
+        ];
+        assert!(
+            !home.run(&cosign, by_other).succeeded(),
+            "{name} looks at what is in the folder"
+        );
+        let theirs = registry.image(&format!("{name}:1"));
+        home.run(&cosign, ["load", "--dir", "ours", &theirs]).expect_success();
+        home.run(&cosign, VERIFY.into_iter().chain([theirs.as_str()]))
+            .expect_success();
+        verified(&home, &theirs);
+        // Neither loads the bundles where there is an `.att` image.
+        assert_eq!(hanging(&home, &theirs).0, 2, "{name}");
+        home.run(&cosign, ["save", "--dir", name, &image]).expect_success();
+        let ours = registry.image(&format!("{name}-back:1"));
+        run(&home, ["load", "--dir", name, &ours]).expect_success();
+        verified(&home, &ours);
+        home.run(&cosign, VERIFY.into_iter().chain([ours.as_str()]))
+            .expect_success();
+        // cosign 3 has the bundles in the folder and lists none of them; we find them all the same.
+        assert_eq!(hanging(&home, &ours).0, if name == "two" { 2 } else { 4 }, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_removed_is_said_and_gone() {
+    let registries = [
+        Registry::start().await,
+        Registry::with(|config| config.referrers_api = false).await,
+    ];
+    let docker = DockerRegistry::start_or_skip();
+    let addresses = registries
+        .iter()
+        .map(Registry::address)
+        .chain(docker.as_ref().map(DockerRegistry::address));
+    let home = home();
+    for address in addresses {
+        debian_like().push(address, "app", "1.0").await;
+        let image = format!("{address}/app:1.0");
+        decorate(&home, &image);
+        fails(&run(&home, ["clean", &image]), 2, "confirmation-missing");
+        assert_eq!(hanging(&home, &image), (4, 5), "nothing goes unasked");
+        for (kind, left) in [("signature", (3, 4)), ("sbom", (3, 3)), ("referrer", (1, 1))] {
+            run(&home, ["clean", "-f", "--type", kind, &image]).expect_success();
+            assert_eq!(hanging(&home, &image), left, "{kind} at {address}");
+        }
+        let report = as_json(&home, ["clean", "--force=true", &image]);
+        assert_eq!(report["removed"].as_array().unwrap().len(), 1);
+        assert_eq!(hanging(&home, &image), (0, 0));
+        let report = as_json(&home, ["clean", "-f", &image]);
+        assert_eq!(report["removed"], json!([]));
+        // The image is as it was, and can be signed again.
+        run(&home, ["sign", "--key", "cosign.key", "-y", &image]).expect_success();
+        verified(&home, &image);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_signed_elsewhere_is_attached() {
+    let registry = Registry::start().await;
+    let home = home();
+    let image = registry.push(&debian_like(), "1.0").await;
+    decorate(&home, &image);
+    let stored = lines(&run(&home, ["download", "signature", &image]).stdout);
+    let (old, bundle) = (
+        stored.iter().find(|line| line["Payload"].is_string()).unwrap(),
+        stored.iter().find(|line| line["dsseEnvelope"].is_object()).unwrap(),
+    );
+    let payload = base64::Engine::decode(
+        &base64::engine::general_purpose::STANDARD,
+        old["Payload"].as_str().unwrap(),
+    );
+    let payload = write(home.path(), "payload.json", payload.unwrap());
+    let signature = write(home.path(), "payload.sig", old["Base64Signature"].as_str().unwrap());
+    let bundle = write(home.path(), "bundle.json", bundle.to_string());
+    let attestations = run(&home, ["download", "attestation", &image]).stdout;
+    let attestations = write(home.path(), "attestations.jsonl", attestations);
+    let clean = || run(&home, ["clean", "-f", &image]).expect_success().stdout.len();
+
+    clean();
+    let attach = [
+        "attach",
+        "signature",
+        "--payload",
+        &payload,
+        "--signature",
+        &signature,
+        &image,
+    ];
+    run(&home, attach).expect_success();
+    verified(&home, &image);
+    clean();
+    run(&home, ["attach", "signature", "--payload", &bundle, &image]).expect_success();
+    verified(&home, &image);
+    clean();
+    run(&home, ["attach", "attestation", "--attestation", &attestations, &image]).expect_success();
+    assert_eq!(hanging(&home, &image), (2, 2));
+    let verify = [
+        "verify-attestation",
+        "--key",
+        "cosign.pub",
+        "--insecure-ignore-tlog",
+        "--type",
+        "vuln",
+        &image,
+    ];
+    run(&home, verify).expect_success();
+    // What is attached is not believed for being there.
+    clean();
+    let wrong = write(home.path(), "wrong.sig", "MEUCIQ==");
+    let attach = [
+        "attach",
+        "signature",
+        "--payload",
+        &payload,
+        "--signature",
+        &wrong,
+        &image,
+    ];
+    run(&home, attach).expect_success();
+    fails(
+        &run(&home, VERIFY.into_iter().chain([image.as_str()])),
+        12,
+        "no-acceptable-signature",
+    );
+
+    fails(
+        &run(&home, ["attach", "signature", "--payload", &payload, &image]),
+        2,
+        "signature-missing",
+    );
+    let empty = write(home.path(), "empty", " \n");
+    let attach = ["attach", "signature", "--signature", &empty, &image];
+    fails(&run(&home, attach), 2, "signature-missing");
+    let attach = ["attach", "attestation", "--attestation", &payload, &image];
+    fails(&run(&home, attach), 2, "malformed-attestation");
+    let attach = [
+        "attach",
+        "signature",
+        "--signature",
+        &signature,
+        "--rekor-response",
+        &payload,
+        &image,
+    ];
+    fails(&run(&home, attach), 2, "malformed-rekor-response");
+    let attach = [
+        "attach",
+        "sbom",
+        "--sbom",
+        &payload,
+        "--type",
+        "syft",
+        "--input-format",
+        "xml",
+        &image,
+    ];
+    fails(&run(&home, attach), 2, "sbom-format");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_uploaded_and_places_named() {
+    let registry = Registry::start().await;
+    let home = home();
+    let file = write(home.path(), "tool", "#!/bin/sh\n");
+    let name = registry.image("tools:1");
+    let uploaded = run(&home, ["upload", "blob", "-f", &file, "-a", "a=b", &name])
+        .expect_success()
+        .stdout
+        .clone();
+    run(&home, ["sign", "--key", "cosign.key", "-y", uploaded.trim()]).expect_success();
+    verified(&home, &name);
+    let digest = uploaded.trim().rsplit_once('@').unwrap().1.to_owned();
+    for (kind, expected) in [
+        (
+            "signature",
+            registry.image(&format!("tools:{}.sig", digest.replace(':', "-"))),
+        ),
+        (
+            "attestation",
+            registry.image(&format!("tools:{}.att", digest.replace(':', "-"))),
+        ),
+        (
+            "sbom",
+            registry.image(&format!("tools:{}.sbom", digest.replace(':', "-"))),
+        ),
+        ("digest", registry.image(&format!("tools@{digest}"))),
+    ] {
+        let said = run(&home, ["triangulate", "--type", kind, &name]);
+        assert_eq!(said.expect_success().stdout.trim(), expected);
+    }
+    let several = format!("{file}:linux/amd64,{file}:darwin/arm64");
+    run(&home, ["upload", "blob", "-f", &several, &registry.image("tools:2")]).expect_success();
+    let bare = ["upload", "blob", "-f", &file, "-f", &several, &name];
+    fails(&run(&home, bare), 2, "platform-missing");
+    fails(&run(&home, ["upload", "wasm", "-f", &file, &name]), 2, "not-wasm");
+    let module = write(home.path(), "m.wasm", b"\0asm\x01\0\0\0");
+    run(&home, ["upload", "wasm", "-f", &module, &registry.image("wasm:1")]).expect_success();
+    fails(
+        &run(&home, ["triangulate", &registry.image("tools:none")]),
+        11,
+        "not-found",
+    );
+}
+
+fn login(home: &Sandbox, arguments: &[&str], input: &str) -> proofmark_testkit::command::Outcome {
+    home.finish(home.command(PROOFMARK).arg("login").args(arguments), input.as_bytes())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_is_kept_and_used() {
+    let users = proofmark_registry_server::Htpasswd::single("alice", "s3cret").unwrap();
+    let registry = Registry::with(|config| config.htpasswd = Some(users)).await;
+    let home = home();
+    let host = registry.address().to_string();
+    let file = write(home.path(), "file", "x");
+    let upload = ["upload", "blob", "-f", &file, &registry.image("a:1")];
+    fails(&run(&home, upload), 20, "unauthorized");
+    let outcome = login(&home, &["-u", "alice", "--password-stdin", &host], "s3cret\n");
+    outcome.expect_success();
+    assert!(!outcome.stdout.contains("s3cret") && !outcome.stderr.contains("s3cret"));
+    run(&home, upload).expect_success();
+    let config = home.path().join(".docker/config.json");
+    #[cfg(unix)]
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&config).unwrap().permissions()) & 0o777,
+        0o600
+    );
+    fails(&login(&home, &["-u", "alice", &host], ""), 2, "password-missing");
+    fails(
+        &login(&home, &["-u", "alice", "--password-stdin", &host], "\n"),
+        2,
+        "password-missing",
+    );
+    fails(
+        &login(&home, &["-u", "", "--password-stdin", &host], "x"),
+        2,
+        "user-name-missing",
+    );
+    fails(
+        &login(&home, &["-u", "a", "--password-stdin", "no host"], "x"),
+        2,
+        "malformed-reference",
+    );
+
+    // With a helper the file gets nothing of it.
+    let helpers = home.path().join("bin");
+    let kept = helper(&helpers, home.path());
+    fs::write(&config, r#"{"credHelpers":{"kept.example.com":"test"},"x":1}"#).unwrap();
+    let path = format!("{}:/usr/bin:/bin", helpers.display());
+    let mut command = home.command(PROOFMARK);
+    command
+        .env("PATH", path)
+        .args(["login", "-u", "bob", "--password-stdin", "kept.example.com"]);
+    home.finish(&mut command, b"hunter2").expect_success();
+    let text = fs::read_to_string(&config).unwrap();
+    assert!(
+        !text.contains("auth\"") && !text.contains("hunter2") && text.contains("\"x\": 1"),
+        "{text}"
+    );
+    let given: Value = serde_json::from_slice(&fs::read(kept).unwrap()).unwrap();
+    assert_eq!(
+        given,
+        json!({"ServerURL": "kept.example.com", "Username": "bob", "Secret": "hunter2"})
+    );
+}
+
+/// A credential helper that writes down what it is given.
+fn helper(folder: &Path, home: &Path) -> std::path::PathBuf {
+    let kept = home.join("kept.json");
+    fs::create_dir(folder).unwrap();
+    let script = format!("#!/bin/sh\n[ \"$1\" = store ] && cat > '{}'\n", kept.display());
+    let path = folder.join("docker-credential-test");
+    fs::write(&path, script).unwrap();
+    #[cfg(unix)]
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    kept
+}
