@@ -12,6 +12,7 @@
 //! | `model` | the one model that every format is read into |
 //! | `read` | the readers: `ImagePolicy`, Kyverno `ClusterPolicy`, `ClusterImagePolicy` |
 //! | `condition` | CEL and JMESPath conditions over a predicate |
+//! | `statement_policy` | CEL and Rego files over one verified statement |
 //! | `image_pattern`, `text` | patterns over parsed references, and over identities |
 
 #![warn(clippy::as_conversions, clippy::indexing_slicing)]
@@ -24,6 +25,7 @@ mod question;
 mod read;
 mod requirement;
 mod set;
+mod statement_policy;
 mod text;
 
 pub use condition::ConditionError;
@@ -37,4 +39,5 @@ pub use requirement::{
     GithubField, KeylessRule, LogRule, Refusal, Requirement, SignerRule, SubjectKind, Verdict, Wanted,
 };
 pub use set::{NoMatch, Note, PolicySet, PolicySummary};
+pub use statement_policy::{StatementFacts, StatementPolicies, StatementPolicyError, StatementRefusal};
 pub use text::{TextError, TextMatch};
