@@ -8,7 +8,7 @@ mod signer;
 mod signing;
 mod values;
 
-pub(crate) use self::registry::RegistryArgs;
+pub(crate) use self::registry::{ReferrersMode, ReferrersModeArgs, RegistryArgs};
 pub(crate) use self::signer::{SignerArgs, TrustArgs};
-pub(crate) use self::signing::SigningArgs;
+pub(crate) use self::signing::{AuthFlow, OidcArgs, SigningArgs, TimestampClientArgs};
 pub(crate) use self::values::{Annotations, annotation, go_duration, key_reference, with_go_switches};

@@ -3,28 +3,40 @@
 //! The digest is resolved once; evidence is fetched for it, verified without knowing what is wanted, and only then held
 //! against the requirement.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use proofmark_evidence::bundle::KeyMaterial;
+use proofmark_evidence::dsse::Envelope;
+use proofmark_evidence::encoding::base64_decode;
 use proofmark_evidence::predicate::PredicateType;
+use proofmark_evidence::statement::Statement;
+use proofmark_evidence::{EvidenceSet, Item, ItemContent};
 use proofmark_policy::{
-    GithubField, KeylessRule, LogRule, Refusal, Requirement, SignerRule, TextMatch, Verdict, Wanted,
+    GithubField, KeylessRule, LogRule, Refusal, Requirement, SignerRule, StatementFacts, StatementPolicies, TextMatch,
+    Verdict, Wanted,
 };
-use proofmark_registry::Client;
+use proofmark_registry::{Client, ImageSource, RegistryError};
 use proofmark_types::{Digest, ImageRef};
-use proofmark_verify::{Proof, Proofs, PublicKey, TrustRoot, Verifier};
-use serde_json::{Value, json};
+use proofmark_verify::{Proof, Proofs, PublicKey, TrustRoot, Verifier, VerifierError};
+use serde_json::Value;
 
-use crate::args::{SignerArgs, TrustArgs};
-use crate::context::{Context, registry_failure};
-use crate::failure::{Exit, Failure};
+use crate::args::{RegistryArgs, SignerArgs, TrustArgs};
+use crate::context::{self, Context, parse_images, read_file, registry_failure};
+use crate::failure::{Exit, Failure, chain};
 use crate::keys::public_key;
 use crate::report;
+use crate::verb::sbom::open_local;
 
 /// Whose word is wanted, and what it is checked with.
 #[derive(Clone, Debug)]
 pub(crate) struct Wish {
     pub(crate) verifier: Verifier,
     pub(crate) requirement: Requirement,
+    /// A certificate for signatures that bring none (`--certificate`), in DER.
+    certificate: Option<Vec<u8>>,
+    /// What every acceptable attestation must satisfy too (`--policy`).
+    pub(crate) policies: StatementPolicies,
 }
 
 impl Wish {
@@ -35,13 +47,16 @@ impl Wish {
         signer: &SignerArgs,
         trust: &TrustArgs,
     ) -> Result<Self, Failure> {
-        refuse_unsupported(signer, trust)?;
+        refuse_unsupported(signer)?;
         say_what_changes_nothing(context, trust);
-        let mut verifier = Verifier::new();
+        let mut verifier = with_authorities(Verifier::new(), signer, trust)?;
+        let own_authority = signer.ca_roots.is_some() || signer.certificate_chain.is_some();
         // A key's signature without a log entry is checked with the key alone: no root is read for it.
         let key_alone = signer.key.is_some() && trust.ignores_log() && !trust.use_signed_timestamps;
         let root = match trust.trusted_root.as_deref() {
             None if key_alone => None,
+            // An authority of one's own is trusted in place of the public one, not beside it.
+            None if own_authority && context::variable("SIGSTORE_ROOT_FILE").is_none() => None,
             given => Context::trust_root(given)?,
         };
         let rule = match &signer.key {
@@ -53,7 +68,7 @@ impl Wish {
             }
             None => keyless_rule(signer)?,
         };
-        need_trust_root(root.is_some(), signer.key.is_some(), trust)?;
+        need_trust_root(root.is_some(), signer.key.is_some() || own_authority, trust)?;
         if let Some(root) = root {
             verifier = verifier.with_trust_root(root);
         }
@@ -71,7 +86,20 @@ impl Wish {
             requirement.log = LogRule::NotRequired;
             requirement.current_time = true;
         }
-        Ok(Self { verifier, requirement })
+        let certificate = signer.certificate.as_deref().map(leaf_certificate).transpose()?;
+        Ok(Self {
+            certificate,
+            ..Self::new(verifier, requirement)
+        })
+    }
+
+    fn new(verifier: Verifier, requirement: Requirement) -> Self {
+        Self {
+            verifier,
+            requirement,
+            certificate: None,
+            policies: StatementPolicies::default(),
+        }
     }
 
     /// A key's signature, no log asked: what `release --key` reads back.
@@ -79,22 +107,20 @@ impl Wish {
         let mut requirement = Requirement::signature(vec![SignerRule::key(key.fingerprint().clone())]);
         requirement.log = LogRule::NotRequired;
         let verifier = Verifier::new().with_key(key);
-        Self {
-            verifier: match root {
-                Some(root) => verifier.with_trust_root(root),
-                None => verifier,
-            },
-            requirement,
-        }
+        let verifier = match root {
+            Some(root) => verifier.with_trust_root(root),
+            None => verifier,
+        };
+        Self::new(verifier, requirement)
     }
 
     /// Exactly this identity, under this root.
     pub(crate) fn by_identity(subject: &str, issuer: &str, root: Arc<TrustRoot>) -> Result<Self, Failure> {
         let text = |text: &str| TextMatch::exact(text).map_err(|error| Failure::usage("malformed-identity", error));
-        Ok(Self {
-            verifier: Verifier::new().with_trust_root(root),
-            requirement: Requirement::signature(vec![SignerRule::keyless(text(subject)?, text(issuer)?)]),
-        })
+        Ok(Self::new(
+            Verifier::new().with_trust_root(root),
+            Requirement::signature(vec![SignerRule::keyless(text(subject)?, text(issuer)?)]),
+        ))
     }
 
     /// The same signer, asked for attestations of a type.
@@ -108,27 +134,64 @@ impl Wish {
 }
 
 /// What would change the answer and cannot be honoured is refused.
-fn refuse_unsupported(signer: &SignerArgs, trust: &TrustArgs) -> Result<(), Failure> {
+fn refuse_unsupported(signer: &SignerArgs) -> Result<(), Failure> {
     if signer.sk || signer.slot.is_some() {
         return Err(security_key());
     }
-    let given = [
-        ("--certificate", signer.certificate.is_some()),
-        ("--certificate-chain", signer.certificate_chain.is_some()),
-        ("--ca-roots", signer.ca_roots.is_some()),
-        ("--sct", signer.sct.is_some()),
-        (
-            "--timestamp-certificate-chain",
-            trust.timestamp_certificate_chain.is_some(),
-        ),
-    ];
-    match given.iter().find(|(_, given)| *given) {
-        None => Ok(()),
-        Some((flag, _)) => Err(
-            Failure::usage("flag-not-supported", format!("{flag} is not supported yet"))
-                .with_hint("a trusted root (--trusted-root FILE) can name authorities, logs and timestamp authorities"),
-        ),
+    if signer.sct.is_some() {
+        return Err(Failure::usage(
+            "flag-not-supported",
+            "--sct: certificate timestamps apart from the certificate are not read",
+        )
+        .with_hint("certificates embed theirs; --insecure-ignore-sct accepts one that does not"));
     }
+    Ok(())
+}
+
+/// The authorities that the flags name.
+fn with_authorities(verifier: Verifier, signer: &SignerArgs, trust: &TrustArgs) -> Result<Verifier, Failure> {
+    let unusable = |path: &Path, error: VerifierError| {
+        Failure::usage(error.code(), format!("{}: {}", path.display(), chain(&error)))
+    };
+    let mut verifier = verifier;
+    if let Some(path) = &signer.certificate_chain {
+        verifier = verifier
+            .with_ca_chain_pem(&read_file(path)?)
+            .map_err(|error| unusable(path, error))?;
+    }
+    if let Some(path) = &signer.ca_roots {
+        let intermediates = signer.ca_intermediates.as_deref().map(read_file).transpose()?;
+        verifier = verifier
+            .with_authority_pem(&read_file(path)?, intermediates.as_deref())
+            .map_err(|error| unusable(path, error))?;
+    }
+    if let Some(path) = &trust.timestamp_certificate_chain {
+        verifier = verifier
+            .with_timestamp_authority_pem(&read_file(path)?)
+            .map_err(|error| unusable(path, error))?;
+    }
+    Ok(verifier)
+}
+
+/// The certificate of `--certificate`: the first of a PEM file, or DER.
+fn leaf_certificate(path: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes = read_file(path)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let Some((_, after)) = text.split_once("-----BEGIN CERTIFICATE-----") else {
+        return Ok(bytes);
+    };
+    let body: String = after
+        .split("-----END")
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    base64_decode(&body).ok_or_else(|| {
+        Failure::usage(
+            "malformed-certificate",
+            format!("{} is no PEM certificate", path.display()),
+        )
+    })
 }
 
 /// Said of `--sk` and `--slot` by every verb that takes a key.
@@ -231,11 +294,75 @@ fn need_trust_root(given: bool, key: bool, trust: &TrustArgs) -> Result<(), Fail
     Ok(())
 }
 
-/// An image that met a requirement, with everything that was proven on the way.
+/// An image that is to be checked, and where it is.
+pub(crate) struct Target {
+    source: ImageSource,
+    /// How it is called in what is said about it.
+    pub(crate) name: ImageRef,
+    /// A folder or file on this machine.
+    local: Option<String>,
+}
+
+impl Target {
+    /// An image in a registry.
+    pub(crate) fn remote(client: &Client, image: &ImageRef) -> Self {
+        Self {
+            source: ImageSource::registry(client, image),
+            name: image.clone(),
+            local: None,
+        }
+    }
+
+    /// A layout folder, as `save` writes it.
+    pub(crate) fn local(path: &str) -> Result<Self, Failure> {
+        Ok(Self {
+            source: open_local(Path::new(path), None)?,
+            // A name that no registry can have: policies see that it is on this machine.
+            name: ImageRef::parse("local.invalid/image").map_err(anyhow::Error::from)?,
+            local: Some(path.to_owned()),
+        })
+    }
+
+    /// The images that the flags name: references, or with `--local-image` folders.
+    pub(crate) fn from_flags(names: &[String], local: bool, registry: &RegistryArgs) -> Result<Vec<Self>, Failure> {
+        if local {
+            return names.iter().map(|path| Self::local(path)).collect();
+        }
+        let images = parse_images(names)?;
+        let client = Context::client_for(registry, &images.iter().collect::<Vec<_>>())?;
+        Ok(images.iter().map(|image| Self::remote(&client, image)).collect())
+    }
+
+    /// In words, as it was named.
+    pub(crate) fn label(&self) -> String {
+        self.local.clone().unwrap_or_else(|| self.name.to_string())
+    }
+
+    /// In words, pinned.
+    pub(crate) fn pinned(&self, digest: &Digest) -> String {
+        match &self.local {
+            Some(path) => format!("{path}@{digest}"),
+            None => self.name.with_digest(digest.clone()).to_string(),
+        }
+    }
+
+    fn looked(&self, digest: &Digest, count: usize) -> String {
+        format!(
+            "looked at the referrers of {digest} and the tags {} and {} in {}: {}",
+            proofmark_evidence::layout::sig_tag(digest),
+            proofmark_evidence::layout::att_tag(digest),
+            self.local.clone().unwrap_or_else(|| self.name.repository().to_string()),
+            report::pieces(count)
+        )
+    }
+}
+
+/// An image that met a requirement, with everything that was found and proven on the way.
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) digest: Digest,
     pub(crate) proofs: Proofs,
+    pub(crate) evidence: EvidenceSet,
 }
 
 impl Checked {
@@ -246,74 +373,174 @@ impl Checked {
             _ => Vec::new(),
         }
     }
+
+    /// The evidence that a proof is of. Layers that are alike but for their annotations have one origin: what the log
+    /// says tells them apart.
+    pub(crate) fn item(&self, proof: &Proof) -> Option<&Item> {
+        let mut of_origin = self.evidence.items.iter().filter(|item| item.origin == *proof.origin());
+        let first = of_origin.clone().next();
+        of_origin.find(|item| is_of(item, proof)).or(first)
+    }
+
+    /// The in-toto envelope of an attestation.
+    pub(crate) fn envelope(&self, proof: &Proof) -> Option<&Envelope> {
+        match &self.item(proof)?.content {
+            ItemContent::Bundle(bundle) => bundle.envelope(),
+            ItemContent::LegacyAttestation(attestation) => Some(&attestation.envelope),
+            _ => None,
+        }
+    }
 }
 
-/// Checks several images, one after the other; the first that fails ends it. Returns the result for a person and for a
-/// script, in which `accepted` names the list of what was accepted.
-pub(crate) async fn check_images(
-    client: &Client,
-    images: &[ImageRef],
-    wish: &Wish,
-    accepted: &str,
-    proof_json: impl Fn(&Proof) -> Value,
-) -> Result<(String, Vec<Value>), Failure> {
-    let mut text = String::new();
-    let mut values = Vec::new();
-    for image in images {
-        let checked = check_image(client, image, wish).await?;
-        let proofs = checked.accepted(&wish.requirement);
-        text.push_str(&report::head(image, &checked.digest));
-        for proof in &proofs {
-            text.push_str(&report::proof_text(proof));
+fn is_of(item: &Item, proof: &Proof) -> bool {
+    let says = |payload: &[u8]| {
+        Statement::parse(payload).is_ok_and(|statement| {
+            statement.predicate == *proof.predicate()
+                && proof
+                    .predicate_type()
+                    .is_none_or(|seen| *seen == statement.predicate_type)
+        })
+    };
+    match &item.content {
+        ItemContent::Bundle(bundle) => bundle.envelope().is_none_or(|envelope| says(&envelope.payload)),
+        ItemContent::LegacyAttestation(attestation) => says(&attestation.envelope.payload),
+        ItemContent::LegacySignature(signature) => {
+            let logged = signature.log_bundle.as_ref().map(|bundle| bundle.log_index);
+            logged == proof.log().map(|log| log.index)
         }
-        values.push(json!({
-            "image": image, "digest": checked.digest, "verdict": "pass",
-            accepted: proofs.iter().map(|proof| proof_json(proof)).collect::<Vec<_>>(),
-        }));
+        _ => false,
     }
-    Ok((text, values))
+}
+
+/// Checks several images, one after the other; the first that fails ends it.
+pub(crate) async fn check_all(targets: &[Target], wish: &Wish) -> Result<Vec<Checked>, Failure> {
+    let mut checked = Vec::new();
+    for target in targets {
+        checked.push(check(target, wish).await?);
+    }
+    Ok(checked)
 }
 
 /// Resolves `image` once, fetches what hangs on the digest, verifies it, and holds it against the wish.
 pub(crate) async fn check_image(client: &Client, image: &ImageRef, wish: &Wish) -> Result<Checked, Failure> {
-    let resolved = client.resolve(image).await.map_err(registry_failure)?;
-    check_digest(client, image, &resolved.descriptor.digest, wish).await
+    check(&Target::remote(client, image), wish).await
 }
 
-/// As [`check_image`], the digest being known.
-pub(crate) async fn check_digest(
-    client: &Client,
-    image: &ImageRef,
-    digest: &Digest,
-    wish: &Wish,
-) -> Result<Checked, Failure> {
-    let evidence = client
-        .evidence(image.repository(), digest)
+/// As [`check_image`], wherever the image is.
+pub(crate) async fn check(target: &Target, wish: &Wish) -> Result<Checked, Failure> {
+    let resolved = target
+        .source
+        .resolve()
         .await
-        .map_err(registry_failure)?;
+        .map_err(|error| unresolved(target, error))?;
+    let digest = resolved.descriptor.digest;
+    let evidence = target.source.evidence(&digest).await.map_err(registry_failure)?;
+    check_evidence(target, evidence, wish)
+}
+
+/// The image that is to be checked could not be had. Its registry may have sent another one than was asked for: that is
+/// an answer, and it is no.
+fn unresolved(target: &Target, error: RegistryError) -> Failure {
+    if matches!(error, RegistryError::DigestMismatch { .. }) {
+        return Failure::new(
+            Exit::NoneAcceptable,
+            error.code(),
+            format!(
+                "{}: the registry sent something else: {}",
+                target.label(),
+                chain(&error)
+            ),
+        )
+        .with_hint("what has another digest is another image, whatever is signed of it; tell the registry's operator");
+    }
+    registry_failure(error)
+}
+
+/// Holds what was found against the wish.
+///
+/// 1. Evidence without a certificate gets the one that the flags give.
+/// 2. Everything is verified, without knowing what is wanted.
+/// 3. The requirement: any that meets it is accepted.
+/// 4. The policies: each that was accepted must satisfy them, as in cosign. A newer finding of the same signer is not
+///    hidden behind an older one.
+pub(crate) fn check_evidence(target: &Target, mut evidence: EvidenceSet, wish: &Wish) -> Result<Checked, Failure> {
+    // 1.
+    if let Some(certificate) = &wish.certificate {
+        evidence.items.iter_mut().for_each(|item| supply(item, certificate));
+    }
+    // 2.
     let proofs = wish.verifier.verify(&evidence, Context::now());
-    let looked = format!(
-        "looked at the referrers of {digest} and the tags {} and {} in {}: {}",
-        proofmark_evidence::layout::sig_tag(digest),
-        proofmark_evidence::layout::att_tag(digest),
-        image.repository(),
-        report::pieces(evidence.items.len())
-    );
-    verdict(&wish.requirement, &proofs, image, digest).map_err(|mut failure| {
+    let digest = evidence.subject.clone();
+    let looked = target.looked(&digest, evidence.items.len());
+    // 3.
+    verdict(&wish.requirement, &proofs, &target.pinned(&digest)).map_err(|mut failure| {
         failure.details.insert(0, looked);
         failure
     })?;
-    Ok(Checked {
-        digest: digest.clone(),
+    let checked = Checked {
+        digest,
         proofs,
-    })
+        evidence,
+    };
+    // 4.
+    satisfied(target, &checked, wish)?;
+    Ok(checked)
+}
+
+fn supply(item: &mut Item, certificate: &[u8]) {
+    match &mut item.content {
+        ItemContent::LegacySignature(signature) if signature.certificate.is_none() => {
+            signature.certificate = Some(certificate.to_vec());
+        }
+        ItemContent::LegacyAttestation(attestation) if attestation.certificate.is_none() => {
+            attestation.certificate = Some(certificate.to_vec());
+        }
+        ItemContent::Bundle(bundle) if bundle.material.key.leaf().is_none() => {
+            bundle.material.key = KeyMaterial::Certificate(certificate.to_vec());
+        }
+        _ => {}
+    }
+}
+
+fn satisfied(target: &Target, checked: &Checked, wish: &Wish) -> Result<(), Failure> {
+    if wish.policies.is_empty() {
+        return Ok(());
+    }
+    let image = target.name.with_digest(checked.digest.clone());
+    let mut refused = Vec::new();
+    for proof in checked.accepted(&wish.requirement) {
+        let statement = checked
+            .envelope(proof)
+            .and_then(|envelope| serde_json::from_slice::<Value>(&envelope.payload).ok())
+            .ok_or_else(|| anyhow::anyhow!("the statement of {} is not found again", proof.origin()))?;
+        let facts = StatementFacts {
+            statement: &statement,
+            image: &image,
+            now: Context::now(),
+        };
+        if let Err(refusal) = wish.policies.check(&facts) {
+            refused.push(format!("{}: {refusal}", proof.origin()));
+        }
+    }
+    if refused.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::NoAttestation,
+        "policy-not-satisfied",
+        format!(
+            "{} has attestations by the right signer, and {} of them does not satisfy the policy",
+            target.pinned(&checked.digest),
+            refused.len()
+        ),
+    )
+    .with_details(refused))
 }
 
 /// The verdict as an exit code.
-fn verdict(requirement: &Requirement, proofs: &Proofs, image: &ImageRef, digest: &Digest) -> Result<(), Failure> {
+fn verdict(requirement: &Requirement, proofs: &Proofs, name: &str) -> Result<(), Failure> {
     let attestation = matches!(requirement.what, Wanted::Attestation { .. });
     let lines = |refusals: &[Refusal]| refusals.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let name = image.with_digest(digest.clone());
     match requirement.check(proofs) {
         Verdict::Trusted(_) => Ok(()),
         Verdict::Unsigned { beside } if attestation => Err(Failure::new(
@@ -335,7 +562,7 @@ fn verdict(requirement: &Requirement, proofs: &Proofs, image: &ImageRef, digest:
                 )
             })
         }
-        Verdict::Rejected(refusals) => Err(rejected(attestation, &refusals, &name).with_details(lines(&refusals))),
+        Verdict::Rejected(refusals) => Err(rejected(attestation, &refusals, name).with_details(lines(&refusals))),
         Verdict::Undecided { incomplete, refusals } => Err(Failure::new(
             Exit::Undecided,
             "evidence-incomplete",
@@ -351,7 +578,7 @@ fn verdict(requirement: &Requirement, proofs: &Proofs, image: &ImageRef, digest:
     }
 }
 
-fn rejected(attestation: bool, refusals: &[Refusal], name: &ImageRef) -> Failure {
+fn rejected(attestation: bool, refusals: &[Refusal], name: &str) -> Failure {
     let only = |code: &str| refusals.iter().all(|refusal| refusal.code == code);
     if attestation {
         return Failure::new(

@@ -13,7 +13,7 @@ use proofmark_verify::TrustRoot;
 use crate::args::RegistryArgs;
 use crate::cosign::Manner;
 use crate::failure::{Exit, Failure, chain};
-use crate::output::Output;
+use crate::output::{Format, Output};
 
 /// The largest key, predicate or policy file read, in bytes; trust roots have their own limit.
 const MAX_FILE_BYTES: u64 = 32 * 1024 * 1024;
@@ -23,13 +23,14 @@ const MAX_FILE_BYTES: u64 = 32 * 1024 * 1024;
 pub(crate) struct Context {
     pub(crate) output: Output,
     /// Whose command line this is: ours, or cosign's.
-    #[expect(dead_code, reason = "the name cosign is the next step")]
     pub(crate) manner: Manner,
+    /// The format that `-o` names, if it is given: under cosign's name `verify` prints JSON without it.
+    pub(crate) asked: Option<Format>,
 }
 
 impl Context {
-    pub(crate) fn new(output: Output, manner: Manner) -> Self {
-        Self { output, manner }
+    pub(crate) fn new(output: Output, manner: Manner, asked: Option<Format>) -> Self {
+        Self { output, manner, asked }
     }
 
     /// The time now; `SOURCE_DATE_EPOCH` does not change it, since certificates are checked against it.

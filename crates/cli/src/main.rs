@@ -37,9 +37,9 @@ struct Cli {
     #[command(subcommand)]
     verb: Verb,
 
-    /// How results are written
-    #[arg(long, short = 'o', value_enum, global = true, default_value = "text")]
-    output: Format,
+    /// How results are written (default: text)
+    #[arg(long, short = 'o', value_enum, global = true)]
+    output: Option<Format>,
 
     /// Say only results, warnings and errors
     #[arg(long, short = 'q', global = true)]
@@ -133,16 +133,38 @@ enum Verb {
     Man,
 }
 
+/// The command line, under the name that the program was called by.
+fn command(manner: Manner) -> clap::Command {
+    let command = args::with_go_switches(Cli::command())
+        .name(manner.name())
+        .bin_name(manner.name());
+    if manner.is_cosign() {
+        // Go's flags: of one that is given twice the last counts.
+        return command.args_override_self(true);
+    }
+    command
+}
+
 fn main() -> ExitCode {
-    let parsed = args::with_go_switches(Cli::command())
-        .try_get_matches()
+    let manner = Manner::of(std::env::args_os().next().as_deref());
+    let command = command(manner);
+    let words: Vec<_> = std::env::args_os().collect();
+    let words = match manner {
+        Manner::Proofmark => words,
+        Manner::Cosign => cosign::arguments(words, &command, Output::new(Format::Text, false)),
+    };
+    let parsed = command
+        .try_get_matches_from(&words)
         .and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
         // clap prints help and version to standard output with code 0, mistakes to standard error with code 2.
         Err(error) => {
             let _ = error.print();
-            if error.use_stderr() && json_is_asked(std::env::args_os()) {
+            if !error.use_stderr() {
+                return ExitCode::SUCCESS;
+            }
+            if manner == Manner::Proofmark && json_is_asked(&words) {
                 // What clap says begins so, and goes on with help, which is for a person.
                 let text = error.to_string();
                 let said: Vec<&str> = text
@@ -154,24 +176,32 @@ fn main() -> ExitCode {
                 let message = message.trim_start_matches("error: ");
                 Output::new(Format::Json, true).failed(&Failure::usage("command-line", message));
             }
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            return ExitCode::from(manner.exit(Exit::Usage));
         }
     };
-    let output = Output::new(cli.output, cli.quiet);
-    let result = run(cli, output);
-    output.finish(result)
+    // cosign's JSON is a verb's own business; what else is printed under its name is for a person.
+    let format = match manner {
+        Manner::Proofmark => cli.output.unwrap_or_default(),
+        Manner::Cosign => Format::Text,
+    };
+    let output = Output::new(format, cli.quiet);
+    let result = run(cli, output, manner);
+    output.finish(result, manner)
 }
 
 /// Whether `-o json` is among the arguments, which could not be parsed.
-fn json_is_asked(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
-    let arguments: Vec<_> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
+fn json_is_asked(arguments: &[std::ffi::OsString]) -> bool {
+    let arguments: Vec<_> = arguments
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
     let joined = |word: &String| ["-ojson", "-o=json", "--output=json"].contains(&word.as_str());
     let apart =
         |pair: &[String]| matches!(pair, [flag, value] if (flag == "-o" || flag == "--output") && value == "json");
     arguments.iter().any(joined) || arguments.windows(2).any(apart)
 }
 
-fn run(cli: Cli, output: Output) -> Result<(), Failure> {
+fn run(cli: Cli, output: Output, manner: Manner) -> Result<(), Failure> {
     let filter = cli.log.as_deref().or(cli
         .verbose
         .then_some("info,proofmark=debug,proofmark_registry=debug,proofmark_sign=debug"));
@@ -179,7 +209,7 @@ fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     if let Some(path) = &cli.output_file {
         output::send_results_to(path)?;
     }
-    let patience = cli.timeout;
+    let patience = cli.timeout.or(manner.is_cosign().then_some(cosign::TIMEOUT));
     match cli.verb {
         Verb::Completion(verb) => return verb.run::<Cli>(output),
         Verb::Man => return verb::completion::man::<Cli>(output),
@@ -193,7 +223,7 @@ fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = runtime.enable_all().build().map_err(anyhow::Error::from)?;
-    let context = Context::new(output, Manner::Proofmark);
+    let context = Context::new(output, manner, cli.output);
     runtime.block_on(async {
         let work = dispatch(cli.verb, &context);
         match patience {

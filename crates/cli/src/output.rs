@@ -14,6 +14,7 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use crate::cosign::Manner;
 use crate::failure::{Exit, Failure};
 
 /// How results are written.
@@ -99,7 +100,7 @@ impl Output {
     }
 
     /// The end of the process, and what it says last.
-    pub(crate) fn finish(self, result: Result<(), Failure>) -> ExitCode {
+    pub(crate) fn finish(self, result: Result<(), Failure>, manner: Manner) -> ExitCode {
         match result {
             Ok(()) if UNWRITTEN.load(Ordering::Relaxed) => ExitCode::from(Exit::Undecided as u8),
             Ok(()) => ExitCode::SUCCESS,
@@ -108,7 +109,7 @@ impl Output {
                     self.failed(&failure);
                 }
                 eprintln!("{failure}");
-                ExitCode::from(failure.exit as u8)
+                ExitCode::from(manner.exit(failure.exit))
             }
         }
     }

@@ -2,9 +2,19 @@
 
 use std::fmt::Write as _;
 
-use proofmark_types::{Digest, ImageRef};
-use proofmark_verify::{Proof, ProofKind, SctProof, SignerProof, TimeSource};
-use serde_json::{Value, json};
+use proofmark_evidence::ItemContent;
+use proofmark_evidence::dsse::Envelope;
+use proofmark_evidence::encoding::base64_encode;
+use proofmark_evidence::legacy::LegacyLogBundle;
+use proofmark_evidence::predicate::PredicateType;
+use proofmark_policy::Wanted;
+use proofmark_types::SubjectName;
+use proofmark_verify::{CertificateFacts, Proof, ProofKind, SctProof, SignerProof, TimeSource};
+use serde_json::{Map, Value, json};
+
+use crate::checking::{Checked, Target, Wish};
+use crate::context::Context;
+use crate::output::Format;
 
 /// A proof for a person, some indented lines.
 pub(crate) fn proof_text(proof: &Proof) -> String {
@@ -87,7 +97,7 @@ pub(crate) fn proof_json(proof: &Proof) -> Value {
             "notAfter": facts.not_after,
             "extensions": facts.extensions.iter()
                 .map(|(number, value)| (format!("1.3.6.1.4.1.57264.1.{number}"), Value::from(value)))
-                .collect::<serde_json::Map<_, _>>(),
+                .collect::<Map<_, _>>(),
         }),
         _ => Value::Null,
     };
@@ -129,7 +139,211 @@ pub(crate) fn manifests(count: usize) -> String {
     }
 }
 
-/// The head line of a verified image.
-pub(crate) fn head(image: &ImageRef, digest: &Digest) -> String {
-    format!("{}: verified\n", image.with_digest(digest.clone()))
+/// Says which images were verified, by what, in the shape that is asked for.
+///
+/// Under our own name the result of `-o json` is ours, and the payload as cosign prints it is beside each signature
+/// (`cosign`), the envelope beside each attestation (`envelope`). Under the name `cosign` standard output has cosign's
+/// shape and nothing else.
+pub(crate) fn publish(context: &Context, wish: &Wish, checked: &[(&Target, &Checked)]) {
+    let attestations = matches!(wish.requirement.what, Wanted::Attestation { .. });
+    if context.manner.is_cosign() {
+        for (target, checked) in checked {
+            as_cosign(context, wish, target, checked, attestations);
+        }
+        return;
+    }
+    let mut text = String::new();
+    let mut values = Vec::new();
+    for (target, checked) in checked {
+        let proofs = checked.accepted(&wish.requirement);
+        let _ = writeln!(text, "{}: verified", target.pinned(&checked.digest));
+        for proof in &proofs {
+            text.push_str(&proof_text(proof));
+        }
+        let name = if attestations { "attestations" } else { "signatures" };
+        values.push(json!({
+            "image": target.label(), "digest": checked.digest, "verdict": "pass",
+            name: proofs.iter().map(|proof| full_json(target, checked, proof, attestations)).collect::<Vec<_>>(),
+        }));
+    }
+    context.output.result(&text, &values);
+    if attestations && !context.output.is_json() {
+        context.output.note("what it says is printed with -o json");
+    }
 }
+
+fn full_json(target: &Target, checked: &Checked, proof: &Proof, attestations: bool) -> Value {
+    let mut value = proof_json(proof);
+    if attestations {
+        value["predicate"] = proof.predicate().clone();
+        value["envelope"] = checked.envelope(proof).map_or(Value::Null, envelope_json);
+    } else {
+        value["cosign"] = cosign_payload(target, checked, proof);
+    }
+    value
+}
+
+fn envelope_json(envelope: &Envelope) -> Value {
+    serde_json::from_slice(&envelope.to_json()).unwrap_or(Value::Null)
+}
+
+/// cosign's output: what was checked goes to standard error, and only what was checked.
+fn as_cosign(context: &Context, wish: &Wish, target: &Target, checked: &Checked, attestations: bool) {
+    let proofs = checked.accepted(&wish.requirement);
+    context.output.note(&cosign_head(target, wish, &proofs));
+    if attestations {
+        for proof in &proofs {
+            if let Some(envelope) = checked.envelope(proof) {
+                context.output.document(&envelope.to_json());
+            }
+        }
+        return;
+    }
+    let payloads: Vec<Value> = proofs
+        .iter()
+        .map(|proof| cosign_payload(target, checked, proof))
+        .collect();
+    if context.asked == Some(Format::Text) {
+        for (proof, payload) in proofs.iter().zip(&payloads) {
+            if let SignerProof::Certificate(facts) = proof.signer() {
+                context.output.note(&certificate_lines(facts));
+            }
+            context.output.document(payload.to_string().as_bytes());
+        }
+    } else {
+        context
+            .output
+            .document(format!("\n{}", Value::from(payloads)).as_bytes());
+    }
+}
+
+fn cosign_head(target: &Target, wish: &Wish, proofs: &[&Proof]) -> String {
+    let all = |holds: fn(&Proof) -> bool| proofs.iter().all(|proof| holds(proof));
+    let mut text = format!(
+        "\nVerification for {} --\nThe following checks were performed on each of these signatures:\n",
+        target.label()
+    );
+    if !wish.requirement.annotations.is_empty() {
+        text.push_str("  - The specified annotations were verified.\n");
+    }
+    text.push_str("  - The cosign claims were validated\n");
+    if all(|proof| proof.log().is_some()) {
+        text.push_str("  - Existence of the claims in the transparency log was verified offline\n");
+    } else {
+        text.push_str("  - No entry of a transparency log was verified for some or all of them\n");
+    }
+    if all(|proof| !proof.timestamps().is_empty()) {
+        text.push_str("  - The signed timestamps were verified\n");
+    }
+    if all(|proof| matches!(proof.signer(), SignerProof::Key { .. })) {
+        text.push_str("  - The signatures were verified against the specified public key\n");
+    }
+    if all(|proof| matches!(proof.signer(), SignerProof::Certificate(_))) {
+        text.push_str(
+            "  - The code-signing certificate was verified using trusted certificate authority certificates\n",
+        );
+    }
+    if !wish.policies.is_empty() {
+        text.push_str("  - The statements satisfy the policies\n");
+    }
+    text.pop();
+    text
+}
+
+fn certificate_lines(facts: &CertificateFacts) -> String {
+    let mut lines = vec![format!(
+        "Certificate subject: {}",
+        facts.identity.subjects.first().map_or("", SubjectName::value)
+    )];
+    lines.extend(
+        facts
+            .identity
+            .issuer
+            .iter()
+            .map(|issuer| format!("Certificate issuer URL: {issuer}")),
+    );
+    lines.extend(
+        GITHUB
+            .iter()
+            .filter_map(|(number, _, words)| Some(format!("{words}: {}", facts.extensions.get(*number)?))),
+    );
+    lines.join("\n")
+}
+
+/// The extensions that cosign names (its `CertExtensionMap`).
+const GITHUB: [(u32, &str, &str); 5] = [
+    (2, "githubWorkflowTrigger", "GitHub Workflow Trigger"),
+    (3, "githubWorkflowSha", "GitHub Workflow SHA"),
+    (4, "githubWorkflowName", "GitHub Workflow Name"),
+    (5, "githubWorkflowRepository", "GitHub Workflow Repository"),
+    (6, "githubWorkflowRef", "GitHub Workflow Ref"),
+];
+
+/// A signature as cosign prints it: the signed payload, and under `optional` who signed and what the log said.
+pub(crate) fn cosign_payload(target: &Target, checked: &Checked, proof: &Proof) -> Value {
+    let legacy = match checked.item(proof).map(|item| &item.content) {
+        Some(ItemContent::LegacySignature(signature)) => Some(signature),
+        _ => None,
+    };
+    let mut payload = match legacy.and_then(|signature| serde_json::from_slice(&signature.payload).ok()) {
+        Some(payload) => payload,
+        None => json!({
+            "critical": {
+                "identity": { "docker-reference": target.label() },
+                "image": { "docker-manifest-digest": checked.digest },
+                "type": proof.predicate_type().map_or(SIGN_PREDICATE, PredicateType::as_str),
+            },
+            "optional": proof.annotations(),
+        }),
+    };
+    let mut more = Map::new();
+    if let SignerProof::Certificate(facts) = proof.signer() {
+        let subject = facts.identity.subjects.first().map_or("", SubjectName::value);
+        more.insert("Subject".to_owned(), subject.into());
+        if let Some(issuer) = &facts.identity.issuer {
+            more.insert("Issuer".to_owned(), issuer.as_str().into());
+            more.insert("1.3.6.1.4.1.57264.1.1".to_owned(), issuer.as_str().into());
+        }
+        for (number, name, _) in GITHUB {
+            if let Some(value) = facts.extensions.get(number) {
+                more.insert(name.to_owned(), value.into());
+                more.insert(format!("1.3.6.1.4.1.57264.1.{number}"), value.into());
+            }
+        }
+    }
+    if let Some(signature) = legacy {
+        // What was not verified is not repeated: it would read as if it had been.
+        if let Some(log) = signature.log_bundle.as_ref().filter(|_| proof.log().is_some()) {
+            more.insert("Bundle".to_owned(), rekor_bundle(log));
+        }
+        if let Some(stamp) = signature.timestamp.as_ref().filter(|_| !proof.timestamps().is_empty()) {
+            more.insert(
+                "RFC3161Timestamp".to_owned(),
+                json!({ "SignedRFC3161Timestamp": base64_encode(stamp) }),
+            );
+        }
+    }
+    if !more.is_empty() {
+        match &mut payload["optional"] {
+            Value::Object(optional) => optional.extend(more),
+            other => *other = Value::Object(more),
+        }
+    }
+    payload
+}
+
+fn rekor_bundle(log: &LegacyLogBundle) -> Value {
+    let log_id: String = log.log_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    json!({
+        "SignedEntryTimestamp": base64_encode(&log.set),
+        "Payload": {
+            "body": base64_encode(&log.body),
+            "integratedTime": log.integrated_time.seconds(),
+            "logIndex": log.log_index,
+            "logID": log_id,
+        },
+    })
+}
+
+/// The predicate type of a signature in a bundle.
+const SIGN_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";

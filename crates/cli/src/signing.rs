@@ -1,25 +1,28 @@
 //! The hand that signs: a key or an identity, from the flags, and what it signs put beside the image.
 
-use std::fmt::Write as _;
-use std::path::Path;
+mod place;
+mod services;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use proofmark_evidence::bundle::Bundle;
-use proofmark_evidence::layout::{EMPTY_CONFIG, att_tag, referrer_of, sig_tag};
+use proofmark_evidence::layout::{EMPTY_CONFIG, referrer_of};
 use proofmark_evidence::simple_signing::Payload;
 use proofmark_evidence::statement::Statement;
 use proofmark_evidence::{EvidenceSet, Item, ItemContent, Origin};
 use proofmark_oci::Descriptor;
 use proofmark_policy::LogRule;
 use proofmark_registry::Client;
-use proofmark_sign::token::{Claims, IdentityToken, Sources, TokenOptions, detect};
-use proofmark_sign::{KeylessSession, Options, SignError, Signer, SigningKey, Timing};
-use proofmark_trust_root::SigningConfig;
+use proofmark_sign::token::{Claims, IdentityToken};
+use proofmark_sign::{KeylessSession, Options, SignError, Signer, SigningKey};
+use proofmark_trust_root::{ServiceKind, SigningConfig};
 use proofmark_types::{Digest, Repository};
-use proofmark_verify::{SignerProof, TrustRoot, Verifier};
+use proofmark_verify::{PublicKey, SignerProof, TrustRoot, Verifier};
 
-use crate::args::SigningArgs;
+pub(crate) use self::place::{Keeping, Placed, Subject, write_output};
+use crate::args::{ReferrersMode, SigningArgs};
 use crate::checking::{Wish, security_key};
 use crate::context::{Context, registry_failure};
 use crate::failure::{Exit, Failure, chain};
@@ -28,6 +31,8 @@ use crate::keys::signing_key;
 /// A signer, and how what it signs is kept.
 pub(crate) struct Hand {
     signer: Signer,
+    /// Write bundles; cosign's older tags alone otherwise.
+    bundles: bool,
     also_legacy: bool,
     logged: bool,
     trust_root: Option<Arc<TrustRoot>>,
@@ -37,74 +42,58 @@ pub(crate) struct Hand {
 
 impl Hand {
     /// A key or an identity, as the flags say.
+    ///
+    /// 1. What cannot be done is refused before anything is asked.
+    /// 2. The services are chosen, and the trust root that what they sign is verified with at once.
+    /// 3. A key is opened; or, for an identity, a person agrees and a token is found.
     pub(crate) async fn from_flags(context: &Context, args: &SigningArgs) -> Result<Self, Failure> {
-        if args.sk || args.slot.is_some() {
-            return Err(security_key());
-        }
-        let trust_root = match (args.trusted_root.as_deref(), &args.services.signing_config) {
+        // 1.
+        refuse_unsupported(context, args)?;
+        // 2.
+        let chosen = services::choose(context, args)?;
+        let trust_root = match (&args.trusted_root, &chosen) {
             // A key without services: nothing but the key is looked at afterwards.
             (None, None) => None,
-            (given, _) => Context::trust_root(given)?,
+            (given, _) => Context::trust_root(given.as_deref())?,
         };
-        let config = args
-            .services
-            .signing_config
-            .as_deref()
-            .map(proofmark_trust_root::load_signing_config)
-            .transpose()
-            .map_err(|error| Failure::usage(error.code(), chain(&error)))?;
-        if args.key.is_some() && args.oidc.identity_token.is_some() {
-            return Err(Failure::usage(
-                "two-signers",
-                "--key and --identity-token are both given, and one signature has one signer",
-            ));
-        }
-        let hand = match (&args.key, config) {
-            (Some(reference), config) => {
-                Self::by_key(signing_key(context, reference).await?, config.as_ref(), trust_root)?
+        let options = services::options(context, args, trust_root.as_ref())?;
+        // 3.
+        let hand = match (&args.key, &chosen) {
+            (Some(reference), chosen) => {
+                let key = signing_key(context, reference).await?;
+                Self::by_key(key, chosen.as_ref().map(|chosen| &chosen.config), options)?
             }
-            (None, Some(config)) => {
-                let trust_root = trust_root.ok_or_else(|| {
-                    Failure::usage(
-                        "trusted-root-missing",
-                        "keyless signatures are verified as soon as they are made, and no trusted root is given",
-                    )
-                    .with_hint(
-                        "give --trusted-root FILE beside --signing-config FILE; `proofmark trust init` writes both",
-                    )
-                })?;
-                let token = identity_token(args.oidc.identity_token.as_deref()).await?;
-                Self::keyless(&config, token, trust_root).await?
+            (None, Some(chosen)) => {
+                services::confirm(context, chosen, args.yes)?;
+                let token = services::token(context, &args.oidc, chosen).await?;
+                Self::by_identity(&chosen.config, token, options).await?
             }
             (None, None) => {
-                return Err(Failure::usage("nothing-to-sign-with", "neither a key nor signing services are given").with_hint(
-                    "give --key FILE (`proofmark key generate` makes one), or --signing-config and --trusted-root for keyless signing",
-                ));
+                return Err(
+                    Failure::usage("nothing-to-sign-with", "neither a key nor signing services are given").with_hint(
+                        "give --key FILE (`proofmark key generate` makes one), or --signing-config for keyless signing",
+                    ),
+                );
             }
         };
         Ok(Self {
             also_legacy: args.also_legacy,
+            bundles: args.new_bundle_format,
             ..hand
         })
     }
 
     /// Signs with a key; logged and timestamped where services are given.
-    fn by_key(
-        key: SigningKey,
-        config: Option<&SigningConfig>,
-        trust_root: Option<Arc<TrustRoot>>,
-    ) -> Result<Self, Failure> {
-        let options = Options {
-            trust_root: trust_root.clone(),
-            ..Options::default()
-        };
+    fn by_key(key: SigningKey, config: Option<&SigningConfig>, options: Options) -> Result<Self, Failure> {
+        let trust_root = options.trust_root.clone();
         Ok(Self {
             signer: match config {
                 Some(config) => Signer::logged_key(key, config, options).map_err(sign_failure)?,
                 None => Signer::key(key),
             },
+            bundles: true,
             also_legacy: false,
-            logged: config.is_some(),
+            logged: config.is_some_and(|config| config.has(ServiceKind::Log)),
             trust_root,
             claims: None,
         })
@@ -116,19 +105,25 @@ impl Hand {
         token: IdentityToken,
         trust_root: Arc<TrustRoot>,
     ) -> Result<Self, Failure> {
-        let claims = token.claims().clone();
         let options = Options {
-            trust_root: Some(Arc::clone(&trust_root)),
+            trust_root: Some(trust_root),
             ..Options::default()
         };
+        Self::by_identity(config, token, options).await
+    }
+
+    async fn by_identity(config: &SigningConfig, token: IdentityToken, options: Options) -> Result<Self, Failure> {
+        let claims = token.claims().clone();
+        let trust_root = options.trust_root.clone();
         let session = KeylessSession::begin(config, token, options)
             .await
             .map_err(sign_failure)?;
         Ok(Self {
             signer: Signer::Keyless(session),
+            bundles: true,
             also_legacy: false,
-            logged: true,
-            trust_root: Some(trust_root),
+            logged: config.has(ServiceKind::Log),
+            trust_root,
             claims: Some(claims),
         })
     }
@@ -141,47 +136,36 @@ impl Hand {
         subject: &Descriptor,
         statement: &Statement,
     ) -> Result<Attached, Failure> {
-        let bundle = self.signer.sign_statement(statement).await.map_err(sign_failure)?;
-        let digest = attach_bundle(client, repository, subject, &bundle).await?;
-        let mut place = format!("referrer {digest}");
-        if self.also_legacy {
-            let tag = self.attach_legacy(client, repository, subject, statement).await?;
-            let _ = write!(place, ", tag {tag}");
+        let place = Subject {
+            client,
+            repository,
+            descriptor: subject,
+        };
+        let keeping = Keeping {
+            upload: true,
+            mode: ReferrersMode::Legacy,
+        };
+        let placed = if statement.predicate_type.is_signature() {
+            let annotations = text_annotations(statement);
+            let payload = Payload::new(&repository.to_string(), &subject.digest, annotations.clone());
+            self.sign_image(place, annotations, &[payload], keeping).await?
+        } else {
+            self.attest_image(place, statement, keeping).await?
+        };
+        let line = placed.line();
+        match placed.bundle {
+            Some(bundle) => Ok(Attached { place: line, bundle }),
+            None => Err(Failure::usage(
+                "bundle-needed",
+                "--new-bundle-format=false writes no bundle, and this verb reads one back",
+            )
+            .with_hint("--also-legacy writes cosign's older tags beside bundles")),
         }
-        Ok(Attached { place, bundle })
     }
 
-    /// The same for readers older than bundles: cosign's `.sig` or `.att` tag.
-    async fn attach_legacy(
-        &self,
-        client: &Client,
-        repository: &Repository,
-        subject: &Descriptor,
-        statement: &Statement,
-    ) -> Result<String, Failure> {
-        let (tag, layer) = if statement.predicate_type.is_signature() {
-            let annotations = statement
-                .subjects
-                .iter()
-                .flat_map(|subject| &subject.annotations)
-                .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
-                .collect();
-            let payload = Payload::new(&repository.to_string(), &subject.digest, annotations);
-            let signed = self.signer.sign_payload(&payload).await.map_err(sign_failure)?;
-            (sig_tag(&subject.digest), (signed.layer(), Bytes::from(signed.payload)))
-        } else {
-            let signed = self
-                .signer
-                .sign_legacy_attestation(statement)
-                .await
-                .map_err(sign_failure)?;
-            (att_tag(&subject.digest), (signed.layer(), Bytes::from(signed.raw)))
-        };
-        client
-            .append_legacy(repository, &tag, &[layer])
-            .await
-            .map_err(registry_failure)?;
-        Ok(tag.to_string())
+    /// The key that signs.
+    pub(crate) fn public_key(&self) -> &PublicKey {
+        self.signer.public_key()
     }
 
     /// What a reader would ask for to accept what this hand signs: its key, or the identity in the certificate of
@@ -251,27 +235,45 @@ pub(crate) async fn attach_bundle(
         .map_err(registry_failure)
 }
 
-/// The identity token that the flags or the CI system give.
-pub(crate) async fn identity_token(given: Option<&str>) -> Result<IdentityToken, Failure> {
-    let environment = |name: &str| std::env::var(name).ok();
-    detect(&Sources {
-        given,
-        options: &TokenOptions::default(),
-        environment: &environment,
-        root: Path::new("/"),
-        person: None,
-        timing: Timing::default(),
-        now: Context::now(),
-    })
-    .await
-    .map_err(|error| {
-        let exit = if error.is_unreachable() {
-            Exit::Undecided
-        } else {
-            Exit::Usage
-        };
-        Failure::new(exit, error.code(), chain(&error))
-    })
+fn text_annotations(statement: &Statement) -> BTreeMap<String, String> {
+    statement
+        .subjects
+        .iter()
+        .flat_map(|subject| &subject.annotations)
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
+}
+
+/// What would make another signature than was asked for is refused; what changes nothing is said.
+fn refuse_unsupported(context: &Context, args: &SigningArgs) -> Result<(), Failure> {
+    if args.sk || args.slot.is_some() {
+        return Err(security_key());
+    }
+    if args.key.is_some() && args.oidc.identity_token.is_some() {
+        return Err(Failure::usage(
+            "two-signers",
+            "--key and --identity-token are both given, and one signature has one signer",
+        ));
+    }
+    let refused = [
+        (
+            args.certificate.is_some(),
+            "--certificate: a certificate of one's own is not put beside a key's signature; readers can be given it (verify --certificate)",
+        ),
+        (
+            args.issue_certificate,
+            "--issue-certificate: certificates are issued for keys that are made for one signature, and for no other",
+        ),
+    ];
+    if let Some((_, message)) = refused.iter().find(|(given, _)| *given) {
+        return Err(Failure::usage("flag-not-supported", message));
+    }
+    if args.services.insecure_skip_verify {
+        context
+            .output
+            .note("note: --insecure-skip-verify: what was signed is verified all the same");
+    }
+    Ok(())
 }
 
 pub(crate) fn sign_failure(error: SignError) -> Failure {

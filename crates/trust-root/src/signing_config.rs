@@ -170,14 +170,36 @@ impl SigningConfig {
     /// The same with one more service, which is listed first: newest first is the order of the format.
     #[must_use]
     pub fn with(mut self, kind: ServiceKind, service: Service) -> Self {
-        let services = match kind {
+        self.of_kind(kind).insert(0, service);
+        self
+    }
+
+    /// The same without any service of a kind.
+    #[must_use]
+    pub fn without(mut self, kind: ServiceKind) -> Self {
+        self.of_kind(kind).clear();
+        self
+    }
+
+    /// Whether there is a service of a kind.
+    #[must_use]
+    pub fn has(&self, kind: ServiceKind) -> bool {
+        !match kind {
+            ServiceKind::Authority => &self.authorities,
+            ServiceKind::Issuer => &self.issuers,
+            ServiceKind::Log => &self.logs,
+            ServiceKind::TimestampAuthority => &self.timestamp_authorities,
+        }
+        .is_empty()
+    }
+
+    fn of_kind(&mut self, kind: ServiceKind) -> &mut Vec<Service> {
+        match kind {
             ServiceKind::Authority => &mut self.authorities,
             ServiceKind::Issuer => &mut self.issuers,
             ServiceKind::Log => &mut self.logs,
             ServiceKind::TimestampAuthority => &mut self.timestamp_authorities,
-        };
-        services.insert(0, service);
-        self
+        }
     }
 
     /// The same with other selectors.

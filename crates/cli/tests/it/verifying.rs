@@ -343,18 +343,13 @@ fn mistakes_on_the_command_line() {
             "broken.json",
         ),
         (
-            "verify --key cosign.key --trusted-root root.json IMAGE",
-            "public-key-unusable",
-            "cosign.key",
-        ),
-        (
             "verify --key cosign.pub --insecure-ignore-tlog UPPER/case:?",
             "malformed-reference",
             "UPPER/case",
         ),
-        ("sign IMAGE", "nothing-to-sign-with", "--key"),
+        ("sign IMAGE", "confirmation-needed", "--yes"),
         ("sign --key cosign.key a:b:c", "malformed-reference", "a:b:c"),
-        ("release IMAGE", "nothing-to-sign-with", "--key"),
+        ("release IMAGE", "confirmation-needed", "--yes"),
         ("tree a:b:c", "malformed-reference", "a:b:c"),
         ("--log = tree IMAGE", "malformed-log-filter", "="),
     ];
