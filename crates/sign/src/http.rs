@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url, redirect};
 use thiserror::Error;
+use url::Host;
 
 use crate::services::is_loopback;
 
@@ -47,7 +48,8 @@ impl Default for Timing {
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
     client: Client,
-    /// For plain http on this machine. A proxy of the environment would see what is sent there, tokens included.
+    /// For plain http on this machine and its link. A proxy of the environment would see what is sent there, tokens
+    /// included.
     direct: Client,
     timing: Timing,
 }
@@ -101,11 +103,26 @@ impl Http {
     }
 
     fn client_for(&self, url: &Url) -> &Client {
-        if url.scheme() == "http" && is_loopback(url) {
+        if url.scheme() == "http" && (is_loopback(url) || is_link_local(url)) {
             &self.direct
         } else {
             &self.client
         }
+    }
+
+    pub(crate) fn put(&self, url: &Url) -> RequestBuilder {
+        self.client_for(url).put(url.clone())
+    }
+
+    /// Sends the request once: for what must not be done twice, and for callers with their own idea of "later".
+    pub(crate) async fn send_once(
+        &self,
+        request: RequestBuilder,
+        url: &Url,
+        timeout: Duration,
+        limit: usize,
+    ) -> Result<Answer, HttpError> {
+        once(request, url, timeout, limit).await
     }
 
     /// Sends the request until it is answered with other than "later": connection failures, time-outs, 429 and 5xx
@@ -173,12 +190,23 @@ impl Answer {
     }
 }
 
+/// Addresses on the machine's own link, where clouds put its metadata: 169.254.0.0/16, what AWS documents for IPv6
+/// (fd00:ec2::/32), and Google's name for it.
+pub(crate) fn is_link_local(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_link_local(),
+        Some(Host::Ipv6(address)) => matches!(address.segments(), [0xfd00, 0x0ec2, ..]),
+        Some(Host::Domain(name)) => name == "metadata.google.internal",
+        None => false,
+    }
+}
+
 /// Whether a status asks to come again.
 pub(crate) fn is_later(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
 }
 
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
 }

@@ -9,7 +9,8 @@ use proofmark_types::KeyReference;
 use proofmark_verify::{KeyAlgorithm, PublicKey};
 
 use crate::http::Timing;
-use crate::key::SigningKey;
+use crate::key::{RemoteKey as _, SigningKey};
+use crate::kms;
 use crate::password::Password;
 
 mod error;
@@ -51,6 +52,10 @@ pub async fn open(reference: &KeyReference, with: &Surroundings<'_>) -> Result<S
             reference: reference.to_string(),
         }),
         KeyReference::Pkcs11(uri) => Ok(SigningKey::remote(pkcs11::open(uri, with).await?)),
+        KeyReference::Aws { .. }
+        | KeyReference::Google { .. }
+        | KeyReference::Azure { .. }
+        | KeyReference::Vault { .. } => Ok(SigningKey::remote(Box::new(kms::open(reference, with).await?))),
         other => Err(not_supported(other, "signing")),
     }
 }
@@ -61,6 +66,10 @@ pub async fn public(reference: &KeyReference, with: &Surroundings<'_>) -> Result
         KeyReference::File(path) => file::public(path, &file::read(path).await?, with),
         KeyReference::Environment(name) => file::public(&reference.to_string(), &file::variable(name, with)?, with),
         KeyReference::Pkcs11(uri) => pkcs11::public(uri, with).await,
+        KeyReference::Aws { .. }
+        | KeyReference::Google { .. }
+        | KeyReference::Azure { .. }
+        | KeyReference::Vault { .. } => Ok(kms::open(reference, with).await?.public_key().clone()),
         other => Err(not_supported(other, "its public key")),
     }
 }
@@ -68,13 +77,17 @@ pub async fn public(reference: &KeyReference, with: &Surroundings<'_>) -> Result
 /// Makes a new key there, and answers its public half. Nothing that exists is replaced.
 pub async fn create(
     reference: &KeyReference,
-    _algorithm: KeyAlgorithm,
-    _with: &Surroundings<'_>,
+    algorithm: KeyAlgorithm,
+    with: &Surroundings<'_>,
 ) -> Result<PublicKey, KeyError> {
     match reference {
         KeyReference::File(_) | KeyReference::Environment(_) | KeyReference::Url(_) => Err(KeyError::NotCreatable {
             reference: reference.to_string(),
         }),
+        KeyReference::Aws { .. }
+        | KeyReference::Google { .. }
+        | KeyReference::Azure { .. }
+        | KeyReference::Vault { .. } => Ok(kms::create(reference, algorithm, with).await?),
         other => Err(not_supported(other, "a new key")),
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod images;
+pub mod key_services;
 pub mod layouts;
 pub mod manifest;
 pub mod peers;

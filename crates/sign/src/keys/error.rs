@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::key::{RemoteKeyError, SigningKeyError};
+use crate::kms::KmsError;
 
 /// Why a reference did not become a key.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -84,6 +85,9 @@ pub enum KeyError {
     /// No password could be had.
     #[error(transparent)]
     Password(#[from] PasswordError),
+    /// The key service failed, or how to reach it is not said.
+    #[error(transparent)]
+    Kms(#[from] KmsError),
     /// The service or token that holds the key failed.
     #[error(transparent)]
     Remote(#[from] RemoteKeyError),
@@ -105,6 +109,7 @@ impl KeyError {
             Self::TokenUri { .. } => "key-token-uri",
             Self::ModuleMissing | Self::ModuleRelative { .. } => "key-token-module",
             Self::Password(error) => error.code(),
+            Self::Kms(error) => error.code(),
             Self::Remote(error) => error.code(),
         }
     }
@@ -114,6 +119,7 @@ impl KeyError {
     pub fn is_unreachable(&self) -> bool {
         match self {
             Self::Private { source, .. } => source.is_unreachable(),
+            Self::Kms(error) => error.is_unreachable(),
             Self::Remote(error) => error.is_unreachable(),
             _ => false,
         }
