@@ -336,10 +336,12 @@ impl From<KmsError> for RemoteKeyError {
                 place,
                 reason: reason.clone(),
             },
-            KmsError::OtherKey { .. } | KmsError::Corrupted { .. } | KmsError::Http(HttpError::TooLarge { .. }) => Self::Answer {
-                place,
-                reason: error.to_string(),
-            },
+            KmsError::OtherKey { .. } | KmsError::Corrupted { .. } | KmsError::Http(HttpError::TooLarge { .. }) => {
+                Self::Answer {
+                    place,
+                    reason: error.to_string(),
+                }
+            }
             KmsError::Refused {
                 status, code, message, ..
             } if !error.is_unreachable() => Self::Refused {

@@ -36,6 +36,10 @@ pub const OCI_CONFORMANCE: Peer = Peer::new(
     "oci-conformance",
 )
 .optional();
+/// The transit engine of HashiCorp Vault, built from `interop/vault-transit`. Optional: its build takes minutes, and is
+/// not part of what CI does by itself.
+pub const VAULT_TRANSIT: Peer =
+    Peer::new("Vault's transit engine", "PROOFMARK_VAULT_TRANSIT", "vault-transit").optional();
 /// OpenSSL's command line.
 pub const OPENSSL: Peer = Peer::new("openssl", "PROOFMARK_OPENSSL", "openssl");
 /// SoftHSM's PKCS #11 module, a library.

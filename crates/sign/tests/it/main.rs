@@ -6,6 +6,7 @@ mod cosign;
 mod failures;
 mod held;
 mod keys;
+mod kms;
 mod pkcs11;
 mod rekor_v1;
 mod services;

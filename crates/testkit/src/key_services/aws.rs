@@ -309,8 +309,8 @@ impl Aws {
             return failure(400, "ValidationException", "Digest is invalid length for algorithm");
         }
         let mut digest = digest;
-        let other = Key::generate(key.kind);
-        let signer = if self.fault == Fault::OtherKey { &other } else { key };
+        let other = (self.fault == Fault::OtherKey).then(|| Key::generate(key.kind));
+        let signer = other.as_ref().unwrap_or(key);
         if self.fault == Fault::OtherDigest {
             digest.reverse();
         }

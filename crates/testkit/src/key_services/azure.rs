@@ -210,8 +210,8 @@ impl Vault {
             return error(400, "BadParameter", "Invalid length of 'value' for this algorithm");
         }
         let mut digest = digest;
-        let other = Key::generate(key.kind);
-        let signer = if self.fault == Fault::OtherKey { &other } else { key };
+        let other = (self.fault == Fault::OtherKey).then(|| Key::generate(key.kind));
+        let signer = other.as_ref().unwrap_or(key);
         if self.fault == Fault::OtherDigest {
             digest.reverse();
         }

@@ -333,8 +333,8 @@ impl Google {
                 "The checksum in field digest_crc32c did not match the data",
             );
         }
-        let other = Key::generate(key.kind);
-        let signer = if self.fault == Fault::OtherKey { &other } else { key };
+        let other = (self.fault == Fault::OtherKey).then(|| Key::generate(key.kind));
+        let signer = other.as_ref().unwrap_or(key);
         if self.fault == Fault::OtherDigest {
             input.reverse();
         }

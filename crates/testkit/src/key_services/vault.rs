@@ -161,8 +161,8 @@ impl Transit {
         let Ok(input) = STANDARD.decode(body["input"].as_str().unwrap_or_default()) else {
             return errors(400, "unable to decode input as base64");
         };
-        let other = Key::generate(key.kind);
-        let key = if self.fault == Fault::OtherKey { &other } else { key };
+        let other = (self.fault == Fault::OtherKey).then(|| Key::generate(key.kind));
+        let key = other.as_ref().unwrap_or(key);
         let signature = if key.kind == KeyKind::Ed25519 {
             if body["prehashed"] == json!(true) {
                 return errors(400, "only Pure Ed25519 signatures supported");
