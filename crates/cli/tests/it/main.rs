@@ -15,6 +15,7 @@ mod fixtures;
 mod hanging;
 mod inside;
 mod keys;
+mod kms;
 mod peers;
 mod policies;
 mod releasing;
