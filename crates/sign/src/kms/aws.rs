@@ -420,7 +420,7 @@ fn throttled(answer: &Answer) -> bool {
     matches!(
         short(&failure.kind),
         "ThrottlingException" | "Throttling" | "RequestLimitExceeded"
-    ) || answer.body.windows(21).any(|part| part == b"<Code>Throttling</Cod")
+    ) || String::from_utf8_lossy(&answer.body).contains("<Code>Throttling</Code>")
 }
 
 fn short(kind: &str) -> &str {

@@ -365,7 +365,7 @@ fn spec(kind: KeyKind) -> &'static str {
         KeyKind::P256 => "ECC_NIST_P256",
         KeyKind::P384 => "ECC_NIST_P384",
         KeyKind::P521 => "ECC_NIST_P521",
-        KeyKind::Rsa2048 => "RSA_2048",
+        KeyKind::Rsa2048 | KeyKind::RsaPss2048 => "RSA_2048",
         KeyKind::Rsa3072 => "RSA_3072",
         KeyKind::Rsa4096 => "RSA_4096",
         KeyKind::Ed25519 => "ECC_NIST_EDWARDS25519",

@@ -410,6 +410,7 @@ fn algorithm(kind: KeyKind) -> &'static str {
         KeyKind::Rsa2048 => "RSA_SIGN_PKCS1_2048_SHA256",
         KeyKind::Rsa3072 => "RSA_SIGN_PKCS1_3072_SHA256",
         KeyKind::Rsa4096 => "RSA_SIGN_PKCS1_4096_SHA256",
+        KeyKind::RsaPss2048 => "RSA_SIGN_PSS_2048_SHA256",
         KeyKind::Ed25519 => "EC_SIGN_ED25519",
     }
 }

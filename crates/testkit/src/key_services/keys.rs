@@ -5,7 +5,7 @@ use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair,
-    Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
+    Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,6 +20,7 @@ pub enum KeyKind {
     Rsa2048,
     Rsa3072,
     Rsa4096,
+    RsaPss2048,
     Ed25519,
 }
 
@@ -42,7 +43,7 @@ impl Key {
             KeyKind::P256 => ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING),
             KeyKind::P384 => ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING),
             KeyKind::P521 => ecdsa(&ECDSA_P521_SHA512_ASN1_SIGNING),
-            KeyKind::Rsa2048 => rsa(KeySize::Rsa2048),
+            KeyKind::Rsa2048 | KeyKind::RsaPss2048 => rsa(KeySize::Rsa2048),
             KeyKind::Rsa3072 => rsa(KeySize::Rsa3072),
             KeyKind::Rsa4096 => rsa(KeySize::Rsa4096),
             KeyKind::Ed25519 => Pair::Ed25519(Ed25519KeyPair::generate().expect("a new key")),
@@ -103,7 +104,7 @@ impl Key {
         }
     }
 
-    /// Signs a digest of its length: ECDSA as DER, RSA as PKCS #1 v1.5 with SHA-256.
+    /// Signs a digest of its length: ECDSA as DER, RSA as PKCS #1 v1.5 or PSS with SHA-256.
     pub(super) fn sign_digest(&self, bytes: &[u8]) -> Vec<u8> {
         let algorithm = match self.kind {
             KeyKind::P384 => &digest::SHA384,
@@ -115,8 +116,11 @@ impl Key {
             Pair::Ecdsa(pair) => pair.sign_digest(&digest).expect("a signature").as_ref().to_vec(),
             Pair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign_digest(&RSA_PKCS1_SHA256, &digest, &mut signature)
-                    .expect("a signature");
+                let signed = match self.kind {
+                    KeyKind::RsaPss2048 => pair.sign_digest(&RSA_PSS_SHA256, &digest, &mut signature),
+                    _ => pair.sign_digest(&RSA_PKCS1_SHA256, &digest, &mut signature),
+                };
+                signed.expect("a signature");
                 signature
             }
             Pair::Ed25519(_) => panic!("Ed25519 signs messages"),

@@ -215,7 +215,7 @@ fn type_name(kind: KeyKind) -> &'static str {
         KeyKind::P256 => "ecdsa-p256",
         KeyKind::P384 => "ecdsa-p384",
         KeyKind::P521 => "ecdsa-p521",
-        KeyKind::Rsa2048 => "rsa-2048",
+        KeyKind::Rsa2048 | KeyKind::RsaPss2048 => "rsa-2048",
         KeyKind::Rsa3072 => "rsa-3072",
         KeyKind::Rsa4096 => "rsa-4096",
         KeyKind::Ed25519 => "ed25519",

@@ -54,6 +54,7 @@ async fn every_kind_of_key_signs() {
         (KeyKind::Rsa2048, KeyAlgorithm::Rsa2048),
         (KeyKind::Rsa3072, KeyAlgorithm::Rsa3072),
         (KeyKind::Rsa4096, KeyAlgorithm::Rsa4096),
+        (KeyKind::RsaPss2048, KeyAlgorithm::Rsa2048),
         (KeyKind::Ed25519, KeyAlgorithm::Ed25519),
     ] {
         let reference = place.add(&format!("{kind:?}"), kind);
