@@ -55,6 +55,9 @@ pub struct Attachment {
 pub struct Attachments {
     /// What was found, each before what hangs on it.
     pub found: Vec<Attachment>,
+    /// Referrers that are listed and, the registry says, not there: garbage collectors remove what has no tag, and leave
+    /// it in the list under the fallback tag.
+    pub missing: Vec<Digest>,
     /// Places that should have been read and could not be: there may be more.
     pub incomplete: Vec<Incomplete>,
 }

@@ -110,6 +110,7 @@ impl Client {
                     found.push(attachment(subject, Place::Referrer, resolved));
                 }
                 Ok(_) => {}
+                Err(error) if error.is_not_found() => all.missing.push(digest),
                 Err(error) => all.incomplete.push(gap(format!("referrer {digest}"), &error)),
             }
         }

@@ -10,6 +10,7 @@ use crate::auth::Auth;
 use crate::credentials::CredentialStore;
 use crate::limits::Timeouts;
 use crate::progress::Progress;
+use crate::transport::wire::TlsTrust;
 use crate::transport::{Schemes, Transport, Wire};
 
 /// What a [`Client`] is made with.
@@ -22,6 +23,8 @@ pub struct ClientBuilder {
     timeouts: Timeouts,
     user_agent: Option<String>,
     roots: Vec<Vec<u8>>,
+    identity: Option<Vec<u8>>,
+    anyone: bool,
     options: Options,
 }
 
@@ -79,6 +82,19 @@ impl ClientBuilder {
         self
     }
 
+    /// Shows this certificate, and proves with its key, to registries that ask for one: both in one PEM text.
+    pub fn client_certificate(mut self, pem: &[u8]) -> Self {
+        self.identity = Some(pem.to_vec());
+        self
+    }
+
+    /// Takes any TLS certificate for any host. Whoever is on the way can read and change everything then; what is
+    /// asked for by digest is still checked.
+    pub fn danger_accept_any_certificate(mut self, accept: bool) -> Self {
+        self.anyone = accept;
+        self
+    }
+
     /// Keeps all evidence in one repository instead of beside the image (cosign's `COSIGN_REPOSITORY`). Evidence is then
     /// looked for only there, as cosign does.
     pub fn evidence_repository(mut self, repository: Option<Repository>) -> Self {
@@ -114,7 +130,16 @@ impl ClientBuilder {
                 reason: "the user agent has characters that no header can carry".to_owned(),
             });
         }
-        let wire = Wire::new(self.timeouts, user_agent, roots);
+        let identity = self.identity.as_deref().map(reqwest::Identity::from_pem).transpose();
+        let identity = identity.map_err(|error| RegistryError::Setup {
+            reason: format!("the client certificate is no PEM certificate with its key: {error}"),
+        })?;
+        let trust = TlsTrust {
+            roots,
+            identity,
+            anyone: self.anyone,
+        };
+        let wire = Wire::new(self.timeouts, user_agent, trust);
         let auth = Arc::new(Auth::new(self.credentials, self.trusted_realms));
         Ok(Client {
             transport: Arc::new(Transport::new(wire, auth, Arc::new(self.schemes))),

@@ -48,6 +48,10 @@ const PATIENCE: u32 = 4;
 /// The longest wait, for registries that take seconds.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
+/// How many failures that pass are put up with: docker-registry answers 500, or that it knows no such tag, while it writes
+/// the file of a tag that others read.
+const MAX_FAULTS: u32 = 5;
+
 /// What was read longer ago is looked at again before it is written over.
 const FRESH: Duration = Duration::from_millis(50);
 
@@ -102,13 +106,22 @@ impl Client {
         let lock = self.options.locks.of(repository, tag);
         let mut last: Option<Digest> = None;
         let mut crowd = false;
-        let (mut writes, mut looks, mut quiet) = (0, 0, 0);
+        let (mut writes, mut looks, mut quiet, mut faults) = (0, 0, 0, 0);
         let mut slowest = Duration::ZERO;
         loop {
             let began = Instant::now();
             let round = {
                 let _held = lock.lock().await;
-                self.merge_once(repository, tag, merge).await?
+                self.merge_once(repository, tag, merge).await
+            };
+            let round = match round {
+                Ok(round) => round,
+                Err(error) if may_pass(&error) && faults < MAX_FAULTS => {
+                    faults += 1;
+                    tokio::time::sleep(SHORTEST_WAIT * faults + jitter::up_to(SHORTEST_WAIT)).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
             };
             looks += 1;
             if round.wrote {
@@ -185,5 +198,14 @@ impl Client {
             });
         }
         unreachable!("the last round does not look again")
+    }
+}
+
+/// Whether the same request may be answered otherwise a moment later. Throttling has been waited for already.
+fn may_pass(error: &RegistryError) -> bool {
+    match error {
+        RegistryError::Throttled { .. } => false,
+        RegistryError::DigestMismatch { .. } | RegistryError::SizeMismatch { .. } => true,
+        other => other.is_unreachable(),
     }
 }

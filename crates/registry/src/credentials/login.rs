@@ -109,7 +109,7 @@ fn raw(path: &Path, exists: bool) -> Result<Map<String, Value>, CredentialError>
 
 /// Whole or not at all, and never readable by others, not even for a moment.
 fn write(path: &Path, file: &Map<String, Value>) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

@@ -43,11 +43,14 @@ impl LayoutWriter {
                 reason: "it is not empty and no OCI layout; nothing was written".to_owned(),
             });
         }
-        Ok(Self {
+        let writer = Self {
             folder: folder.to_owned(),
             root: None,
             entries: Vec::new(),
-        })
+        };
+        // First, so that the folder is ours to go on with when this run is interrupted.
+        writer.write(MARKER_FILE, MARKER)?;
+        Ok(writer)
     }
 
     /// Saves the image that `source` resolves to, all its children included, under `name`.
@@ -95,9 +98,8 @@ impl LayoutWriter {
         Ok(())
     }
 
-    /// Writes the marker and `index.json`. An earlier image of the folder is no longer listed.
+    /// Writes `index.json`. An earlier image of the folder is no longer listed.
     pub fn finish(self) -> Result<(), RegistryError> {
-        self.write(MARKER_FILE, MARKER)?;
         self.write(INDEX_FILE, &Index::of(self.entries.clone()).to_json())
     }
 
@@ -154,7 +156,7 @@ fn holds(path: &Path, blob: &Descriptor) -> bool {
 fn copy_to(path: &Path, mut reader: Box<dyn Read + Send>) -> Result<(), RegistryError> {
     let shown = path.display().to_string();
     let failed = |error: std::io::Error| local(&shown, &error);
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(folder).map_err(failed)?;
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]

@@ -134,20 +134,31 @@ pub(crate) struct Wire {
 struct Shared {
     timeouts: Timeouts,
     user_agent: String,
-    roots: Vec<reqwest::Certificate>,
+    trust: TlsTrust,
     /// Made when first needed: reading the system's certificate store takes longer than a verification.
     plain: OnceLock<reqwest::Client>,
     tls: OnceLock<reqwest::Client>,
     tls_public: OnceLock<reqwest::Client>,
 }
 
+/// Whom TLS believes, and who we are in it.
+#[derive(Debug, Default)]
+pub(crate) struct TlsTrust {
+    /// Authorities beside the system's.
+    pub(crate) roots: Vec<reqwest::Certificate>,
+    /// Certificate and key of ours.
+    pub(crate) identity: Option<reqwest::Identity>,
+    /// Any certificate will do.
+    pub(crate) anyone: bool,
+}
+
 impl Wire {
-    pub(crate) fn new(timeouts: Timeouts, user_agent: String, roots: Vec<reqwest::Certificate>) -> Self {
+    pub(crate) fn new(timeouts: Timeouts, user_agent: String, trust: TlsTrust) -> Self {
         Self {
             shared: Arc::new(Shared {
                 timeouts,
                 user_agent,
-                roots,
+                trust,
                 plain: OnceLock::new(),
                 tls: OnceLock::new(),
                 tls_public: OnceLock::new(),
@@ -275,7 +286,16 @@ impl Wire {
         builder = if plain {
             builder.tls_certs_only([])
         } else {
-            builder.https_only(true).tls_certs_merge(self.shared.roots.clone())
+            let trust = &self.shared.trust;
+            let builder = builder
+                .https_only(true)
+                .tls_certs_merge(trust.roots.clone())
+                .tls_danger_accept_invalid_certs(trust.anyone);
+            match &trust.identity {
+                // Shown to registries and to nobody that they lead to.
+                Some(identity) if !public_only => builder.identity(identity.clone()),
+                _ => builder,
+            }
         };
         builder.build()
     }

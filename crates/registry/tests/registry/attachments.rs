@@ -263,6 +263,26 @@ async fn what_a_list_names_must_name_the_image() {
     assert!(found.found.is_empty() && found.incomplete.is_empty());
 }
 
+/// What could not be asked for is a gap, and is told apart from what is not there.
+#[tokio::test]
+async fn a_throttled_list_of_attachments_is_a_gap() {
+    let digest = small_image("x").descriptor.digest;
+    for (throttled, gaps) in [("/referrers/", 1), (".sig", 1), (".sbom", 1), ("/nothing/", 0)] {
+        let hostile = Hostile::start(move |seen| match &seen.path {
+            path if path.contains(throttled) => Reply::new(429, "").header("retry-after", 1000),
+            _ => Reply::new(404, ""),
+        })
+        .await;
+        let found = client().attachments(&hostile.repository(), &digest).await.unwrap();
+        assert!(found.found.is_empty());
+        assert_eq!(found.incomplete.len(), gaps, "{throttled}");
+        assert!(found.incomplete.iter().all(|gap| gap.code == "throttled"));
+    }
+    let hostile = Hostile::start(|_| Reply::new(429, "").header("retry-after", 1000)).await;
+    let nothing = client().attachments(&hostile.repository(), &digest).await;
+    assert_eq!(code(nothing), "throttled", "nothing could be asked at all");
+}
+
 /// CVE-2023-46737: a registry lists signatures without end. Here each one leads to another.
 #[tokio::test]
 async fn cve_2023_46737_endless_referrers_end() {
@@ -273,14 +293,14 @@ async fn cve_2023_46737_endless_referrers_end() {
             let manifests = (0..100).map(|number| chained(subject, number).1).collect();
             return Reply::index(Index::of(manifests).to_json());
         }
-        // Manifests are made from the request: not findable by digest, so that each is a gap after one request.
+        // None of them is there.
         Reply::new(404, "")
     })
     .await;
     let client = client();
     let found = client.attachments(&hostile.repository(), &root.digest).await.unwrap();
-    assert!(found.found.is_empty());
-    assert_eq!(found.incomplete.len(), 100);
+    assert!(found.found.is_empty() && found.incomplete.is_empty());
+    assert_eq!(found.missing.len(), 100);
     assert!(client.counts().total() <= 104, "{:?}", client.counts());
 }
 
@@ -362,8 +382,9 @@ async fn cve_2024_29903_layers_are_counted_before_they_are_read() {
 async fn cve_2024_29902_no_attachment_is_larger_than_it_says() {
     let subject = small_image("x").descriptor;
     let (layer, _) = signature_layer();
-    // (declared, what comes, the code, whether it is asked for at all)
-    let cases: [(u64, fn() -> Reply, &str, bool); 4] = [
+    // Declared, what comes, the code, whether it is asked for at all.
+    type Case = (u64, fn() -> Reply, &'static str, bool);
+    let cases: [Case; 4] = [
         (1 << 40, || Reply::new(200, ""), "too-large", false),
         (33 * 1024 * 1024, || Reply::new(200, ""), "too-large", false),
         (2, || Reply::new(200, vec![0; 1 << 20]), "size-mismatch", true),

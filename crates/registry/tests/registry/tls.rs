@@ -9,9 +9,10 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::hostile::{Hostile, Reply};
 use crate::world::{client, code, signed_in, small_image};
@@ -20,10 +21,20 @@ use crate::world::{client, code, signed_in, small_image};
 struct Secure {
     address: SocketAddr,
     authority: String,
+    /// Certificate and key of a client that it knows.
+    client: String,
 }
 
 impl Secure {
     async fn start(answer: Vec<u8>) -> Self {
+        Self::start_asking(answer, false).await
+    }
+
+    async fn start_for_clients(answer: Vec<u8>) -> Self {
+        Self::start_asking(answer, true).await
+    }
+
+    async fn start_asking(answer: Vec<u8>, asks: bool) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -31,12 +42,22 @@ impl Secure {
         let leaf = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
         let leaf = leaf.signed_by(&key, &issuer).unwrap();
         let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        let client_key = KeyPair::generate().unwrap();
+        let client = CertificateParams::new(["client".to_owned()]).unwrap();
+        let client = client.signed_by(&client_key, &issuer).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut known = RootCertStore::empty();
+        known.add(issuer.der().clone()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(known), Arc::clone(&provider));
+        let builder = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf.der().clone()], private)
             .unwrap();
+        let builder = if asks {
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        } else {
+            builder.with_no_client_auth()
+        };
+        let config = builder.with_single_cert(vec![leaf.der().clone()], private).unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -62,6 +83,7 @@ impl Secure {
         Self {
             address,
             authority: issuer.pem(),
+            client: format!("{}\n{}", client.pem(), client_key.serialize_pem()),
         }
     }
 
@@ -197,4 +219,61 @@ async fn no_credentials_go_over_plain_http_that_was_fallen_back_to() {
         .unwrap();
     assert_eq!(code(named.resolve(&elsewhere).await), "unauthorized");
     assert!(secret(&hostile.seen()));
+}
+
+#[tokio::test]
+async fn any_certificate_is_taken_where_that_is_said_and_only_there() {
+    let image = small_image("x");
+    let server = Secure::start(answer("200 OK", &image.bytes)).await;
+    for (any, expected) in [(false, Some("unreachable")), (true, None)] {
+        let client = Client::builder()
+            .require_https(true)
+            .danger_accept_any_certificate(any)
+            .build()
+            .unwrap();
+        let resolved = client.resolve(&server.image()).await;
+        assert_eq!(resolved.err().map(|error| error.code()), expected);
+    }
+    // What is asked for by digest is checked all the same.
+    let client = Client::builder()
+        .require_https(true)
+        .danger_accept_any_certificate(true)
+        .build()
+        .unwrap();
+    let other = small_image("y").descriptor.digest;
+    let pinned = server.image().with_digest(other);
+    assert_eq!(code(client.resolve(&pinned).await), "digest-mismatch");
+}
+
+/// A server that asks for a certificate, and answers only those who have one of its authority.
+#[tokio::test]
+async fn a_client_certificate_is_shown_where_it_is_asked_for() {
+    let image = small_image("x");
+    let server = Secure::start_for_clients(answer("200 OK", &image.bytes)).await;
+    let builder = || {
+        Client::builder()
+            .require_https(true)
+            .root_certificates(server.authority.as_bytes())
+    };
+    let known = builder().client_certificate(server.client.as_bytes()).build().unwrap();
+    known.resolve(&server.image()).await.unwrap();
+    let unknown = builder().build().unwrap();
+    assert_eq!(code(unknown.resolve(&server.image()).await), "unreachable");
+    let stranger = Secure::start_for_clients(Vec::new()).await;
+    let other = builder()
+        .client_certificate(stranger.client.as_bytes())
+        .build()
+        .unwrap();
+    assert_eq!(code(other.resolve(&server.image()).await), "unreachable");
+    for junk in ["", "no certificate", &server.authority] {
+        assert_eq!(
+            builder()
+                .client_certificate(junk.as_bytes())
+                .build()
+                .unwrap_err()
+                .code(),
+            "setup",
+            "{junk}"
+        );
+    }
 }
