@@ -83,6 +83,11 @@ impl Context {
         let mut builder = Client::builder()
             .credentials(credentials)
             .allow_http(args.allow_http_registry || args.allow_insecure_registry);
+        if let (Some(certificate), Some(key)) = (&args.registry_client_cert, &args.registry_client_key) {
+            let pem = [read_file(certificate)?, b"\n".to_vec(), read_file(key)?].concat();
+            builder = builder.client_certificate(&pem);
+        }
+        builder = builder.danger_accept_any_certificate(args.allow_insecure_registry);
         for host in &args.plain_http_registry {
             builder = builder.http_for(host.clone());
         }
@@ -169,8 +174,6 @@ fn given_credential(args: &RegistryArgs) -> Option<Credential> {
 /// Flags that the client cannot honour yet are refused: a connection made otherwise than was asked for is not wanted.
 fn refuse_unsupported(args: &RegistryArgs) -> Result<(), Failure> {
     let given = [
-        ("--allow-insecure-registry", args.allow_insecure_registry),
-        ("--registry-client-cert", args.registry_client_cert.is_some()),
         ("--registry-server-name", args.registry_server_name.is_some()),
         ("--attachment-tag-prefix", args.attachment_tag_prefix.is_some()),
     ];

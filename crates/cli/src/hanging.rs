@@ -149,6 +149,13 @@ pub(crate) fn whole(incomplete: &[Incomplete]) -> Result<(), Failure> {
     .with_hint("run it again when the registry answers"))
 }
 
+/// Says what is listed and not there: nobody can have it, so it stops nothing.
+pub(crate) fn warn_of_missing(output: Output, missing: &[Digest]) {
+    for digest in missing {
+        output.warn(&format!("{digest} is listed, and is not in the registry"));
+    }
+}
+
 /// How much has moved, on a terminal.
 pub(crate) struct Meter {
     spinner: Arc<Spinner>,

@@ -2,7 +2,7 @@
 
 mod sbom;
 
-pub(crate) use self::sbom::one_layer;
+pub(crate) use self::sbom::{BILL_ARTIFACT, one_layer};
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -186,7 +186,7 @@ impl Attestation {
                     let tag = att_tag(&target.subject.digest);
                     target
                         .client
-                        .append_legacy(target.image.repository(), &tag, &[(layer, raw)])
+                        .append_legacy(target.image.repository(), &tag, &[(*layer, raw)])
                         .await
                         .map_err(registry_failure)?;
                     format!("tag {tag}")
@@ -201,7 +201,7 @@ impl Attestation {
 /// What a file given with `--attestation` holds.
 enum Document {
     Bundle(Box<Bundle>),
-    Envelope(Descriptor, Bytes),
+    Envelope(Box<Descriptor>, Bytes),
 }
 
 /// One document, or one a line (in-toto's bundle files).
@@ -233,7 +233,10 @@ fn read_document(bytes: &[u8]) -> Result<Document, String> {
         Envelope::parse(bytes).map_err(|error| format!("neither a bundle nor an envelope: {}", chain(&error)))?;
     let statement = Statement::parse(&envelope.payload).map_err(|error| chain(&error))?;
     let attestation = LegacyAttestation::new(envelope, &statement.predicate_type);
-    Ok(Document::Envelope(attestation.layer(), attestation.raw.into()))
+    Ok(Document::Envelope(
+        Box::new(attestation.layer()),
+        attestation.raw.into(),
+    ))
 }
 
 /// The image that something is hung on.

@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use crate::args::RegistryArgs;
 use crate::context::{Context, parse_image, registry_failure};
 use crate::failure::{Exit, Failure};
-use crate::hanging::{Kind, Meter, digest_for, pieces, whole};
+use crate::hanging::{Kind, Meter, digest_for, pieces, warn_of_missing, whole};
 use crate::images::descend;
+use crate::output::Output;
 
 /// Copy an image with all that hangs on it
 ///
@@ -74,6 +75,7 @@ impl Copy {
             to: &to,
             only: &only,
             force: self.force,
+            output: context.output,
         };
         let done = job.run(&source, &meter).await?;
         drop(meter);
@@ -90,6 +92,7 @@ pub(crate) struct Job<'j> {
     pub(crate) to: &'j ImageRef,
     only: &'j BTreeSet<Only>,
     pub(crate) force: bool,
+    output: Output,
 }
 
 /// What a job did.
@@ -101,7 +104,7 @@ pub(crate) struct Done {
 
 impl<'j> Job<'j> {
     /// Everything, whatever has the name already.
-    pub(crate) fn everything(client: &'j Client, home: Repository, to: &'j ImageRef) -> Self {
+    pub(crate) fn everything(output: Output, client: &'j Client, home: Repository, to: &'j ImageRef) -> Self {
         static ALL: BTreeSet<Only> = BTreeSet::new();
         Self {
             client,
@@ -109,6 +112,7 @@ impl<'j> Job<'j> {
             to,
             only: &ALL,
             force: true,
+            output,
         }
     }
 
@@ -154,6 +158,7 @@ impl<'j> Job<'j> {
         let (mut lines, mut incomplete) = (Vec::new(), Vec::new());
         for image in tree.all() {
             let attachments = source.attachments(&image.digest).await.map_err(registry_failure)?;
+            warn_of_missing(self.output, &attachments.missing);
             incomplete.extend(attachments.incomplete);
             for attachment in &attachments.found {
                 if !self.wants(&contents, attachment).await? {

@@ -13,15 +13,13 @@ use serde_json::{Map, Value, json};
 use crate::args::RegistryArgs;
 use crate::context::{Context, parse_image, registry_failure};
 use crate::failure::{Exit, Failure, chain};
-use crate::hanging::{Kind, Piece, digest_for, pieces, whole};
+use crate::hanging::{Kind, Piece, digest_for, pieces, warn_of_missing, whole};
 use crate::images::descend;
+use crate::verb::attach::BILL_ARTIFACT;
 use crate::verb::verify_attestation::predicate_type;
 
 /// The largest attached bill that is read, in bytes: cosign's own limit for attachments.
 const MAX_BILL_BYTES: u64 = 128 * 1024 * 1024;
-
-/// cosign's experimental referrer with an unsigned bill.
-const BILL_ARTIFACT: &str = "application/vnd.dev.cosign.artifact.sbom.v1+json";
 
 /// Fetch what hangs on an image, unverified
 #[derive(Subcommand, Debug)]
@@ -88,7 +86,7 @@ impl Download {
 
 impl Signature {
     async fn run(self, context: &Context) -> Result<(), Failure> {
-        let hanging = Hanging::find(&self.image, None, &self.registry).await?;
+        let hanging = Hanging::find(context, &self.image, None, &self.registry).await?;
         let found = hanging
             .print(context, |piece| matches!(piece.kind, Some(Kind::Signature)))
             .await?;
@@ -104,7 +102,7 @@ impl Attestation {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         let wanted = self.predicate_type.as_deref().map(predicate_type).transpose()?;
         let fits = |kind: &PredicateType| wanted.as_ref().is_none_or(|wanted| kind.matches_family(wanted));
-        let hanging = Hanging::find(&self.image, self.platform.as_deref(), &self.registry).await?;
+        let hanging = Hanging::find(context, &self.image, self.platform.as_deref(), &self.registry).await?;
         let found = hanging
             .print(
                 context,
@@ -125,7 +123,7 @@ impl Attestation {
 
 impl Sbom {
     async fn run(self, context: &Context) -> Result<(), Failure> {
-        let hanging = Hanging::find(&self.image, self.platform.as_deref(), &self.registry).await?;
+        let hanging = Hanging::find(context, &self.image, self.platform.as_deref(), &self.registry).await?;
         let Some(layer) = hanging.bill()? else {
             whole(&hanging.attachments.incomplete)?;
             let failure = hanging.nothing(Exit::NoAttestation, "no-sbom", "no bill under the .sbom tag");
@@ -154,7 +152,12 @@ struct Hanging {
 }
 
 impl Hanging {
-    async fn find(image: &str, platform: Option<&str>, registry: &RegistryArgs) -> Result<Self, Failure> {
+    async fn find(
+        context: &Context,
+        image: &str,
+        platform: Option<&str>,
+        registry: &RegistryArgs,
+    ) -> Result<Self, Failure> {
         let image = parse_image(image)?;
         let client = Context::client_for(registry, &[&image])?;
         let source = ImageSource::registry(&client, &image);
@@ -164,6 +167,7 @@ impl Hanging {
             _ => digest_for(&descend(&source).await?, platform)?,
         };
         let attachments = source.attachments(&digest).await.map_err(registry_failure)?;
+        warn_of_missing(context.output, &attachments.missing);
         Ok(Self {
             source: source.evidence_source(),
             digest,

@@ -32,7 +32,9 @@ impl Load {
         let meter = Meter::new(context.output, "loading");
         let client = Context::client_for(&self.registry, &[&to])?.with_progress(meter.progress("loading"));
         let home = client.evidence_home(to.repository()).clone();
-        let done = Job::everything(&client, home, &to).run(&source, &meter).await?;
+        let done = Job::everything(context.output, &client, home, &to)
+            .run(&source, &meter)
+            .await?;
         drop(meter);
         done.report(context, &self.dir.display(), &to);
         Ok(())

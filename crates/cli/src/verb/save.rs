@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::args::RegistryArgs;
 use crate::context::{Context, parse_image, registry_failure};
 use crate::failure::Failure;
-use crate::hanging::{Meter, whole};
+use crate::hanging::{Meter, warn_of_missing, whole};
 use crate::images::descend;
 use crate::report;
 use crate::verb::copy::at;
@@ -46,6 +46,7 @@ impl Save {
         let (mut count, mut incomplete) = (0, Vec::new());
         for each in tree.all() {
             let attachments = source.attachments(&each.digest).await.map_err(registry_failure)?;
+            warn_of_missing(context.output, &attachments.missing);
             incomplete.extend(attachments.incomplete);
             for attachment in &attachments.found {
                 writer

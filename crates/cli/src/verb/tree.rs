@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use proofmark_evidence::bundle::Content;
+use proofmark_evidence::layout::PREDICATE_TYPE_ANNOTATION;
 use proofmark_evidence::statement::Statement;
 use proofmark_evidence::{EvidenceSet, Item, ItemContent, Origin};
 use proofmark_oci::Manifest;
@@ -11,7 +12,7 @@ use proofmark_registry::{Attachment, Attachments, Place};
 use proofmark_types::Digest;
 use serde_json::{Value, json};
 
-use crate::args::RegistryArgs;
+use crate::args::{ReferrersModeArgs, RegistryArgs};
 use crate::context::{Context, parse_image, registry_failure};
 use crate::failure::Failure;
 use crate::report;
@@ -23,12 +24,20 @@ pub(crate) struct Tree {
     image: String,
 
     #[command(flatten)]
+    mode: ReferrersModeArgs,
+
+    #[command(flatten)]
     registry: RegistryArgs,
 }
 
 impl Tree {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let image = parse_image(&self.image)?;
+        if self.mode.registry_referrers_mode.is_some() {
+            context
+                .output
+                .note("--registry-referrers-mode changes nothing here: everything is always looked for");
+        }
         let client = Context::client_for(&self.registry, &[&image])?;
         let resolved = client.resolve(&image).await.map_err(registry_failure)?;
         let digest = resolved.descriptor.digest;
@@ -47,6 +56,9 @@ impl Tree {
                 let _ = writeln!(text, "├── not read: {}: {} [{}]", gap.0, gap.1, gap.2);
                 gaps.push(gap);
             }
+        }
+        for digest in &attachments.missing {
+            let _ = writeln!(text, "├── listed, and not there: {digest}");
         }
         let _ = writeln!(
             text,
@@ -70,7 +82,7 @@ impl Tree {
             &text,
             &json!({
                 "image": image, "digest": digest, "evidence": items, "attachments": manifests,
-                "incomplete": incomplete,
+                "missing": attachments.missing, "incomplete": incomplete,
             }),
         );
         Ok(())
@@ -126,8 +138,13 @@ fn kind_of(attachment: &Attachment) -> String {
         Ok(Manifest::Index(index)) => index.artifact_type.unwrap_or(index.media_type).to_string(),
         Err(error) => format!("unreadable: {error}"),
     };
-    match attachment.place {
-        Place::Bill => format!("bill, unsigned: {kind}"),
+    let says = attachment.resolved.parse().ok();
+    let says = says
+        .as_ref()
+        .and_then(|manifest| manifest.annotations().get(PREDICATE_TYPE_ANNOTATION));
+    match (attachment.place, says) {
+        (Place::Bill, _) => format!("bill, unsigned: {kind}"),
+        (_, Some(predicate_type)) => format!("bundle, by its annotation: {predicate_type}"),
         _ => format!("other: {kind}"),
     }
 }

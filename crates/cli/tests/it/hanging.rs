@@ -225,6 +225,35 @@ async fn a_folder_holds_everything() {
     fails(&run(&home, ["tree", &fresh]), 11, "not-found");
 }
 
+/// What cannot be read is not left behind quietly: an image without it would be taken for an unsigned one.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_gets_a_name_without_all_that_hangs_on_it() {
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    let home = home();
+    let image = from.push(&debian_like(), "1.0").await;
+    run(&home, ["sign", "--key", "cosign.key", "-y", &image]).expect_success();
+    let tree = as_json(&home, ["tree", &image]);
+    let bundle = from.blob(tree["attachments"][0]["digest"].as_str().unwrap());
+    let good = fs::read(&bundle).unwrap();
+    fs::write(&bundle, "damaged").unwrap();
+    let copied = to.image("app:1");
+    fails(&run(&home, ["copy", &image, &copied]), 1, "evidence-incomplete");
+    fails(&run(&home, ["tree", &copied]), 11, "not-found");
+    fails(
+        &run(&home, ["save", "--dir", "saved", &image]),
+        1,
+        "evidence-incomplete",
+    );
+    assert!(!home.path().join("saved/index.json").exists());
+    fails(&run(&home, ["download", "signature", &image]), 1, "evidence-incomplete");
+    // Once it can be read, running the same commands again is all it takes.
+    fs::write(&bundle, good).unwrap();
+    run(&home, ["copy", &image, &copied]).expect_success();
+    verified(&home, &copied);
+    run(&home, ["save", "--dir", "saved", &image]).expect_success();
+    assert!(home.path().join("saved/index.json").exists());
+}
+
 /// cosign reads our folders and we read cosign's, either generation.
 #[tokio::test(flavor = "multi_thread")]
 async fn folders_are_exchanged_with_cosign() {
@@ -368,7 +397,15 @@ async fn what_was_signed_elsewhere_is_attached() {
         12,
         "no-acceptable-signature",
     );
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_parse_is_not_attached() {
+    let registry = Registry::start().await;
+    let home = home();
+    let image = registry.push(&debian_like(), "1.0").await;
+    let payload = write(home.path(), "payload.json", "{}");
+    let signature = write(home.path(), "payload.sig", "AA==");
     fails(
         &run(&home, ["attach", "signature", "--payload", &payload, &image]),
         2,
@@ -401,6 +438,39 @@ async fn what_was_signed_elsewhere_is_attached() {
         &image,
     ];
     fails(&run(&home, attach), 2, "sbom-format");
+    assert_eq!(hanging(&home, &image), (0, 0));
+}
+
+/// cosign's experimental form of a bill is written as cosign writes it, and found like the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bill_may_be_a_referrer() {
+    let registry = Registry::with(|config| config.referrers_api = false).await;
+    let home = home();
+    let image = registry.push(&debian_like(), "1.0").await;
+    let bill = write(home.path(), "bill.json", "{}");
+    let attach = [
+        "attach",
+        "sbom",
+        "--registry-referrers-mode=oci-1-1",
+        "--sbom",
+        &bill,
+        &image,
+    ];
+    run(&home, attach).expect_success();
+    let tree = as_json(&home, ["tree", &image]);
+    let expected = json!("application/vnd.dev.cosign.artifact.sbom.v1+json");
+    assert_eq!(tree["attachments"][0]["artifactType"], expected);
+    assert_eq!(
+        tree["attachments"][0]["layers"][0]["mediaType"],
+        json!("text/spdx+json")
+    );
+    assert_eq!(run(&home, ["download", "sbom", &image]).expect_success().stdout, "{}");
+    // A bill is no signature.
+    fails(
+        &run(&home, VERIFY.into_iter().chain([image.as_str()])),
+        10,
+        "no-signature",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,7 +60,7 @@ pub(crate) fn fails<'o>(outcome: &'o Outcome, exit: i32, code: &str) -> &'o Outc
 
 /// Our registry, on a free port.
 pub(crate) struct Registry {
-    _folder: TempDir,
+    folder: TempDir,
     server: proofmark_registry_server::Server,
 }
 
@@ -76,8 +76,15 @@ impl Registry {
         change(&mut config);
         Self {
             server: proofmark_registry_server::Server::start(config).await.unwrap(),
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Where its content lies.
+    pub(crate) fn blob(&self, digest: &str) -> std::path::PathBuf {
+        let (algorithm, hex) = digest.split_once(':').unwrap();
+        let blobs = self.folder.path().join("registry/blobs");
+        blobs.join(algorithm).join(&hex[..2]).join(hex)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

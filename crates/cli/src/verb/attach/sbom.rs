@@ -8,9 +8,12 @@ use proofmark_oci::{Descriptor, ImageManifest, media_types};
 use proofmark_types::MediaType;
 
 use super::{Target, read_stdin};
-use crate::args::RegistryArgs;
+use crate::args::{ReferrersMode, ReferrersModeArgs, RegistryArgs};
 use crate::context::{Context, read_file, registry_failure};
 use crate::failure::Failure;
+
+/// cosign's experimental referrer with an unsigned bill.
+pub(crate) const BILL_ARTIFACT: &str = "application/vnd.dev.cosign.artifact.sbom.v1+json";
 
 /// Hang a bill of materials on an image, unsigned
 #[derive(Args, Debug)]
@@ -29,6 +32,9 @@ pub(crate) struct Sbom {
     /// How it is written (default: json where the file is called so; else text for SPDX, XML for CycloneDX)
     #[arg(long, value_enum, value_name = "FORMAT")]
     input_format: Option<Format>,
+
+    #[command(flatten)]
+    mode: ReferrersModeArgs,
 
     #[command(flatten)]
     registry: RegistryArgs,
@@ -57,7 +63,30 @@ impl Sbom {
             read_file(&self.sbom)?
         };
         let target = Target::resolve(&self.image, &self.registry).await?;
-        let (manifest, config) = one_layer(&media_type, &bill);
+        let (mut manifest, config) = one_layer(&media_type, &bill);
+        context
+            .output
+            .warn("the bill is not signed, so nobody can tell who wrote it; `attest` signs it");
+        if self.mode.registry_referrers_mode == Some(ReferrersMode::Oci11) {
+            let kind = MediaType::parse(BILL_ARTIFACT).map_err(|error| Failure::usage("sbom-format", error))?;
+            manifest.config.media_type = kind.clone();
+            manifest.artifact_type = Some(kind);
+            let mut subject = target.subject.clone();
+            subject.annotations.clear();
+            manifest.subject = Some(subject);
+            let digest = target
+                .client
+                .attach(
+                    target.image.repository(),
+                    &target.subject,
+                    &manifest,
+                    &[config.into(), bill.into()],
+                )
+                .await
+                .map_err(registry_failure)?;
+            target.report(context, &[format!("referrer {digest}")]);
+            return Ok(());
+        }
         let home = target.client.evidence_home(target.image.repository());
         let tag = sbom_tag(&target.subject.digest);
         for blob in [config, bill] {
@@ -73,9 +102,6 @@ impl Sbom {
             .push_manifest(home, Some(&tag), &manifest.media_type, bytes.into())
             .await
             .map_err(registry_failure)?;
-        context
-            .output
-            .warn("the bill is not signed, so nobody can tell who wrote it; `attest` signs it");
         target.report(context, &[format!("tag {tag}")]);
         Ok(())
     }
