@@ -55,6 +55,24 @@ pub enum SignError {
     /// The signing configuration has no service to ask.
     #[error(transparent)]
     Selection(#[from] proofmark_trust_root::SelectionError),
+    /// What services say is verified as soon as it is there, and nobody says whom to believe.
+    #[error("no trusted root is given, and what signing services answer is not handed out unverified")]
+    NoTrustRoot,
+    /// A selection that is not empty gave nothing; it would be our mistake.
+    #[error("no service answered")]
+    NoAnswer,
+    /// A statement about nothing: nobody could find it, and it could not be verified.
+    #[error("the statement has no subject with a digest")]
+    NoSubject,
+    /// The certificate given beside a key is on another key.
+    #[error("the certificate is on another key than the one to sign with")]
+    CertificateKey,
+    /// The certificate given beside a key, or its chain, is not usable.
+    #[error("the certificate to sign with is not usable: {reason}")]
+    Certificate {
+        /// What is wrong.
+        reason: String,
+    },
     /// Rekor v2 says no time, so that nothing would vouch for the signature being made while the certificate lived.
     #[error(
         "the signing configuration lists neither a timestamp authority nor a log that says the time: keyless signatures could not be verified once the certificate has ended"
@@ -129,6 +147,11 @@ impl SignError {
             Self::Http { source, .. } | Self::Client(source) => source.code(),
             Self::Selection(error) => error.code(),
             Self::NoTimestampAuthority => "signing-config-no-timestamp-authority",
+            Self::NoTrustRoot => "trusted-root-missing",
+            Self::NoAnswer => "no-answer",
+            Self::NoSubject => "statement-without-subject",
+            Self::CertificateKey => "certificate-key-mismatch",
+            Self::Certificate { .. } => "certificate-unusable",
             Self::Exposed { .. } => "authority-not-https",
             Self::Answer { service, .. } => match service {
                 Service::Authority => "authority-answer",
@@ -141,6 +164,19 @@ impl SignError {
             Self::NotLoggable { .. } => "key-not-loggable",
             Self::Statement(error) => error.code(),
             Self::NotVerified { .. } => "signature-not-verified",
+        }
+    }
+
+    /// Whether another service may be asked in place of this one: nothing was decided, or it serves nobody now, or not us.
+    /// What it says that is wrong is not passed over.
+    pub(crate) fn may_be_passed_over(&self) -> bool {
+        match self {
+            Self::Http { source, .. } => match source {
+                HttpError::Status { status, .. } => !matches!(status, 400 | 409 | 422),
+                HttpError::Outlived { .. } => false,
+                other => other.is_unreachable(),
+            },
+            _ => false,
         }
     }
 

@@ -3,6 +3,7 @@
 use der::{Decode, Encode};
 use proofmark_evidence::encoding::{base64_encode, pem_decode_all};
 use proofmark_types::UnixTime;
+use proofmark_verify::KeyAlgorithm;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{StatusCode, Url};
 use serde::{Deserialize, Serialize};
@@ -50,8 +51,20 @@ pub(crate) async fn request(
 ) -> Result<Issued, SignError> {
     let claims = token.claims().possession_claims();
     let mut last = None;
+    // Which hash the proof is verified with depends on the authority's version, where the curve has another than SHA-256.
+    let mut proofs: Vec<(&str, bool)> = Vec::new();
     for claim in claims {
-        let answer = ask(http, url, token, key, claim).await?;
+        proofs.push((claim, false));
+        if key.log_hash() != key.legacy_hash() {
+            proofs.push((claim, true));
+        }
+    }
+    for (claim, legacy) in proofs {
+        let proof = match legacy {
+            true => key.sign_legacy(claim.as_bytes()).await?,
+            false => key.sign(claim.as_bytes()).await?,
+        };
+        let answer = ask(http, url, token, key, &proof).await?;
         match answer.expect(url, &[StatusCode::OK, StatusCode::CREATED]) {
             Ok(answer) => return read(&answer, url, key, now),
             // The proof of possession may be over the wrong claim: which one the authority checks is in its
@@ -78,15 +91,19 @@ async fn ask(
     url: &Url,
     token: &IdentityToken,
     key: &SigningKey,
-    claim: &str,
+    proof: &[u8],
 ) -> Result<Answer, SignError> {
     let body = Request {
         public_key_request: PublicKeyRequest {
             public_key: PublicKey {
-                algorithm: "ECDSA",
+                algorithm: match key.public_key().algorithm() {
+                    KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 | KeyAlgorithm::EcdsaP521 => "ECDSA",
+                    KeyAlgorithm::Ed25519 => "ED25519",
+                    _ => "RSA_PSS",
+                },
                 content: key.public_key().to_pem(),
             },
-            proof_of_possession: base64_encode(&key.sign(claim.as_bytes()).await?),
+            proof_of_possession: base64_encode(proof),
         },
     };
     let body = serde_json::to_vec(&body).unwrap_or_else(|error| unreachable!("own types always serialize: {error}"));

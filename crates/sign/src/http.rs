@@ -2,10 +2,10 @@
 //!
 //! Redirects are not followed: what is posted (tokens, digests) is for the configured host and no other.
 
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url, redirect};
+use reqwest::header::{HOST, HeaderMap, RETRY_AFTER};
+use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url, redirect};
 use thiserror::Error;
 use url::Host;
 
@@ -14,8 +14,8 @@ use crate::services::is_loopback;
 /// The most bytes of an error's body that are repeated.
 const MAX_QUOTED_BODY: usize = 300;
 
-/// The longest pause that a server may ask for.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
+/// The longest pause that is kept when a server asks for it; one that wants a longer one is not asked again.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// How long services may take, and how often they are asked.
 #[derive(Clone, Debug)]
@@ -52,6 +52,10 @@ pub(crate) struct Http {
     /// included.
     direct: Client,
     timing: Timing,
+    /// Nothing is waited for beyond this: the end of the certificate that is signed with.
+    end: Option<Instant>,
+    /// The name that servers are asked under instead of their own.
+    name: Option<String>,
 }
 
 /// An answer that was read whole.
@@ -64,17 +68,9 @@ pub(crate) struct Answer {
 impl Http {
     /// `roots` are certificates (PEM) believed beside the system's.
     pub(crate) fn new(timing: Timing, roots: &[Vec<u8>]) -> Result<Self, HttpError> {
-        let broken = |error: reqwest::Error| HttpError::Client {
-            reason: innermost(&error),
-        };
-        let builder = || {
-            Client::builder()
-                .redirect(redirect::Policy::none())
-                .connect_timeout(Duration::from_secs(10))
-                .user_agent(concat!("proofmark/", env!("CARGO_PKG_VERSION")))
-        };
-        let direct = builder().no_proxy().tls_certs_only([]).build().map_err(broken)?;
-        let mut builder = builder();
+        let broken = |error: reqwest::Error| HttpError::client(&error);
+        let direct = Self::builder().no_proxy().tls_certs_only([]).build().map_err(broken)?;
+        let mut builder = Self::builder();
         for pem in roots {
             builder = builder.tls_certs_merge(Certificate::from_pem_bundle(pem).map_err(broken)?);
         }
@@ -82,7 +78,34 @@ impl Http {
             client: builder.build().map_err(broken)?,
             direct,
             timing,
+            end: None,
+            name: None,
         })
+    }
+
+    /// What all clients here have in common.
+    pub(crate) fn builder() -> ClientBuilder {
+        Client::builder()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(10))
+            .user_agent(concat!("proofmark/", env!("CARGO_PKG_VERSION")))
+    }
+
+    /// The same with another client, which asks servers under another name than their address.
+    pub(crate) fn with_client(&self, client: Client, name: Option<String>) -> Self {
+        Self {
+            client,
+            name,
+            ..self.clone()
+        }
+    }
+
+    /// The same, waiting for nothing that would come later than `left` from now.
+    pub(crate) fn ending_in(self, left: Duration) -> Self {
+        Self {
+            end: Instant::now().checked_add(left),
+            ..self
+        }
     }
 
     pub(crate) fn timing(&self) -> &Timing {
@@ -94,7 +117,15 @@ impl Http {
     }
 
     pub(crate) fn post(&self, url: &Url) -> RequestBuilder {
-        self.client_for(url).post(url.clone())
+        let client = self.client_for(url);
+        let mut renamed = url.clone();
+        match &self.name {
+            // The request is for the server's own name still.
+            Some(name) if url.scheme() == "https" && renamed.set_host(Some(name)).is_ok() => {
+                client.post(renamed).header(HOST, url.authority())
+            }
+            _ => client.post(url.clone()),
+        }
     }
 
     /// To this machine or its own network, past any proxy.
@@ -155,13 +186,25 @@ impl Http {
             })?;
             let outcome = once(again, url, timeout, limit).await;
             let wait = match &outcome {
-                Ok(answer) if later(answer.status) => retry_after(&answer.headers).unwrap_or(pause),
+                Ok(answer) if later(answer.status) => {
+                    asked_pause(&answer.headers, SystemTime::now()).unwrap_or_else(|| jittered(pause))
+                }
                 Ok(_) => return outcome,
-                Err(error) if error.may_pass() => pause,
+                Err(error) if error.may_pass() => jittered(pause),
                 Err(_) => return outcome,
             };
             if attempt >= self.timing.attempts {
                 return outcome;
+            }
+            if wait > MAX_RETRY_AFTER {
+                return Err(HttpError::Busy {
+                    url: url.clone(),
+                    wait,
+                    limit: MAX_RETRY_AFTER,
+                });
+            }
+            if self.end.is_some_and(|end| Instant::now() + wait >= end) {
+                return Err(HttpError::Outlived { url: url.clone(), wait });
             }
             tracing::debug!(url = %url, attempt, wait_ms = wait.as_millis(), "asking the service again");
             tokio::time::sleep(wait).await;
@@ -206,9 +249,29 @@ pub(crate) fn is_later(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
 }
 
+/// The pause that a server asks for, or the longest that is kept.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
+    asked_pause(headers, SystemTime::now()).map(|pause| pause.min(MAX_RETRY_AFTER))
+}
+
+/// RFC 9110 §10.2.3: seconds, or a date.
+fn asked_pause(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            let date = httpdate::parse_http_date(text).ok()?;
+            Some(date.duration_since(now).unwrap_or_default())
+        }
+    }
+}
+
+/// Half of the pause to one and a half: those who failed together do not come back together.
+fn jittered(pause: Duration) -> Duration {
+    let mut byte = [128];
+    // Without randomness it is the pause itself.
+    let _ = getrandom::fill(&mut byte);
+    pause / 2 + pause.saturating_mul(u32::from(byte[0])) / 256
 }
 
 async fn once(request: RequestBuilder, url: &Url, timeout: Duration, limit: usize) -> Result<Answer, HttpError> {
@@ -291,6 +354,27 @@ pub enum HttpError {
         /// The limit.
         limit: usize,
     },
+    /// It asks to come back much later.
+    #[error("{url} asks to come back in {} s, more than {} s are not waited", wait.as_secs(), limit.as_secs())]
+    Busy {
+        /// Who was asked.
+        url: Url,
+        /// What it asks for.
+        wait: Duration,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The certificate would end before the service is asked again.
+    #[error(
+        "{url} is to be asked again in {} ms, and the certificate ends before: sign again with a fresh token, which gets a new one",
+        wait.as_millis()
+    )]
+    Outlived {
+        /// Who was asked.
+        url: Url,
+        /// How long it would be waited for.
+        wait: Duration,
+    },
     /// An answer that says no. A 3xx means that the address in the configuration is wrong.
     #[error("{url} answered {status}: {body}")]
     Status {
@@ -312,6 +396,8 @@ impl HttpError {
             Self::Connection { .. } => "service-unreachable",
             Self::Timeout { .. } => "service-timeout",
             Self::TooLarge { .. } => "service-answer-too-large",
+            Self::Busy { .. } => "service-busy",
+            Self::Outlived { .. } => "certificate-outlived",
             Self::Status { .. } => "service-refused",
         }
     }
@@ -320,9 +406,15 @@ impl HttpError {
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         match self {
-            Self::Connection { .. } | Self::Timeout { .. } => true,
+            Self::Connection { .. } | Self::Timeout { .. } | Self::Busy { .. } | Self::Outlived { .. } => true,
             Self::Status { status, .. } => *status >= 500 || *status == 429,
             _ => false,
+        }
+    }
+
+    pub(crate) fn client(error: &reqwest::Error) -> Self {
+        Self::Client {
+            reason: innermost(error),
         }
     }
 

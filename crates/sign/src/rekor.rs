@@ -70,7 +70,7 @@ pub(crate) async fn write(
     log: &Url,
     version: Version,
     signed: &Signed<'_>,
-    trust_root: Option<&TrustRoot>,
+    trust_root: &TrustRoot,
 ) -> Result<LogEntry, SignError> {
     match version {
         Version::V1 => v1::write(http, log, signed).await,

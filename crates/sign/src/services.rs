@@ -10,20 +10,27 @@ use proofmark_trust_root::SigningConfig;
 use proofmark_types::UnixTime;
 use proofmark_verify::TrustRoot;
 use reqwest::Url;
-use thiserror::Error;
 use url::Host;
 
 use crate::error::{Service, SignError};
 use crate::http::{Http, Timing};
+use crate::key::SigningKey;
 use crate::rekor::{self, Signed, Version};
 use crate::timestamp;
 use crate::token::AUDIENCE;
 
+mod pool;
+mod tls;
+
+pub use pool::Warning;
+pub(crate) use pool::{Listener, Pool};
+pub use tls::{ClientIdentity, TimestampTls};
+
 /// How to sign, beyond what the signing configuration says.
 #[derive(Clone)]
 pub struct Options {
-    /// Whom to believe when what was signed is verified before it is handed out. Without one, keyless signatures are
-    /// not verified: nobody says yet whom to believe.
+    /// Whom to believe when what was signed is verified before it is handed out. Only a key that asks no service signs
+    /// without one.
     pub trust_root: Option<Arc<TrustRoot>>,
     /// Certificates (PEM) that are believed for TLS beside the system's.
     pub tls_roots: Vec<Vec<u8>>,
@@ -37,44 +44,6 @@ pub struct Options {
     pub warn: Arc<dyn Fn(&Warning) + Send + Sync>,
     /// The clock.
     pub clock: Arc<dyn Fn() -> UnixTime + Send + Sync>,
-}
-
-/// TLS with timestamp authorities: cosign's `--timestamp-client-*` and `--timestamp-server-name`.
-#[derive(Clone, Default)]
-pub struct TimestampTls {
-    /// `--timestamp-client-cacert`, PEM: whom to believe, and nobody else.
-    pub authorities: Option<Vec<u8>>,
-    /// `--timestamp-client-cert` and `--timestamp-client-key`, PEM: who we are.
-    pub identity: Option<ClientIdentity>,
-    /// `--timestamp-server-name`: the name that the server's certificate must have.
-    pub server_name: Option<String>,
-}
-
-/// A TLS client's certificate and key, PEM. Not shown.
-#[derive(Clone)]
-pub struct ClientIdentity {
-    /// The certificate, perhaps with its chain.
-    pub certificate: Vec<u8>,
-    /// The private key.
-    pub key: zeroize::Zeroizing<Vec<u8>>,
-}
-
-/// What went wrong without being a failure yet.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum Warning {
-    /// A service did not answer, and the signing configuration allows another in its place.
-    #[error("the {service} at {url} was passed over: {reason}; asking {next}")]
-    PassedOver {
-        /// What it is.
-        service: Service,
-        /// Which did not answer.
-        url: Url,
-        /// Why.
-        reason: String,
-        /// Which is asked now.
-        next: Url,
-    },
 }
 
 impl Default for Options {
@@ -111,9 +80,12 @@ impl Options {
 pub(crate) struct Services {
     http: Http,
     log_version: Version,
-    logs: Vec<Url>,
-    timestamp_authorities: Vec<Url>,
-    trust_root: Option<Arc<TrustRoot>>,
+    logs: Pool,
+    timestamp_authorities: Pool,
+    timestamp_tls: TimestampTls,
+    trust_root: Arc<TrustRoot>,
+    tls_roots: Vec<Vec<u8>>,
+    warn: Listener,
 }
 
 /// What logs and timestamp authorities said of a signature.
@@ -132,33 +104,53 @@ pub(crate) struct LegacyWitnessed {
 
 impl Services {
     /// Chooses the services that are valid now. Logs are all of one version, the highest that has as many as are asked
-    /// for: the rule of the signing configuration (sigstore-go, `SelectServices`).
+    /// for: the rule of the signing configuration (sigstore-go, `SelectServices`). What they say is verified as soon as
+    /// it is there, so that somebody must say whom to believe.
     pub(crate) fn choose(config: &SigningConfig, options: &Options) -> Result<Self, SignError> {
         let now = options.now();
-        let (log_version, logs) = match config.logs(&[2], now) {
+        let trust_root = options.trust_root.clone().ok_or(SignError::NoTrustRoot)?;
+        let (log_version, logs) = match config.log_choice(&[2], now) {
             Ok(logs) => (Version::V2, logs),
-            Err(error) => (Version::V1, config.logs(&[1], now).map_err(|_| error)?),
+            Err(error) => (Version::V1, config.log_choice(&[1], now).map_err(|_| error)?),
         };
+        let timestamps = config.timestamp_choice(now)?;
         Ok(Self {
             http: Http::new(options.timing.clone(), &options.tls_roots).map_err(SignError::Client)?,
             log_version,
-            logs: logs.into_iter().map(|log| log.endpoint("")).collect(),
-            timestamp_authorities: config
-                .timestamp_authorities(now)?
-                .into_iter()
-                .map(|authority| authority.url.clone())
-                .collect(),
-            trust_root: options.trust_root.clone(),
+            logs: Pool::of(Service::Log, &logs, |log| log.endpoint("")),
+            timestamp_authorities: Pool::of(Service::TimestampAuthority, &timestamps, |authority| {
+                authority.url.clone()
+            }),
+            timestamp_tls: options.timestamp_tls.clone(),
+            trust_root,
+            tls_roots: options.tls_roots.clone(),
+            warn: Listener(Arc::clone(&options.warn)),
         })
+    }
+
+    /// Whether these logs take signatures of the key. Rekor v1 takes envelopes by every kind, though not files.
+    pub(crate) fn take(&self, key: &SigningKey) -> Result<(), SignError> {
+        if self.logs_version_2() && key.log_hash().is_none() {
+            return Err(SignError::NotLoggable {
+                algorithm: key.public_key().algorithm().name(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Nothing is waited for beyond the end of the certificate, `left` from now.
+    pub(crate) fn ending_in(mut self, left: std::time::Duration) -> Self {
+        self.http = self.http.ending_in(left);
+        self
     }
 
     pub(crate) fn http(&self) -> &Http {
         &self.http
     }
 
-    /// How many logs and timestamp authorities there are.
+    /// How many logs and timestamp authorities there are to be.
     pub(crate) fn count(&self) -> (usize, usize) {
-        (self.logs.len(), self.timestamp_authorities.len())
+        (self.logs.wanted, self.timestamp_authorities.wanted)
     }
 
     /// How many of them a legacy layout has room for.
@@ -169,23 +161,23 @@ impl Services {
 
     /// Whether something says the time of a signature: a timestamp authority, or Rekor v1's promise.
     pub(crate) fn say_time(&self) -> bool {
-        !self.timestamp_authorities.is_empty() || self.logs_version_1()
+        self.timestamp_authorities.wanted > 0 || self.logs_version_1()
     }
 
     /// Whether signatures are logged by Rekor v1. It verifies envelopes with SHA-256 whatever the curve, and its
     /// promises are what the legacy layouts have room for.
     pub(crate) fn logs_version_1(&self) -> bool {
-        self.log_version == Version::V1 && !self.logs.is_empty()
+        self.log_version == Version::V1 && self.logs.wanted > 0
     }
 
     /// Whether signatures are logged by Rekor v2.
     pub(crate) fn logs_version_2(&self) -> bool {
-        self.log_version == Version::V2 && !self.logs.is_empty()
+        self.log_version == Version::V2 && self.logs.wanted > 0
     }
 
     /// Logs the signature and has it timestamped, at the same time.
     pub(crate) async fn witness(&self, signed: &Signed<'_>) -> Result<Witnessed, SignError> {
-        let (entries, timestamps) = tokio::try_join!(self.log(signed), self.timestamp(signed.signature))?;
+        let (entries, timestamps) = tokio::try_join!(self.log(signed, usize::MAX), self.timestamp(signed.signature))?;
         Ok(Witnessed { entries, timestamps })
     }
 
@@ -196,38 +188,38 @@ impl Services {
         signed: &Signed<'_>,
         timestamped: &[u8],
     ) -> Result<LegacyWitnessed, SignError> {
-        let entry = async {
-            match self.logs.first() {
-                Some(log) if self.logs_version_1() => self.write(log, signed).await.map(Some),
-                _ => Ok(None),
-            }
-        };
-        let (entry, timestamps) = tokio::try_join!(entry, self.timestamp(timestamped))?;
+        let (logs, _) = self.legacy_count();
+        let (entries, timestamps) = tokio::try_join!(self.log(signed, logs), self.timestamps(timestamped, 1))?;
         Ok(LegacyWitnessed {
-            log_bundle: entry.and_then(log_bundle),
+            log_bundle: entries.into_iter().next().and_then(log_bundle),
             timestamp: timestamps.into_iter().next(),
         })
     }
 
     /// One timestamp of each authority over these bytes.
     pub(crate) async fn timestamp(&self, message: &[u8]) -> Result<Vec<Vec<u8>>, SignError> {
-        let mut timestamps = Vec::new();
-        for authority in &self.timestamp_authorities {
-            timestamps.push(timestamp::request(&self.http, authority, message).await?);
-        }
-        Ok(timestamps)
+        self.timestamps(message, usize::MAX).await
     }
 
-    async fn log(&self, signed: &Signed<'_>) -> Result<Vec<LogEntry>, SignError> {
-        let mut entries = Vec::new();
-        for log in &self.logs {
-            entries.push(self.write(log, signed).await?);
-        }
-        Ok(entries)
+    async fn timestamps(&self, message: &[u8], at_most: usize) -> Result<Vec<Vec<u8>>, SignError> {
+        self.timestamp_authorities
+            .gather(at_most, &self.warn, |url| {
+                Box::pin(async move {
+                    let client = self.timestamp_tls.client(&self.http, &url, &self.tls_roots)?;
+                    timestamp::request(&client, &url, message).await
+                })
+            })
+            .await
     }
 
-    async fn write(&self, log: &Url, signed: &Signed<'_>) -> Result<LogEntry, SignError> {
-        rekor::write(&self.http, log, self.log_version, signed, self.trust_root.as_deref()).await
+    async fn log(&self, signed: &Signed<'_>, at_most: usize) -> Result<Vec<LogEntry>, SignError> {
+        self.logs
+            .gather(at_most, &self.warn, |url| {
+                Box::pin(
+                    async move { rekor::write(&self.http, &url, self.log_version, signed, &self.trust_root).await },
+                )
+            })
+            .await
     }
 }
 

@@ -1,15 +1,17 @@
 //! A keyless session: one key that is never written anywhere, one short-lived certificate, several signatures.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use proofmark_trust_root::SigningConfig;
 use proofmark_types::UnixTime;
 use proofmark_verify::KeyAlgorithm;
 
-use crate::error::SignError;
+use crate::error::{Service, SignError};
 use crate::fulcio::{self, Issued};
 use crate::key::SigningKey;
-use crate::services::{Options, Services};
+use crate::services::{Listener, Options, Pool, Services, is_loopback};
 use crate::token::IdentityToken;
 
 /// One ephemeral key with its certificate. Signs until the certificate ends, some ten minutes.
@@ -21,14 +23,26 @@ pub struct KeylessSession {
 }
 
 impl KeylessSession {
-    /// Gets a certificate, in these steps:
+    /// Gets a certificate on a new key, which is never written anywhere.
+    pub async fn begin(config: &SigningConfig, token: IdentityToken, options: Options) -> Result<Self, SignError> {
+        let key = SigningKey::generate(KeyAlgorithm::EcdsaP256)?;
+        Self::begin_with_key(config, token, key, options).await
+    }
+
+    /// Gets a certificate on a key of one's own (cosign's `--issue-certificate`), in these steps:
     ///
     /// 1. the token is one that the authority could accept;
     /// 2. every service is chosen, so that nothing is asked of one if another is missing; there is one that says the
     ///    time, without which the signature would end with the certificate;
     /// 3. the authority is one that the token may be sent to: https, or this machine;
-    /// 4. a new key is made, and the certificate that comes back is on that key.
-    pub async fn begin(config: &SigningConfig, token: IdentityToken, options: Options) -> Result<Self, SignError> {
+    /// 4. the certificate that comes back is on the key; another authority is asked if one does not answer;
+    /// 5. from then on nothing is waited for that comes after the certificate's end.
+    pub async fn begin_with_key(
+        config: &SigningConfig,
+        token: IdentityToken,
+        key: SigningKey,
+        options: Options,
+    ) -> Result<Self, SignError> {
         let now = options.now();
         // 1.
         token.check(&options.audience, now)?;
@@ -37,17 +51,28 @@ impl KeylessSession {
         if !services.say_time() {
             return Err(SignError::NoTimestampAuthority);
         }
-        let authority = config.certificate_authority(now)?;
-        // 3.
-        if authority.is_exposed() {
-            return Err(SignError::Exposed {
-                url: authority.url.clone(),
-            });
-        }
-        // 4.
-        let key = SigningKey::generate(KeyAlgorithm::EcdsaP256)?;
-        let url = authority.endpoint(fulcio::PATH);
-        let issued = fulcio::request(services.http(), &url, &token, &key, now).await?;
+        services.take(&key)?;
+        config.certificate_authority(now)?;
+        let authorities = Pool::of(Service::Authority, &config.authority_choice(now)?, |authority| {
+            authority.endpoint(fulcio::PATH)
+        });
+        // 3. and 4.
+        let listener = Listener(Arc::clone(&options.warn));
+        let issued = authorities
+            .gather(1, &listener, |url| {
+                let (services, token, key) = (&services, &token, &key);
+                Box::pin(async move {
+                    if url.scheme() != "https" && !is_loopback(&url) {
+                        return Err(SignError::Exposed { url });
+                    }
+                    fulcio::request(services.http(), &url, token, key, now).await
+                })
+            })
+            .await?;
+        let issued = issued.into_iter().next().ok_or(SignError::NoAnswer)?;
+        // 5.
+        let left = u64::try_from(issued.not_after.seconds().saturating_sub(options.now().seconds()));
+        let services = services.ending_in(Duration::from_secs(left.unwrap_or_default()));
         Ok(Self {
             key,
             issued,

@@ -1,5 +1,8 @@
 //! Signing itself. Whatever is made is verified, with the same code that will verify it later, before it is handed out.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use proofmark_evidence::bundle::{Bundle, Content, KeyMaterial, VerificationMaterial};
 use proofmark_evidence::dsse::{self, Envelope, Signature};
 use proofmark_evidence::encoding::base64_encode;
@@ -10,8 +13,9 @@ use proofmark_evidence::statement::Statement;
 use proofmark_evidence::{EvidenceSet, Item, ItemContent, Origin};
 use proofmark_trust_root::SigningConfig;
 use proofmark_types::{Digest, DigestAlgorithm};
-use proofmark_verify::{Artifact, Proofs, Verifier};
+use proofmark_verify::{Artifact, Proofs, SctProof, Verifier};
 
+use self::certified::OwnCertificate;
 use crate::error::SignError;
 use crate::key::SigningKey;
 use crate::rekor::Signed;
@@ -19,6 +23,7 @@ use crate::services::{LegacyWitnessed, Options, Services, Witnessed};
 use crate::session::KeylessSession;
 
 mod blob;
+mod certified;
 
 pub use blob::BlobForm;
 
@@ -31,10 +36,11 @@ pub enum Signer {
     Keyless(KeylessSession),
 }
 
-/// A key, and whether its signatures are logged and timestamped.
+/// A key, perhaps with a certificate of one's own authority, and whether its signatures are logged and timestamped.
 #[derive(Debug)]
 pub struct KeySigner {
     key: SigningKey,
+    certificate: Option<OwnCertificate>,
     services: Option<Services>,
     options: Options,
 }
@@ -45,6 +51,7 @@ impl Signer {
     pub fn key(key: SigningKey) -> Self {
         Self::Key(KeySigner {
             key,
+            certificate: None,
             services: None,
             options: Options::default(),
         })
@@ -53,15 +60,32 @@ impl Signer {
     /// Signs with a key, and has each signature logged and timestamped by the services of `config`.
     pub fn logged_key(key: SigningKey, config: &SigningConfig, options: Options) -> Result<Self, SignError> {
         let services = Services::choose(config, &options)?;
-        // Rekor v1 takes envelopes by such keys, though no files.
-        if services.logs_version_2() && key.log_hash().is_none() {
-            return Err(SignError::NotLoggable {
-                algorithm: key.public_key().algorithm().name(),
-            });
+        services.take(&key)?;
+        Ok(Self::Key(KeySigner {
+            key,
+            certificate: None,
+            services: Some(services),
+            options,
+        }))
+    }
+
+    /// Signs with a key that an authority of one's own has certified (cosign's `--certificate` and
+    /// `--certificate-chain`): DER, the leaf first. Logged and timestamped if services are given.
+    pub fn certified_key(
+        key: SigningKey,
+        certificates: &[Vec<u8>],
+        config: Option<&SigningConfig>,
+        options: Options,
+    ) -> Result<Self, SignError> {
+        let certificate = OwnCertificate::of(certificates, &key)?;
+        let services = config.map(|config| Services::choose(config, &options)).transpose()?;
+        if let Some(services) = &services {
+            services.take(&key)?;
         }
         Ok(Self::Key(KeySigner {
             key,
-            services: Some(services),
+            certificate: Some(certificate),
+            services,
             options,
         }))
     }
@@ -74,6 +98,7 @@ impl Signer {
     /// Signs `payload`, which says what `statement` says.
     async fn sign_payload_of(&self, statement: &Statement, payload: Vec<u8>) -> Result<Bundle, SignError> {
         self.check_time()?;
+        let subject = image_digest(statement).ok_or(SignError::NoSubject)?;
         let message = dsse::pae(IN_TOTO_PAYLOAD_TYPE, &payload);
         let key = self.signing_key();
         let (signature, hash) = if self.services().is_some_and(Services::logs_version_1) {
@@ -90,9 +115,7 @@ impl Signer {
             })
             .await?;
         let bundle = self.bundle(Content::Dsse(envelope), witnessed);
-        if let Some(subject) = image_digest(statement) {
-            self.verify_item(&subject, ItemContent::Bundle(bundle.clone()), Form::Bundle)?;
-        }
+        self.verify_item(&subject, ItemContent::Bundle(bundle.clone()), Form::Bundle)?;
         Ok(bundle)
     }
 
@@ -140,6 +163,7 @@ impl Signer {
         payload: Vec<u8>,
     ) -> Result<LegacyAttestation, SignError> {
         self.check_time()?;
+        let subject = image_digest(statement).ok_or(SignError::NoSubject)?;
         let message = dsse::pae(IN_TOTO_PAYLOAD_TYPE, &payload);
         let signature = self.signing_key().sign_legacy(&message).await?;
         let mut signed = LegacyAttestation::new(envelope(payload, signature.clone()), &statement.predicate_type);
@@ -155,9 +179,7 @@ impl Signer {
             )
             .await?;
         (signed.log_bundle, signed.timestamp) = (witnessed.log_bundle, witnessed.timestamp);
-        if let Some(subject) = image_digest(statement) {
-            self.verify_item(&subject, ItemContent::LegacyAttestation(signed.clone()), Form::Legacy)?;
-        }
+        self.verify_item(&subject, ItemContent::LegacyAttestation(signed.clone()), Form::Legacy)?;
         Ok(signed)
     }
 
@@ -195,21 +217,28 @@ impl Signer {
         }
     }
 
-    fn certificates(&self) -> (Option<Vec<u8>>, Vec<Vec<u8>>) {
+    /// The certificate that signatures come with, DER: of a keyless session, or given beside the key.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&[u8]> {
         match self {
-            Self::Key(_) => (None, Vec::new()),
-            Self::Keyless(session) => (Some(session.certificate().to_vec()), session.chain().to_vec()),
+            Self::Key(signer) => signer.certificate.as_ref().map(|own| own.leaf.as_slice()),
+            Self::Keyless(session) => Some(session.certificate()),
         }
+    }
+
+    fn certificates(&self) -> (Option<Vec<u8>>, Vec<Vec<u8>>) {
+        let chain = match self {
+            Self::Key(signer) => signer.certificate.as_ref().map_or(&[][..], |own| &own.chain),
+            Self::Keyless(session) => session.chain(),
+        };
+        (self.certificate().map(<[u8]>::to_vec), chain.to_vec())
     }
 
     /// A signature with the key's own hash, to be logged.
     fn signed<'s>(&'s self, message: &'s [u8], signature: &'s [u8]) -> Signed<'s> {
         Signed {
             key: self.signing_key(),
-            certificate: match self {
-                Self::Key(_) => None,
-                Self::Keyless(session) => Some(session.certificate()),
-            },
+            certificate: self.certificate(),
             message: Artifact::Bytes(message),
             hash: self.signing_key().log_hash(),
             signature,
@@ -233,10 +262,11 @@ impl Signer {
 
     fn bundle(&self, content: Content, witnessed: Witnessed) -> Bundle {
         let key = match self {
-            // cosign's hint: the key's fingerprint.
-            Self::Key(signer) => {
-                KeyMaterial::PublicKeyHint(base64_encode(signer.key.public_key().fingerprint().as_bytes()))
-            }
+            Self::Key(signer) => match &signer.certificate {
+                Some(own) => own.material(),
+                // cosign's hint: the key's fingerprint.
+                None => KeyMaterial::PublicKeyHint(base64_encode(signer.key.public_key().fingerprint().as_bytes())),
+            },
             // Bundle v0.3: the leaf alone; the root must never come with what it vouches for.
             Self::Keyless(session) => KeyMaterial::Certificate(session.certificate().to_vec()),
         };
@@ -250,25 +280,23 @@ impl Signer {
         }
     }
 
-    /// Keyless signatures can be verified only if it is said whom to believe; a key believes itself.
-    fn verifier(&self) -> Option<Verifier> {
-        let trust_root = self.options().trust_root.clone();
-        match (self, trust_root) {
-            (Self::Key(signer), None) => Some(Verifier::new().with_key(signer.key.public_key().clone())),
-            (Self::Key(signer), Some(root)) => Some(
-                Verifier::new()
-                    .with_key(signer.key.public_key().clone())
-                    .with_trust_root(root),
-            ),
-            (Self::Keyless(_), Some(root)) => Some(Verifier::new().with_trust_root(root)),
-            (Self::Keyless(_), None) => None,
+    /// A key believes itself and an own certificate its chain; all else is for the trust root to say.
+    fn verifier(&self) -> Result<Verifier, SignError> {
+        let verifier = match &self.options().trust_root {
+            Some(root) => Verifier::new().with_trust_root(Arc::clone(root)),
+            None => Verifier::new(),
+        };
+        match self {
+            Self::Key(signer) => match &signer.certificate {
+                Some(own) => own.believed_by(verifier),
+                None => Ok(verifier.with_key(signer.key.public_key().clone())),
+            },
+            Self::Keyless(_) => Ok(verifier),
         }
     }
 
     fn verify_item(&self, subject: &Digest, content: ItemContent, form: Form) -> Result<(), SignError> {
-        let Some(verifier) = self.verifier() else {
-            return Ok(());
-        };
+        let verifier = self.verifier()?;
         let mut evidence = EvidenceSet::new(subject.clone());
         evidence.items.push(Item {
             origin: Origin::Local,
@@ -286,14 +314,16 @@ impl Signer {
                 None => refused("signature-not-found", "it was not recognised as evidence".to_owned()),
             };
         };
-        let (Some(services), true) = (self.services(), self.options().trust_root.is_some()) else {
+        self.accept_sct(proof.sct())?;
+        let Some(services) = self.services() else {
             return Ok(());
         };
         let (logs, authorities) = match form {
             Form::Bundle => services.count(),
             Form::Legacy => services.legacy_count(),
         };
-        let (known_logs, known_authorities) = (proof.logs().len(), proof.timestamps().len());
+        let clocks: BTreeSet<&str> = proof.timestamps().iter().map(|seen| seen.authority.as_str()).collect();
+        let (known_logs, known_authorities) = (proof.logs().len(), clocks.len());
         if known_logs < logs {
             return refused(
                 "log-not-trusted",
@@ -307,6 +337,32 @@ impl Signer {
             );
         }
         Ok(())
+    }
+
+    /// The authority of a keyless session must have published the certificate, where the trust root knows logs of them.
+    fn accept_sct(&self, sct: &SctProof) -> Result<(), SignError> {
+        let refused = |code: &'static str, reason: &str| {
+            Err(SignError::NotVerified {
+                code,
+                reason: reason.to_owned(),
+            })
+        };
+        let published = self
+            .options()
+            .trust_root
+            .as_ref()
+            .is_some_and(|root| !root.ct_logs().is_empty());
+        match (self, sct) {
+            (Self::Keyless(_), SctProof::Absent) if published => refused(
+                "sct-missing",
+                "the certificate has no promise of a certificate transparency log",
+            ),
+            (Self::Keyless(_), SctProof::NotConsulted) if published => refused(
+                "sct-log-not-trusted",
+                "the certificate is promised by certificate transparency logs that the trust root does not know",
+            ),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -12,5 +12,5 @@ pub use client_trust_config::{ClientTrustConfig, ClientTrustConfigError};
 pub use instance::Instance;
 pub use load::{LoadError, load_client_trust_config, load_signing_config, load_trust_root};
 pub use signing_config::{
-    MAX_SERVICES, SelectionError, Selector, Service, ServiceKind, SigningConfig, SigningConfigError,
+    Choice, MAX_SERVICES, SelectionError, Selector, Service, ServiceKind, SigningConfig, SigningConfigError,
 };

@@ -227,15 +227,22 @@ impl SigningConfig {
 
     /// The certificate authority to ask: API version 1 of the schema is what Fulcio calls v2.
     pub fn certificate_authority(&self, now: UnixTime) -> Result<&Service, SelectionError> {
-        select(&self.authorities, ServiceKind::Authority, &[1], Selector::Any, now)?
+        self.authority_choice(now)?
+            .wanted()
             .first()
             .copied()
             .ok_or_else(|| SelectionError::none(ServiceKind::Authority, self.authorities.len()))
     }
 
+    /// The certificate authorities, of which one is asked.
+    pub fn authority_choice(&self, now: UnixTime) -> Result<Choice<'_>, SelectionError> {
+        choose(&self.authorities, ServiceKind::Authority, &[1], Selector::Any, now)
+    }
+
     /// The identity provider to send a person to.
     pub fn issuer(&self, now: UnixTime) -> Result<&Service, SelectionError> {
-        select(&self.issuers, ServiceKind::Issuer, &[1], Selector::Any, now)?
+        choose(&self.issuers, ServiceKind::Issuer, &[1], Selector::Any, now)?
+            .wanted()
             .first()
             .copied()
             .ok_or_else(|| SelectionError::none(ServiceKind::Issuer, self.issuers.len()))
@@ -243,12 +250,22 @@ impl SigningConfig {
 
     /// The logs to write to, among those of the major versions `supported`; none if none is configured.
     pub fn logs(&self, supported: &[u32], now: UnixTime) -> Result<Vec<&Service>, SelectionError> {
-        select(&self.logs, ServiceKind::Log, supported, self.log_selector, now)
+        Ok(self.log_choice(supported, now)?.wanted().to_vec())
+    }
+
+    /// The same with those that may be asked in place of one that fails.
+    pub fn log_choice(&self, supported: &[u32], now: UnixTime) -> Result<Choice<'_>, SelectionError> {
+        choose(&self.logs, ServiceKind::Log, supported, self.log_selector, now)
     }
 
     /// The timestamp authorities to ask; none if none is configured.
     pub fn timestamp_authorities(&self, now: UnixTime) -> Result<Vec<&Service>, SelectionError> {
-        select(
+        Ok(self.timestamp_choice(now)?.wanted().to_vec())
+    }
+
+    /// The same with those that may be asked in place of one that fails.
+    pub fn timestamp_choice(&self, now: UnixTime) -> Result<Choice<'_>, SelectionError> {
+        choose(
             &self.timestamp_authorities,
             ServiceKind::TimestampAuthority,
             &[1],
@@ -258,21 +275,45 @@ impl SigningConfig {
     }
 }
 
+/// The services of a kind that may be used now, each of another operator, in the order in which they are asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice<'c> {
+    services: Vec<&'c Service>,
+    wanted: usize,
+}
+
+impl<'c> Choice<'c> {
+    /// Those to use.
+    #[must_use]
+    pub fn wanted(&self) -> &[&'c Service] {
+        self.services.get(..self.wanted).unwrap_or_default()
+    }
+
+    /// All of them: those to use, and then those of other operators, any of which can stand for one of the former.
+    #[must_use]
+    pub fn services(&self) -> &[&'c Service] {
+        &self.services
+    }
+}
+
 /// The rules of the schema:
 ///
 /// 1. only services of a supported version, valid now;
 /// 2. of each operator one: the highest version, and of these the one that began last;
 /// 3. operators in the order in which they are listed;
-/// 4. as many as the selector says, fewer being an error.
-fn select<'c>(
+/// 4. as many as the selector says, fewer being an error. The others are kept for when one of these fails.
+fn choose<'c>(
     services: &'c [Service],
     kind: ServiceKind,
     supported: &[u32],
     selector: Selector,
     now: UnixTime,
-) -> Result<Vec<&'c Service>, SelectionError> {
+) -> Result<Choice<'c>, SelectionError> {
     if services.is_empty() && !matches!(selector, Selector::Exact(_)) {
-        return Ok(Vec::new());
+        return Ok(Choice {
+            services: Vec::new(),
+            wanted: 0,
+        });
     }
     let mut order: Vec<&str> = Vec::new();
     let mut best: BTreeMap<&str, &Service> = BTreeMap::new();
@@ -294,14 +335,14 @@ fn select<'c>(
             }
         }
     }
-    let mut chosen: Vec<&Service> = order
+    let chosen: Vec<&Service> = order
         .iter()
         .filter_map(|operator| best.get(operator).copied())
         .collect();
     // 4.
     let wanted = match selector {
         Selector::All if chosen.is_empty() => return Err(SelectionError::none(kind, services.len())),
-        Selector::All => return Ok(chosen),
+        Selector::All => chosen.len(),
         Selector::Any => 1,
         Selector::Exact(count) => usize::try_from(count).unwrap_or(usize::MAX),
     };
@@ -313,8 +354,10 @@ fn select<'c>(
             listed: services.len(),
         });
     }
-    chosen.truncate(wanted);
-    Ok(chosen)
+    Ok(Choice {
+        services: chosen,
+        wanted,
+    })
 }
 
 /// Why no services could be chosen.

@@ -102,7 +102,7 @@ pub(super) async fn write(
     http: &Http,
     log: &Url,
     signed: &Signed<'_>,
-    trust_root: Option<&TrustRoot>,
+    trust_root: &TrustRoot,
 ) -> Result<LogEntry, SignError> {
     let entry = Entry::of(signed)?;
     let url = under(log, PATH);

@@ -49,10 +49,8 @@ impl Signer {
             signature,
         };
         let bundle = self.bundle(content, witnessed);
-        if let Some(verifier) = self.verifier() {
-            let proofs = verifier.verify_blob(&bundle, artifact, self.options().now());
-            self.accept(&proofs, form.into())?;
-        }
+        let proofs = self.verifier()?.verify_blob(&bundle, artifact, self.options().now());
+        self.accept(&proofs, form.into())?;
         Ok(bundle)
     }
 

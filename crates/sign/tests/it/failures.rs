@@ -14,7 +14,7 @@ use proofmark_evidence::predicate::PredicateType;
 use proofmark_evidence::statement::Statement;
 use proofmark_sign::token::{AUDIENCE, IdentityToken, Sources, TokenOptions, detect};
 use proofmark_sign::{KeylessSession, Options, SignError, Signer, SigningKey, Timing};
-use proofmark_trust_root::{Service, ServiceKind, SigningConfig};
+use proofmark_trust_root::{Service, ServiceKind, SigningConfig, load_trust_root};
 use proofmark_types::UnixTime;
 use proofmark_verify::KeyAlgorithm;
 use reqwest::Url;
@@ -106,7 +106,10 @@ fn timing() -> Timing {
 }
 
 fn options() -> Options {
+    // Some root: nothing here gets so far that it is asked.
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/keyless/trusted_root.json");
     Options {
+        trust_root: Some(Arc::new(load_trust_root(&file).unwrap())),
         timing: timing(),
         ..Options::default()
     }

@@ -2,13 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod certificates;
 mod cosign;
 mod failures;
 mod held;
 mod keys;
 mod kms;
+mod liars;
 mod pkcs11;
 mod rekor_v1;
 mod services;
+mod several;
 mod tokens;
 mod world;

@@ -443,24 +443,32 @@ async fn a_conflict_is_no_way_in() {
     assert_eq!(refused(&signer).await, "service-answer-too-large");
 }
 
-/// Without a trust root nobody says whose promise counts; an entry of something else is refused nevertheless.
+/// The log took the entry and the answer was lost: the next attempt finds it there (cosign #4711), and it is the only one.
 #[tokio::test(flavor = "multi_thread")]
-async fn another_entry_is_refused_without_a_trust_root() {
+async fn a_lost_answer_ends_with_one_entry() {
+    let old = Old::start().await;
+    let signer = old.keyless(&old.config()).await;
+    old.log.be(Odd {
+        lose: 1,
+        ..Odd::default()
+    });
+    let bundle = signer.sign_statement(&statement()).await.unwrap();
+    assert_eq!((bundle.material.tlog_entries.len(), old.log.written()), (1, 1));
+    assert_logged(&old.verify(&signer, ItemContent::Bundle(bundle)), 3, true);
+}
+
+/// Without a trust root nobody says whose promise counts: nothing is asked, and nothing handed out.
+#[tokio::test(flavor = "multi_thread")]
+async fn services_are_not_asked_without_a_trust_root() {
     let old = Old::start().await;
     let options = Options {
         trust_root: None,
         ..old.options()
     };
-    let signer = Signer::logged_key(
-        SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap(),
-        &old.config(),
-        options,
-    )
-    .unwrap();
-    signer.sign_statement(&statement()).await.unwrap();
-    old.log.be(Odd {
-        entry: Some(of_another("")),
-        ..Odd::default()
-    });
-    assert_eq!(refused(&signer).await, "log-entry-other");
+    let key = SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    let refused = Signer::logged_key(key, &old.config(), options.clone());
+    assert_eq!(refused.unwrap_err().code(), "trusted-root-missing");
+    let refused = KeylessSession::begin(&old.config(), old.world.ci_token(), options).await;
+    assert_eq!(refused.unwrap_err().code(), "trusted-root-missing");
+    assert_eq!(old.log.written(), 0);
 }

@@ -36,7 +36,7 @@ pub(super) async fn read(
     log: &Url,
     index: u64,
     entry: &Entry<'_>,
-    trust_root: Option<&TrustRoot>,
+    trust_root: &TrustRoot,
 ) -> Result<LogEntry, SignError> {
     let bad = |reason: &str| {
         unusable(
@@ -44,13 +44,21 @@ pub(super) async fn read(
             format!("an equal entry is said to be at index {index}, but {reason}"),
         )
     };
-    // 1. The checkpoint; it must be one that has the entry.
-    let envelope = fetch(http, log, "checkpoint", MAX_NOTE_BYTES).await?;
-    let checkpoint = SignedCheckpoint::parse(&envelope).map_err(|error| bad(&error.to_string()))?;
+    // 1. The checkpoint; it must be one that has the entry, which comes with the next one at the latest.
+    let mut attempt = 1;
+    let checkpoint = loop {
+        let envelope = fetch(http, log, "checkpoint", MAX_NOTE_BYTES).await?;
+        let checkpoint = SignedCheckpoint::parse(&envelope).map_err(|error| bad(&error.to_string()))?;
+        if index < checkpoint.unverified().size() {
+            break checkpoint;
+        }
+        if attempt >= http.timing().attempts {
+            return Err(bad("the checkpoint does not have it yet"));
+        }
+        tokio::time::sleep(http.timing().pause.saturating_mul(1 << attempt.min(5))).await;
+        attempt += 1;
+    };
     let (size, root) = (checkpoint.unverified().size(), *checkpoint.unverified().root());
-    if index >= size {
-        return Err(bad("the checkpoint does not have it yet"));
-    }
     // 2. The entry itself.
     let body = entry.body();
     let path = tile(TileKind::Entries, index >> TILE_HEIGHT, size).ok_or_else(|| bad("there is no such bundle"))?;
@@ -84,8 +92,8 @@ pub(super) async fn read(
     verify_inclusion(&leaf_hash(&body), index, size, &hashes, &root).map_err(|error| bad(&error.to_string()))?;
     // 4. The log's full id, which tiles do not say: the trust root's log that signed the checkpoint.
     let log_id = trust_root
-        .into_iter()
-        .flat_map(TrustRoot::logs)
+        .logs()
+        .iter()
         .map(|known| known.log_id())
         .find(|id| signed_by(&checkpoint, id))
         .ok_or_else(|| bad("no log of the trust root signed its checkpoint"))?;

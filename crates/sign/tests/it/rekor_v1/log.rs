@@ -63,6 +63,8 @@ pub(crate) struct Odd {
     pub(crate) location: Option<&'static str>,
     /// Says that it has every entry.
     pub(crate) conflict: bool,
+    /// How many answers to writes are lost.
+    pub(crate) lose: usize,
     /// How often an entry is not there yet.
     pub(crate) late: usize,
 }
@@ -178,6 +180,10 @@ async fn write(State(log): State<Log>, proposed: Bytes) -> Response {
     let entry = log.entry(&inner, index);
     let answer = Log::answer(&inner, StatusCode::CREATED, &body, entry.clone());
     inner.written.push(entry);
+    if inner.odd.lose > 0 {
+        inner.odd.lose -= 1;
+        return StatusCode::BAD_GATEWAY.into_response();
+    }
     answer
 }
 
