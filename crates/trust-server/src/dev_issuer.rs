@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proofmark_types::UnixTime;
 use serde_json::{Map, Value, json};
+use url::{Host, Url};
 
 use crate::folder;
 use crate::init::files;
@@ -64,6 +65,18 @@ impl DevIssuer {
             jwks: json!({"keys": [jwk]}),
             origin,
         })
+    }
+
+    /// Where the trust domain is, whose authority believes these tokens.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Whether only programs of this machine can take its tokens for true.
+    #[must_use]
+    pub fn is_on_this_machine(&self) -> bool {
+        Url::parse(&self.origin).is_ok_and(|origin| is_loopback(&origin))
     }
 
     /// The issuer of CI-shaped tokens: of type `ci-provider` for GitHub.
@@ -177,6 +190,21 @@ impl DevIssuer {
             return None;
         }
         KeySet::parse(self.jwks().to_string().as_bytes()).map(Arc::new)
+    }
+}
+
+/// A domain that the world reaches in https must not have an issuer that vouches for anything: its certificates would
+/// look like anybody's.
+pub(crate) fn is_allowed_at(origin: &Url) -> bool {
+    origin.scheme() != "https" || is_loopback(origin)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use url::Url;
 
-use crate::dev_issuer::DevIssuer;
+use crate::dev_issuer::{self, DevIssuer};
 use crate::documents::Material;
 use crate::folder::{self, FolderError, PUBLIC};
 use crate::key::{self, EcdsaKey, KeyFileError, RsaKey, pem};
@@ -86,6 +86,14 @@ pub enum InitError {
         /// What was given.
         origin: String,
     },
+    /// The development issuer on a public origin: whoever reaches it could be anybody.
+    #[error(
+        "{origin} is a public address, and the INSECURE development issuer vouches for anything: it is for http:// and this machine only"
+    )]
+    PublicDevelopmentIssuer {
+        /// The origin.
+        origin: String,
+    },
     /// The host cannot name a log.
     #[error("the host of the origin cannot name a log")]
     LogName(#[from] NoteKeyError),
@@ -106,6 +114,7 @@ impl InitError {
             Self::Key(error) => error.code(),
             Self::Issuer(_) => "trust-issuer",
             Self::Origin { .. } => "trust-origin",
+            Self::PublicDevelopmentIssuer { .. } => "trust-development-issuer-public",
             Self::LogName(_) => "trust-log-name",
             Self::Config { .. } => "trust-config",
         }
@@ -118,6 +127,9 @@ pub fn init(directory: &Path, options: &InitOptions) -> Result<(), InitError> {
     let origin = origin_text(&options.origin)?;
     let mut issuers = options.issuers.clone();
     if options.dev_issuer {
+        if !dev_issuer::is_allowed_at(&options.origin) {
+            return Err(InitError::PublicDevelopmentIssuer { origin });
+        }
         tracing::warn!("the trust domain gets an INSECURE development issuer: whoever reads its key can be anybody");
         issuers.extend(DevIssuer::configs(&origin));
     }

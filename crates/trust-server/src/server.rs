@@ -22,7 +22,7 @@ use url::Url;
 
 use crate::authority::Authority;
 use crate::clock::{Clock, IssuingClock};
-use crate::dev_issuer::DevIssuer;
+use crate::dev_issuer::{self, DevIssuer};
 use crate::folder::{self, FolderError};
 use crate::init::{StoredConfig, files, log_name};
 use crate::key::{self, EcdsaKey, KeyFileError, from_pem};
@@ -90,6 +90,14 @@ pub enum ServerError {
         /// The file.
         path: PathBuf,
     },
+    /// The development issuer on a public origin: its folder was made by an older version, or its origin changed.
+    #[error(
+        "{origin} is a public address, and the folder has the INSECURE development issuer, which vouches for anything"
+    )]
+    PublicDevelopmentIssuer {
+        /// The origin.
+        origin: String,
+    },
     /// The host of the origin cannot name a log.
     #[error(transparent)]
     LogName(#[from] NoteKeyError),
@@ -115,6 +123,7 @@ impl ServerError {
             Self::Issuer(_) => "trust-issuer",
             Self::Config { .. } => "trust-config",
             Self::Chain { .. } => "trust-chain",
+            Self::PublicDevelopmentIssuer { .. } => "trust-development-issuer-public",
             Self::LogName(_) => "trust-log-name",
             Self::Listen { .. } => "trust-listen",
         }
@@ -239,6 +248,9 @@ fn open(directory: &Path, clock: Clock) -> Result<(Service, std::fs::File), Serv
         false => None,
     };
     if dev_issuer.is_some() {
+        if !dev_issuer::is_allowed_at(&origin) {
+            return Err(ServerError::PublicDevelopmentIssuer { origin: config.origin });
+        }
         tracing::warn!("the INSECURE development issuer is on: certificates of this server prove nothing");
     }
     let fixed = |issuer: &str| dev_issuer.as_ref().and_then(|dev| dev.key_set(issuer));

@@ -13,6 +13,10 @@ use crate::context::{Context, read_text};
 use crate::failure::{Exit, Failure, chain};
 use crate::verb::up::until_stopped;
 
+mod token;
+
+use self::token::Token;
+
 /// Certificate authority, transparency log and timestamps of one's own
 #[derive(Subcommand, Debug)]
 pub(crate) enum Trust {
@@ -20,6 +24,8 @@ pub(crate) enum Trust {
     Init(Init),
     /// Serve a trust domain: Fulcio, Rekor v2 and RFC 3161 on one origin and port
     Serve(Serve),
+    /// Mint an identity token of the INSECURE development issuer, to try keyless signing on this machine
+    Token(Token),
 }
 
 /// Make a new trust domain
@@ -63,6 +69,7 @@ impl Trust {
         match self {
             Self::Init(args) => args.run(context),
             Self::Serve(args) => args.run(context).await,
+            Self::Token(args) => args.run(context),
         }
     }
 }

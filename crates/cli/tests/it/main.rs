@@ -14,6 +14,7 @@ mod demo;
 mod fixtures;
 mod hanging;
 mod inside;
+mod keyless;
 mod keys;
 mod kms;
 mod peers;

@@ -447,6 +447,22 @@ async fn an_origin_is_an_origin_and_the_development_issuer_must_be_asked_for() {
         let made = init(&folder.path().join("x"), &options(origin, Vec::new()));
         assert!(matches!(made, Err(InitError::Origin { .. })), "{origin}");
     }
+    // The issuer that vouches for anything is not for the world, neither from the start nor later.
+    let public = init(
+        &folder.path().join("x"),
+        &options("https://trust.acme.test", Vec::new()),
+    );
+    assert_eq!(public.unwrap_err().code(), "trust-development-issuer-public");
+    assert!(!folder.path().join("x").exists());
+    let moved = folder.path().join("moved");
+    init(&moved, &options("https://localhost:7", Vec::new())).unwrap();
+    let file = moved.join("trust.yaml");
+    let text = std::fs::read_to_string(&file)
+        .unwrap()
+        .replace("https://localhost:7", "https://trust.acme.test");
+    std::fs::write(&file, text).unwrap();
+    let started = Server::start(Config::new(&moved, "127.0.0.1:0".parse().unwrap())).await;
+    assert_eq!(started.unwrap_err().code(), "trust-development-issuer-public");
     let quiet = folder.path().join("quiet");
     let mut without = options("https://trust.acme.test", Vec::new());
     without.dev_issuer = false;
