@@ -7,6 +7,7 @@ mod client_trust_config;
 mod instance;
 mod load;
 mod signing_config;
+pub mod tuf;
 
 pub use client_trust_config::{ClientTrustConfig, ClientTrustConfigError};
 pub use instance::Instance;
