@@ -22,4 +22,5 @@ pub use metadata::TargetFile;
 pub use names::file_name;
 pub use repository::{FetchError, Repository};
 pub use store::{Store, StoreError};
+pub(crate) use store::{read, replace};
 pub use updater::{Expiry, Trusted, Updater};

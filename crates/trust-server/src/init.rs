@@ -14,6 +14,7 @@ use crate::documents::Material;
 use crate::folder::{self, FolderError, PUBLIC};
 use crate::key::{self, EcdsaKey, KeyFileError, RsaKey, pem};
 use crate::oidc::{self, IssuerConfig, IssuerConfigError};
+use crate::tuf::{self, PublishError};
 use crate::x509::{self, Certificate, Issuer};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -40,6 +41,10 @@ pub(crate) mod files {
     pub(crate) const TRUSTED_ROOT: &str = "trusted_root.json";
     pub(crate) const SIGNING_CONFIG: &str = "signing_config.json";
     pub(crate) const TRUST_CONFIG: &str = "trust_config.json";
+    pub(crate) const TUF: &str = "tuf";
+    pub(crate) const TUF_ROOT: &str = "tuf_root.json";
+    pub(crate) const TUF_ROOT_KEY: &str = "keys/tuf-root.pem";
+    pub(crate) const TUF_ONLINE_KEY: &str = "keys/tuf-online.pem";
 }
 
 /// What a new trust domain is to be.
@@ -80,6 +85,9 @@ pub enum InitError {
     /// The configuration of the issuers.
     #[error(transparent)]
     Issuer(#[from] IssuerConfigError),
+    /// The TUF repository.
+    #[error(transparent)]
+    Tuf(#[from] PublishError),
     /// A path, query or other scheme: clients of the certificate authority only use the root of a host.
     #[error("{origin} is no origin: expected http:// or https://, a host, perhaps a port, and nothing else")]
     Origin {
@@ -113,6 +121,7 @@ impl InitError {
             Self::Folder(error) => error.code(),
             Self::Key(error) => error.code(),
             Self::Issuer(_) => "trust-issuer",
+            Self::Tuf(error) => error.code(),
             Self::Origin { .. } => "trust-origin",
             Self::PublicDevelopmentIssuer { .. } => "trust-development-issuer-public",
             Self::LogName(_) => "trust-log-name",
@@ -165,6 +174,7 @@ pub fn init(directory: &Path, options: &InitOptions) -> Result<(), InitError> {
         issuers: &urls,
     };
     write_documents(directory, &material)?;
+    tuf::publish(directory, options.now)?;
     // Last: a folder without it is not taken for a trust domain.
     let stored = StoredConfig {
         origin,

@@ -4,7 +4,7 @@
 //!
 //! One process is one trust domain: who controls it controls all four. What it protects against is everyone else, and
 //! a log that was copied and rolled back; a witness on another machine is what would protect against its operator.
-//! There is no CT log to read (SCTs are signed for clients that want them), no TUF repository and no TLS: a proxy in
+//! There is no CT log to read (SCTs are signed for clients that want them) and no TLS: a proxy in
 //! front does that, and the origin names it.
 
 mod asn1;
@@ -22,6 +22,7 @@ mod server;
 mod service;
 mod signing_request;
 mod timestamp;
+mod tuf;
 mod x509;
 
 pub use clock::Clock;
@@ -33,3 +34,4 @@ pub use key::KeyFileError;
 pub use log::{EntryError, OpenLogError, WalError};
 pub use oidc::{CiProvider, IssuerConfig, IssuerConfigError, IssuerType, ProviderTemplates, TemplateError, TokenError};
 pub use server::{Config, Server, ServerError};
+pub use tuf::PublishError;

@@ -30,6 +30,7 @@ use crate::log::{Log, OpenLogError};
 use crate::oidc::{IssuerConfigError, Issuers};
 use crate::service::{Service, router};
 use crate::timestamp::TimestampAuthority;
+use crate::tuf::{self, PublishError};
 
 /// The most connections at a time; each holds a few kilobytes, and at most one body of 4 MiB while it is read.
 const MAX_CONNECTIONS: usize = 1024;
@@ -76,6 +77,9 @@ pub enum ServerError {
     /// The issuers in the configuration.
     #[error(transparent)]
     Issuer(#[from] IssuerConfigError),
+    /// The TUF repository.
+    #[error(transparent)]
+    Tuf(#[from] PublishError),
     /// The configuration itself.
     #[error("the configuration {path} is malformed: {reason}")]
     Config {
@@ -121,6 +125,7 @@ impl ServerError {
             Self::Key(error) => error.code(),
             Self::Log(error) => error.code(),
             Self::Issuer(_) => "trust-issuer",
+            Self::Tuf(error) => error.code(),
             Self::Config { .. } => "trust-config",
             Self::Chain { .. } => "trust-chain",
             Self::PublicDevelopmentIssuer { .. } => "trust-development-issuer-public",
@@ -155,6 +160,7 @@ impl Server {
             source,
         };
         let address = listener.local_addr().map_err(listen)?;
+        let (directory, clock) = (config.directory.clone(), config.clock.clone());
         let opened = tokio::task::spawn_blocking(move || open(&config.directory, config.clock)).await;
         let (service, lock) = match opened {
             Ok(opened) => opened?,
@@ -162,10 +168,12 @@ impl Server {
         };
         let service = Arc::new(service);
         let app = router(Arc::clone(&service));
+        let renewing = tokio::spawn(renew(directory, clock));
         let (stop, stopped) = oneshot::channel();
         tracing::info!(%address, "trust services listen");
         let accepting = tokio::spawn(async move {
             serve(listener, app, stopped).await;
+            renewing.abort();
             // All connections are closed, so that this is the last holder but for a request that outlived its time.
             if let Some(service) = Arc::into_inner(service) {
                 let closed = tokio::task::spawn_blocking(move || service.log.close()).await;
@@ -238,6 +246,19 @@ async fn serve(listener: TcpListener, app: Router, mut stopped: oneshot::Receive
     }
 }
 
+/// Keeps the TUF repository from expiring while the server runs.
+async fn renew(directory: PathBuf, clock: Clock) {
+    loop {
+        tokio::time::sleep(tuf::LOOK).await;
+        let (directory, now) = (directory.clone(), clock.now());
+        match tokio::task::spawn_blocking(move || tuf::publish(&directory, now)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(error = %error, "the TUF repository could not be renewed"),
+            Err(error) => tracing::error!(error = %error, "the TUF repository could not be renewed"),
+        }
+    }
+}
+
 /// Everything of the folder that the services need, and the lock on it.
 fn open(directory: &Path, clock: Clock) -> Result<(Service, std::fs::File), ServerError> {
     let config = stored_config(directory)?;
@@ -261,7 +282,9 @@ fn open(directory: &Path, clock: Clock) -> Result<(Service, std::fs::File), Serv
     let signer = NoteSigner::from_seed(&log_name(&origin), &seed)?;
     let log = Log::open(&directory.join(files::LOG), signer)?;
     let document = |name| folder::read(&directory.join(name)).map(Bytes::from);
+    tuf::publish(directory, clock.now())?;
     let service = Service {
+        directory: directory.to_owned(),
         authority,
         issuers,
         configuration: configuration(&config),

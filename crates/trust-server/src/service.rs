@@ -1,5 +1,6 @@
 //! The HTTP surface: every path of the four services on one origin.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,7 @@ use crate::log::{Log, Proven};
 use crate::oidc::{Issuers, MAX_TOKEN_BYTES, TokenError};
 use crate::signing_request::{Possession, PossessionError, SigningRequest};
 use crate::timestamp::{Query, TimestampAuthority};
+use crate::tuf;
 
 /// The largest request body, of Fulcio and rekor-tiles: 4 MiB. An entry is far smaller; a DSSE request carries its
 /// whole payload.
@@ -36,6 +38,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Everything that requests need.
 pub(crate) struct Service {
+    pub(crate) directory: PathBuf,
     pub(crate) authority: Authority,
     pub(crate) issuers: Issuers,
     pub(crate) configuration: Value,
@@ -72,7 +75,8 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         // Documents
         .route("/trusted_root.json", get(trusted_root))
         .route("/signing_config.json", get(signing_config))
-        .route("/trust_config.json", get(trust_config));
+        .route("/trust_config.json", get(trust_config))
+        .route("/tuf/{*path}", get(tuf_file));
     if service.dev_issuer.is_some() {
         for path in [dev_issuer::CI_PATH, dev_issuer::EMAIL_PATH] {
             router = router
@@ -291,6 +295,22 @@ async fn trust_config(State(service): Shared) -> Response {
         "no-cache",
         service.trust_config.clone(),
     )
+}
+
+/// Files of the TUF repository. What is not there must be 404: that is how clients know the newest root.
+async fn tuf_file(State(service): Shared, Path(path): Path<String>) -> Result<Response, ApiError> {
+    let file = tuf::path_of(&service.directory, &path).ok_or_else(ApiError::not_found)?;
+    let bytes = tokio::fs::read(&file).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => ApiError::not_found(),
+        _ => ApiError::internal("tuf-read", &error),
+    })?;
+    let unchanging = path.starts_with("targets/") || path.starts_with(|c: char| c.is_ascii_digit());
+    let cache = if unchanging {
+        "public, max-age=86400"
+    } else {
+        "no-cache"
+    };
+    Ok(with_type("application/json", cache, bytes.into()))
 }
 
 async fn discovery(path: &'static str, State(service): Shared) -> Result<Response, ApiError> {
