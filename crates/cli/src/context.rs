@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use proofmark_registry::{Client, Credential, CredentialStore, RegistryError, Secret, Timeouts};
-use proofmark_trust_root::{Instance, SigningConfig};
+use proofmark_trust_root::SigningConfig;
 use proofmark_types::{ImageRef, Repository, UnixTime};
 use proofmark_verify::TrustRoot;
 
@@ -14,6 +14,7 @@ use crate::args::RegistryArgs;
 use crate::cosign::Manner;
 use crate::failure::{Exit, Failure, chain};
 use crate::output::{Format, Output};
+use crate::trusting;
 
 /// The largest key, predicate or policy file read, in bytes; trust roots have their own limit.
 const MAX_FILE_BYTES: u64 = 32 * 1024 * 1024;
@@ -113,10 +114,18 @@ impl Context {
     /// parses; never fetches. Not to be called where no certificate, log or timestamp is looked at.
     pub(crate) fn trust_root(given: Option<&Path>) -> Result<Option<Arc<TrustRoot>>, Failure> {
         let environment = variable("SIGSTORE_ROOT_FILE");
-        let root = match given.or(environment.as_deref().map(Path::new)) {
+        let file = given.or(environment.as_deref().map(Path::new));
+        let root = match file {
+            // cosign's meaning of the variable: the certificates of an authority.
+            Some(path)
+                if given.is_none_or(|given| variable("SIGSTORE_ROOT_FILE").as_deref() == given.to_str())
+                    && trusting::is_pem(path)? =>
+            {
+                trusting::trust_root(Some(path))?
+            }
             Some(path) => proofmark_trust_root::load_trust_root(path)
                 .map_err(|error| Failure::usage("trusted-root-unusable", chain(&error)))?,
-            None => TrustRoot::parse(Instance::Public.trusted_root()).map_err(anyhow::Error::from)?,
+            None => trusting::trust_root(None)?,
         };
         Ok(Some(Arc::new(root)))
     }
@@ -125,12 +134,11 @@ impl Context {
     /// Reads and parses; never fetches.
     #[allow(dead_code, reason = "signing takes it next")]
     pub(crate) fn signing_config(given: Option<&Path>) -> Result<Option<SigningConfig>, Failure> {
-        let config = match (given, Instance::Public.signing_config()) {
-            (Some(path), _) => proofmark_trust_root::load_signing_config(path)
-                .map_err(|error| Failure::usage(error.code(), chain(&error)))?,
-            (None, Some(bytes)) => SigningConfig::parse(bytes).map_err(anyhow::Error::from)?,
-            (None, None) => return Ok(None),
+        let Some(path) = given else {
+            return trusting::signing_config();
         };
+        let config = proofmark_trust_root::load_signing_config(path)
+            .map_err(|error| Failure::usage(error.code(), chain(&error)))?;
         Ok(Some(config))
     }
 }

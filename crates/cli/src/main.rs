@@ -15,6 +15,7 @@ mod keys;
 mod output;
 mod report;
 mod signing;
+mod trusting;
 mod verb;
 mod world;
 
@@ -118,6 +119,16 @@ enum Verb {
     /// Certificate authority, transparency log and timestamps of one's own
     #[command(subcommand)]
     Trust(verb::trust::Trust),
+    /// Fetch the newest trust root of an instance, and use it from then on
+    Initialize(verb::initialize::Initialize),
+    /// Trust roots
+    #[command(subcommand)]
+    TrustedRoot(verb::trusted_root::TrustedRoot),
+    /// Signing configurations
+    #[command(subcommand)]
+    SigningConfig(verb::signing_config::SigningConfig),
+    /// Print the environment variables that are read, and what they are set to
+    Env(verb::env::Env),
     /// An OCI registry
     #[command(subcommand)]
     Registry(verb::registry::Registry),
@@ -186,7 +197,9 @@ fn main() -> ExitCode {
     };
     let output = Output::new(format, cli.quiet);
     let result = run(cli, output, manner);
-    output.finish(result, manner)
+    let code = output.finish(result, manner);
+    trusting::after(output);
+    code
 }
 
 /// Whether `-o json` is among the arguments, which could not be parsed.
@@ -266,6 +279,10 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::PublicKey(verb) => verb.run(context).await,
         Verb::Pkcs11Tool(verb) => verb.run(context).await,
         Verb::Trust(verb) => verb.run(context).await,
+        Verb::Initialize(verb) => verb.run(context).await,
+        Verb::TrustedRoot(verb) => verb.run(context),
+        Verb::SigningConfig(verb) => verb.run(context),
+        Verb::Env(verb) => verb.run(context),
         Verb::Registry(verb) => verb.run(context).await,
         Verb::Admission(verb) => verb.run(context).await,
         Verb::Policy(verb) => verb.run(context),

@@ -73,6 +73,7 @@ impl Sandbox {
             .env("TZ", "UTC")
             .env("LANG", "C.UTF-8")
             .env("NO_COLOR", "1")
+            .env("PROOFMARK_OFFLINE", "1")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command
@@ -213,6 +214,7 @@ mod tests {
             "LANG",
             "NO_COLOR",
             "PATH",
+            "PROOFMARK_OFFLINE",
             "TMPDIR",
             "TZ",
             "XDG_RUNTIME_DIR",

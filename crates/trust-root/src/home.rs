@@ -216,22 +216,33 @@ impl Place {
         }
     }
 
-    /// Makes `root` the root that trust begins with. What was kept under another one is put away: it was another trust.
-    pub fn pin(&self, root: &[u8]) -> Result<(), HomeError> {
-        if self.pinned().as_deref() != Some(root) {
-            for part in ["metadata", "targets", "state.json"] {
-                let path = self.folder.join(part);
-                let removed = if path.is_dir() {
-                    std::fs::remove_dir_all(&path)
-                } else if path.exists() {
-                    std::fs::remove_file(&path)
-                } else {
-                    Ok(())
-                };
-                removed.map_err(|source| HomeError::Remove { path, source })?;
-            }
+    /// The place with `root` as the root that trust begins with. If that is another one than before, it is a new place
+    /// beside the old one until [`Place::adopt`]: the old trust stays whole while the new one may yet fail.
+    pub fn pin(&self, root: &[u8]) -> Result<Self, HomeError> {
+        if self.pinned().as_deref() == Some(root) {
+            return Ok(self.clone());
         }
-        Ok(replace(&self.folder.join("pinned-root.json"), root)?)
+        let mut name = self.folder.clone().into_os_string();
+        name.push(".new");
+        let place = Self {
+            folder: PathBuf::from(name),
+            ..self.clone()
+        };
+        remove(&place.folder)?;
+        replace(&place.folder.join("pinned-root.json"), root)?;
+        Ok(place)
+    }
+
+    /// Takes over what [`Place::pin`] began.
+    pub fn adopt(&self, pinned: &Self) -> Result<(), HomeError> {
+        if pinned.folder == self.folder {
+            return Ok(());
+        }
+        remove(&self.folder)?;
+        std::fs::rename(&pinned.folder, &self.folder).map_err(|source| HomeError::Remove {
+            path: self.folder.clone(),
+            source,
+        })
     }
 
     /// How the copy here came about.
@@ -385,6 +396,16 @@ impl Place {
     }
 }
 
+fn remove(folder: &Path) -> Result<(), HomeError> {
+    match std::fs::remove_dir_all(folder) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(HomeError::Remove {
+            path: folder.to_owned(),
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
+
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec_pretty(value).unwrap_or_else(|error| unreachable!("own types always serialize: {error}"))
 }
@@ -413,8 +434,8 @@ pub enum HomeError {
         /// Why.
         reason: String,
     },
-    /// A copy under another root could not be put away.
-    #[error("cannot remove {}", path.display())]
+    /// A copy under another root could not be replaced.
+    #[error("cannot replace {}", path.display())]
     Remove {
         /// The file or folder.
         path: PathBuf,

@@ -10,6 +10,7 @@ mod client_trust_config;
 mod home;
 mod instance;
 mod load;
+mod parts;
 mod signing_config;
 pub mod tuf;
 
@@ -20,6 +21,7 @@ pub use home::{
 };
 pub use instance::Instance;
 pub use load::{LoadError, load_client_trust_config, load_signing_config, load_trust_root};
+pub use parts::{PartError, PartKind, TrustRootParts};
 pub use signing_config::{
     Choice, MAX_SERVICES, SelectionError, Selector, Service, ServiceKind, SigningConfig, SigningConfigError,
 };

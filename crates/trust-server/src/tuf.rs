@@ -19,8 +19,6 @@ use crate::folder::{self, FolderError, PUBLIC};
 use crate::init::files;
 use crate::key::{EcdsaKey, KeyFileError, pem};
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
-
 /// Long lives for what a person may have to sign, renewed two months before the end; a private root that expired while
 /// nobody looked is what ended other instances (cosign#4100). The timestamp lives a week and is signed daily: that is
 /// how long a mirror can be kept from showing what is new.
@@ -278,10 +276,6 @@ fn public(key: &EcdsaKey) -> (Value, String) {
 /// How often the server looks whether something is to be renewed.
 pub(crate) const LOOK: Duration = Duration::from_secs(3600);
 
-/// A day, for tests of renewal.
-#[cfg(test)]
-pub(crate) const ONE_DAY: Duration = DAY;
-
 #[cfg(test)]
 mod tests {
     use proofmark_trust_root::Home;
@@ -290,6 +284,8 @@ mod tests {
 
     use super::*;
     use crate::{InitOptions, init};
+
+    const ONE_DAY: Duration = Duration::from_secs(24 * 3600);
 
     struct World {
         folder: tempfile::TempDir,
@@ -318,9 +314,10 @@ mod tests {
         async fn refresh(&self, now: UnixTime) -> Result<proofmark_trust_root::State, proofmark_trust_root::HomeError> {
             let mirror = Url::from_directory_path(self.trust().join("tuf")).unwrap();
             let place = Home::new(self.folder.path().join("home")).place(mirror.as_str());
-            place
+            let pinned = place
                 .pin(&fs::read(self.trust().join("tuf_root.json")).unwrap())
                 .unwrap();
+            place.adopt(&pinned).unwrap();
             let repository = Repository::mirror(&mirror).unwrap();
             place.refresh(&repository, now, Expiry::Enforced).await
         }

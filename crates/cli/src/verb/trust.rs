@@ -13,6 +13,7 @@ use crate::context::{Context, read_text};
 use crate::failure::{Exit, Failure, chain};
 use crate::verb::up::until_stopped;
 
+mod kept;
 mod token;
 
 use self::token::Token;
@@ -26,6 +27,14 @@ pub(crate) enum Trust {
     Serve(Serve),
     /// Mint an identity token of the INSECURE development issuer, to try keyless signing on this machine
     Token(Token),
+    /// Show where trust comes from: which copy, its versions, its age
+    Status(kept::Status),
+    /// Write the repository kept here into one file, for a machine without a network
+    Export(kept::Export),
+    /// Take over such a file, checked as if it came from the repository itself
+    Import(kept::Import),
+    /// Fetch what is newer than the copy kept here
+    Refresh(kept::Refresh),
 }
 
 /// Make a new trust domain
@@ -70,6 +79,10 @@ impl Trust {
             Self::Init(args) => args.run(context),
             Self::Serve(args) => args.run(context).await,
             Self::Token(args) => args.run(context),
+            Self::Status(args) => args.run(context),
+            Self::Export(args) => args.run(context),
+            Self::Import(args) => args.run(context).await,
+            Self::Refresh(args) => args.run(context).await,
         }
     }
 }
@@ -92,12 +105,14 @@ impl Init {
         let file = |name: &str| self.dir.join(name);
         context.output.result(
             &format!(
-                "trust domain {} in {}\n  give verifiers {}\n  give signers   {}\n  sigstore-python takes {}\nserve it with `proofmark trust serve --dir {}`",
+                "trust domain {} in {}\n  give verifiers {}\n  give signers   {}\n  sigstore-python takes {}\n  TUF clients begin with {} and {}/tuf\nserve it with `proofmark trust serve --dir {}`",
                 self.origin,
                 self.dir.display(),
                 file("trusted_root.json").display(),
                 file("signing_config.json").display(),
                 file("trust_config.json").display(),
+                file("tuf_root.json").display(),
+                self.origin.as_str().trim_end_matches('/'),
                 self.dir.display(),
             ),
             &json!({
@@ -105,6 +120,7 @@ impl Init {
                 "trustedRoot": file("trusted_root.json"),
                 "signingConfig": file("signing_config.json"),
                 "trustConfig": file("trust_config.json"),
+                "tufRoot": file("tuf_root.json"),
             }),
         );
         Ok(())

@@ -88,6 +88,19 @@ impl Repository {
         }))
     }
 
+    /// One file by its whole address, for a root that is checked against a known hash.
+    pub async fn download(address: &Url, limit: u64) -> Result<Option<Vec<u8>>, FetchError> {
+        let mut base = address.clone();
+        let name = address
+            .path_segments()
+            .and_then(|mut parts| parts.next_back())
+            .unwrap_or_default();
+        if let Ok(mut parts) = base.path_segments_mut() {
+            parts.pop();
+        }
+        Self::web(base.clone(), base)?.metadata(name, limit).await
+    }
+
     /// Files by their paths below the repository.
     #[must_use]
     pub fn files(files: BTreeMap<String, Vec<u8>>) -> Self {

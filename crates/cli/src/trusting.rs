@@ -1,0 +1,165 @@
+//! Whom this machine trusts when no file says so: what `initialize` chose or the public instance, as it was last
+//! refreshed or as this program was built with it. What verbs use is read here and never fetched; a refresh that is due
+//! runs afterwards, in a process of its own that nobody waits for.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use proofmark_trust_root::{
+    Document, Home, Instance, Origin, PartKind, Place, SIGNING_CONFIG, SigningConfig, TRUSTED_ROOT, TrustRootParts,
+};
+use proofmark_types::UnixTime;
+use proofmark_verify::{TrustRoot, Validity};
+use serde_json::{Value, json};
+
+use crate::context::{Context, read_file, read_text, variable};
+use crate::failure::{Failure, chain};
+use crate::output::Output;
+
+/// What a verb of this process read, for a word about its age and for the refresh.
+static USED: Mutex<Option<(Place, Document)>> = Mutex::new(None);
+
+/// The parts of the trust root that cosign's variables replace.
+const REPLACING: [(&str, PartKind); 3] = [
+    ("SIGSTORE_REKOR_PUBLIC_KEY", PartKind::Logs),
+    ("SIGSTORE_CT_LOG_PUBLIC_KEY_FILE", PartKind::CtLogs),
+    ("SIGSTORE_TSA_CERTIFICATE_FILE", PartKind::TimestampAuthorities),
+];
+
+/// The folder of what is kept.
+pub(crate) fn home() -> Option<Home> {
+    Home::from_environment(&variable)
+}
+
+/// The mirror that counts now: TUF_MIRROR's, or the chosen one.
+pub(crate) fn place() -> Result<Option<Place>, Failure> {
+    let Some(home) = home() else { return Ok(None) };
+    match variable("TUF_MIRROR") {
+        Some(mirror) => Ok(Some(home.place(&mirror))),
+        None => home
+            .chosen()
+            .map(Some)
+            .map_err(|error| Failure::usage(error.code(), chain(&error))),
+    }
+}
+
+/// The trust root without a file. `root_file` is SIGSTORE_ROOT_FILE where that holds certificates, as cosign has it.
+pub(crate) fn trust_root(root_file: Option<&Path>) -> Result<TrustRoot, Failure> {
+    let document = document(TRUSTED_ROOT)?;
+    let unusable = |error: &dyn std::error::Error| Failure::usage("trusted-root-unusable", chain(error));
+    if root_file.is_none() && REPLACING.iter().all(|(name, _)| variable(name).is_none()) {
+        return TrustRoot::parse(&document.bytes).map_err(|error| unusable(&error));
+    }
+    let mut parts = TrustRootParts::of(&document.bytes).map_err(|error| unusable(&error))?;
+    let forever = Validity {
+        start: UnixTime::from_seconds(0).ok(),
+        end: None,
+    };
+    let mut files: Vec<(String, PartKind)> = REPLACING
+        .iter()
+        .filter_map(|(name, kind)| Some((variable(name)?, *kind)))
+        .collect();
+    files.extend(root_file.map(|path| (path.display().to_string(), PartKind::Authorities)));
+    for (path, kind) in files {
+        let text = read_text(Path::new(&path))?;
+        parts = parts.without(kind);
+        let added = match kind {
+            PartKind::Logs | PartKind::CtLogs => parts.add_log(kind, "", &text, forever, None),
+            _ => parts.add_authority(kind, "", &text, forever),
+        };
+        added.map_err(|error| Failure::usage("trusted-root-unusable", format!("{path}: {}", chain(&error))))?;
+    }
+    let bytes = parts.to_json().map_err(|error| unusable(&error))?;
+    TrustRoot::parse(&bytes).map_err(|error| unusable(&error))
+}
+
+/// Whether a file holds PEM blocks.
+pub(crate) fn is_pem(path: &Path) -> Result<bool, Failure> {
+    Ok(read_file(path)?.trim_ascii_start().starts_with(b"-----BEGIN"))
+}
+
+/// The signing configuration without a file; an instance may have none.
+pub(crate) fn signing_config() -> Result<Option<SigningConfig>, Failure> {
+    match document(SIGNING_CONFIG) {
+        Ok(document) => SigningConfig::parse(&document.bytes)
+            .map(Some)
+            .map_err(|error| Failure::usage(error.code(), chain(&error))),
+        Err(_) if place()?.is_some_and(|place| place.state().refreshed.is_some() || place.instance().is_some()) => {
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// A document of the mirror that counts now; remembered, so that its age is shown.
+pub(crate) fn document(name: &str) -> Result<Document, Failure> {
+    // Without a home there is nothing to keep anything in, and the program's own copy is all there is.
+    let nowhere = Home::new(std::path::PathBuf::from("/nonexistent")).place(Instance::Public.mirror());
+    let place = place()?.unwrap_or(nowhere);
+    let document = place.document(name).ok_or_else(|| {
+        let message = format!("nothing of {} is kept on this machine", place.mirror());
+        Failure::usage("trust-not-initialized", message).with_hint(
+            "`proofmark initialize --mirror URL --root root.json` fetches it; --trusted-root FILE does without",
+        )
+    })?;
+    if let Ok(mut used) = USED.lock() {
+        *used = Some((place, document.clone()));
+    }
+    Ok(document)
+}
+
+/// Where a document comes from and how old it is, for scripts.
+pub(crate) fn describe(document: &Document, now: UnixTime) -> Value {
+    let origin = match &document.origin {
+        Origin::Kept { mirror } => json!({"kind": "tuf", "mirror": mirror}),
+        Origin::Embedded(instance) => json!({"kind": "embedded", "instance": instance.name()}),
+    };
+    json!({
+        "origin": origin, "since": document.since, "expires": document.expires,
+        "ageSeconds": now.since(document.since).as_secs(), "stale": document.staleness(now),
+    })
+}
+
+/// What is said of the trust root that a verb of this process used by default; nothing if it used none.
+#[allow(dead_code, reason = "reports take it next")]
+pub(crate) fn used() -> Option<Value> {
+    let used = USED.lock().ok()?;
+    used.as_ref().map(|(_, document)| describe(document, Context::now()))
+}
+
+/// After a verb, its result written: a word if what it used is old, and a refresh in the background if one is due.
+pub(crate) fn after(output: Output) {
+    let Some((place, document)) = USED.lock().ok().and_then(|used| used.clone()) else {
+        return;
+    };
+    let now = Context::now();
+    if let Some(reason) = document.staleness(now) {
+        output.warn(&format!("{reason}; `proofmark initialize` fetches the newest"));
+    }
+    if is_offline() || !place.is_due(now) {
+        return;
+    }
+    let Ok(program) = std::env::current_exe() else { return };
+    let mut command = Command::new(program);
+    command
+        .args(["trust", "refresh", "--background", "--mirror", place.mirror()])
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt as _;
+        // Its own group, so that a Ctrl-C for this command is not one for it; its usual name, whatever ours was.
+        command.process_group(0).arg0("proofmark");
+    }
+    // A machine that cannot start it has an old trust root, which is shown; nothing else depends on it.
+    drop(command.spawn());
+}
+
+/// PROOFMARK_OFFLINE, or --offline on the command line: nothing is fetched that was not asked for.
+fn is_offline() -> bool {
+    let set = variable("PROOFMARK_OFFLINE").is_some_and(|value| value != "0" && value != "false");
+    set || std::env::args().any(|word| word == "--offline" || word == "--offline=true")
+}

@@ -1,0 +1,165 @@
+//! `initialize`: fetch the trust root of an instance through TUF, and use it from then on.
+
+use std::path::Path;
+
+use clap::Args;
+use proofmark_trust_root::tuf::{Expiry, Repository};
+use proofmark_trust_root::{Document, Instance, Place, State, TRUSTED_ROOT};
+use serde_json::json;
+use url::Url;
+
+use crate::context::{Context, read_file, variable};
+use crate::failure::{Exit, Failure, chain};
+use crate::trusting;
+
+/// The largest root read: python-tuf's limit.
+const MAX_ROOT_BYTES: u64 = 512_000;
+
+/// Fetch the newest trust root of an instance, and use it from then on
+///
+/// Without flags that is the public instance, whose root this program has. What is fetched is believed only if the root
+/// leads to it; nothing else changes if it does not.
+#[derive(Args, Debug)]
+pub(crate) struct Initialize {
+    /// The TUF repository: http(s)://… or file:///… (default: TUF_MIRROR, or the public instance's)
+    #[arg(long, value_name = "URL", conflicts_with = "staging")]
+    mirror: Option<String>,
+
+    /// The root that trust begins with: a file, or an address together with --root-checksum (default: TUF_ROOT_JSON, or the one in this program)
+    #[arg(long, value_name = "FILE|URL")]
+    root: Option<String>,
+
+    /// The SHA-256 of that root in hex, or sha512:… ; needed if it is an address
+    #[arg(long, value_name = "CHECKSUM")]
+    root_checksum: Option<String>,
+
+    /// The public instance's staging copy, for tests: nothing that it vouches for is worth believing
+    #[arg(long)]
+    staging: bool,
+}
+
+impl Initialize {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let mirror = match (self.mirror.clone(), self.staging) {
+            (Some(mirror), _) => mirror,
+            (None, true) => Instance::Staging.mirror().to_owned(),
+            (None, false) => variable("TUF_MIRROR").unwrap_or_else(|| Instance::Public.mirror().to_owned()),
+        };
+        let home = trusting::home().ok_or_else(|| {
+            Failure::usage("no-cache-folder", "there is no folder to keep it in")
+                .with_hint("set TUF_ROOT, XDG_CACHE_HOME or HOME")
+        })?;
+        let place = home.place(&mirror);
+        let repository = repository(place.mirror())?;
+        let pinned = match self.root.clone().or_else(|| variable("TUF_ROOT_JSON")) {
+            Some(root) => place
+                .pin(&self.read_root(&root).await?)
+                .map_err(|error| Failure::new(Exit::Undecided, error.code(), chain(&error)))?,
+            None => place.clone(),
+        };
+        let state = refresh(&pinned, &repository, Expiry::Enforced).await?;
+        place
+            .adopt(&pinned)
+            .and_then(|()| home.choose(&place))
+            .map_err(|error| Failure::new(Exit::Undecided, error.code(), chain(&error)))?;
+        let document = place
+            .document(TRUSTED_ROOT)
+            .ok_or_else(|| Failure::new(Exit::Undecided, "internal", "what was fetched is not there"))?;
+        report(context, &place, &state, &document);
+        Ok(())
+    }
+
+    async fn read_root(&self, root: &str) -> Result<Vec<u8>, Failure> {
+        let remote = root.starts_with("http://") || root.starts_with("https://");
+        let bytes = if remote {
+            if self.root_checksum.is_none() {
+                return Err(Failure::usage(
+                    "root-checksum-missing",
+                    "a root from an address is believed only if its checksum is known",
+                )
+                .with_hint("give --root-checksum SHA256, which came to you another way"));
+            }
+            let url = Url::parse(root).map_err(|error| Failure::usage("tuf-mirror", format!("\"{root}\": {error}")))?;
+            Repository::download(&url, MAX_ROOT_BYTES)
+                .await
+                .map_err(|error| Failure::new(Exit::Undecided, error.code(), chain(&error)))?
+                .ok_or_else(|| Failure::new(Exit::Undecided, "tuf-missing", format!("there is no {root}")))?
+        } else {
+            read_file(Path::new(root))?
+        };
+        match &self.root_checksum {
+            Some(expected) => check(&bytes, expected).map(|()| bytes),
+            None => Ok(bytes),
+        }
+    }
+}
+
+/// The mirror as a repository.
+pub(crate) fn repository(mirror: &str) -> Result<Repository, Failure> {
+    let unusable = |reason: String| Failure::usage("tuf-mirror", reason);
+    let url = Url::parse(mirror).map_err(|error| unusable(format!("\"{mirror}\": {error}")))?;
+    Repository::mirror(&url).map_err(|error| unusable(chain(&error)))
+}
+
+/// Brings a place up to date, one process at a time.
+pub(crate) async fn refresh(place: &Place, repository: &Repository, expiry: Expiry) -> Result<State, Failure> {
+    let failed = |error: proofmark_trust_root::HomeError| {
+        let failure = Failure::new(Exit::Undecided, error.code(), chain(&error));
+        match error.code() {
+            "tuf-no-root" => failure.with_hint("give --root root.json, which came to you another way than the mirror"),
+            "tuf-unreachable" => failure.with_hint("on a machine without a network: `proofmark trust import FILE`"),
+            _ => failure,
+        }
+    };
+    let lock = place.lock().map_err(failed)?;
+    if lock.is_none() {
+        return Err(Failure::new(
+            Exit::Undecided,
+            "trust-busy",
+            format!("another process refreshes {} now", place.mirror()),
+        ));
+    }
+    place.refresh(repository, Context::now(), expiry).await.map_err(failed)
+}
+
+/// What was fetched.
+pub(crate) fn report(context: &Context, place: &Place, state: &State, document: &Document) {
+    let expires = state.expires.map_or_else(|| "never".to_owned(), |at| at.to_string());
+    context.output.result(
+        &format!(
+            "{} is trusted from now on\n  root version {}, targets version {}, good until {expires}\n  kept in {}",
+            place.mirror(),
+            state.root_version,
+            state.targets_version,
+            place.folder().display(),
+        ),
+        &json!({
+            "mirror": place.mirror(), "folder": place.folder(), "state": state,
+            "trustedRoot": trusting::describe(document, Context::now()),
+        }),
+    );
+}
+
+fn check(bytes: &[u8], expected: &str) -> Result<(), Failure> {
+    use proofmark_types::{Digest, DigestAlgorithm};
+    let (algorithm, text) = match expected.split_once(':') {
+        Some(("sha512", text)) => (DigestAlgorithm::Sha512, text),
+        Some(("sha256", text)) => (DigestAlgorithm::Sha256, text),
+        Some((other, _)) => {
+            return Err(Failure::usage(
+                "root-checksum-malformed",
+                format!("\"{other}\" is no checksum's name, expected sha256 or sha512"),
+            ));
+        }
+        None => (DigestAlgorithm::Sha256, expected),
+    };
+    let seen = Digest::of(algorithm, bytes);
+    if seen.hex().eq_ignore_ascii_case(text) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Undecided,
+        "root-checksum-differs",
+        format!("the root has {seen}, expected {expected}"),
+    ))
+}
