@@ -217,7 +217,7 @@ impl RegistryError {
                 "name the host with --plain-http-registry HOST if it has no TLS and the network between is trusted"
             }
             Self::Unauthorized { .. } => {
-                "log in with `docker login` or `podman login` for exactly this host, or name the file with DOCKER_CONFIG or REGISTRY_AUTH_FILE"
+                "log in with `proofmark login`, `docker login` or `podman login` for exactly this host, or name the file with DOCKER_CONFIG or REGISTRY_AUTH_FILE"
             }
             Self::Denied { .. } => "the account is known but has no permission for this repository; ask its owner",
             Self::Throttled { .. } => "wait and try again; signing in usually raises the limit",

@@ -20,7 +20,7 @@ use crate::verb::up::until_stopped;
 #[derive(Subcommand, Debug)]
 pub(crate) enum Admission {
     /// Answer AdmissionReviews over HTTPS
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Print the webhook configurations that make a cluster ask
     Install(Install),
 }

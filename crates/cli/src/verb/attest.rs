@@ -1,18 +1,20 @@
 //! `attest`: state something about an image, signed.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use proofmark_evidence::layout::PREDICATE_TYPE_ANNOTATION;
+use proofmark_evidence::layout::{PREDICATE_TYPE_ANNOTATION, att_tag};
 use proofmark_evidence::statement::Statement;
-use proofmark_oci::Descriptor;
+use proofmark_oci::{Descriptor, Manifest};
 use proofmark_registry::{Attachment, Client, Place};
-use proofmark_types::Repository;
+use proofmark_types::{Digest, Repository};
 use serde_json::json;
 
 use crate::args::{ReferrersMode, RegistryArgs, SigningArgs};
 use crate::context::{Context, parse_image, read_file, registry_failure, write_file};
 use crate::failure::{Exit, Failure, chain};
+use crate::hanging::whole;
 use crate::signing::{Hand, Keeping, Placed, Subject};
 use crate::verb::verify_attestation::predicate_type;
 
@@ -68,14 +70,6 @@ pub(crate) struct Attest {
 
 impl Attest {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let legacy = !self.signing.new_bundle_format || self.signing.also_legacy;
-        if self.replace && legacy {
-            return Err(Failure::usage(
-                "flag-not-supported",
-                "--replace removes bundles, and layers of an .att image cannot be removed alone",
-            )
-            .with_hint("`clean --type attestation` removes them all"));
-        }
         if self.rekor_entry_type.is_some() {
             context
                 .output
@@ -91,7 +85,7 @@ impl Attest {
         let earlier = if self.replace {
             replaced(&client, image.repository(), &subject, &statement).await?
         } else {
-            Vec::new()
+            Earlier::default()
         };
         let place = Subject {
             client: &client,
@@ -103,11 +97,8 @@ impl Attest {
             mode: ReferrersMode::Legacy,
         };
         let placed = hand.attest_image(place, &statement, keeping).await?;
-        for attachment in &earlier {
-            client
-                .remove(client.evidence_home(image.repository()), attachment)
-                .await
-                .map_err(registry_failure)?;
+        if keeping.upload {
+            earlier.remove(&client, image.repository(), &subject, &placed).await?;
         }
         if let Some(path) = &self.bundle {
             write_file(path, &placed.bundle_json())?;
@@ -125,7 +116,7 @@ impl Attest {
                 &text,
                 &json!({
                     "image": image, "digest": subject.digest, "predicateType": statement.predicate_type.as_str(),
-                    "written": placed.line(), "removed": earlier.len(),
+                    "written": placed.line(), "removed": earlier.bundles.len() + earlier.layers.len(),
                 }),
             );
         }
@@ -156,7 +147,7 @@ impl Attest {
             return Ok(statement);
         }
         let predicate = serde_json::from_slice(document).map_err(|error| {
-            let name = self.predicate.as_deref().unwrap_or(Path::new("-")).display();
+            let name = self.predicate.as_deref().unwrap_or_else(|| Path::new("-")).display();
             Failure::usage("predicate-not-json", format!("{name} is not JSON: {error}"))
         })?;
         let kind = predicate_type(&self.kind)?;
@@ -196,41 +187,77 @@ fn envelope(placed: &Placed) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// The bundles that the new one takes the place of. A list that could not be read whole replaces nothing: what it does not
-/// show would stay, and be believed to be gone.
+/// What the new one takes the place of.
+#[derive(Default)]
+struct Earlier {
+    bundles: Vec<Attachment>,
+    /// Layers of the `.att` image.
+    layers: Vec<Digest>,
+}
+
+impl Earlier {
+    /// Once the new one is there. What was signed now may be, to the byte, what was signed before; that stays.
+    async fn remove(
+        &self,
+        client: &Client,
+        repository: &Repository,
+        subject: &Descriptor,
+        placed: &Placed,
+    ) -> Result<(), Failure> {
+        for attachment in &self.bundles {
+            client
+                .remove(client.evidence_home(repository), attachment)
+                .await
+                .map_err(registry_failure)?;
+        }
+        let new = placed.attestation.as_ref().map(|written| written.layer().digest);
+        let gone: Vec<Digest> = self
+            .layers
+            .iter()
+            .filter(|layer| Some(*layer) != new.as_ref())
+            .cloned()
+            .collect();
+        client
+            .remove_legacy(repository, &att_tag(&subject.digest), &gone)
+            .await
+            .map_err(registry_failure)
+    }
+}
+
+/// Finds it, by the type that annotations claim, as cosign does. A list that could not be read whole replaces nothing: what
+/// it does not show would stay, and be believed to be gone.
 async fn replaced(
     client: &Client,
     repository: &Repository,
     subject: &Descriptor,
     statement: &Statement,
-) -> Result<Vec<Attachment>, Failure> {
+) -> Result<Earlier, Failure> {
     let attachments = client
         .attachments(repository, &subject.digest)
         .await
         .map_err(registry_failure)?;
-    if let Some(place) = attachments.incomplete.first() {
-        return Err(Failure::new(
-            Exit::Undecided,
-            "evidence-incomplete",
-            format!(
-                "what is to be replaced could not be listed: {}: {}",
-                place.place, place.reason
-            ),
-        ));
+    whole(&attachments.incomplete)?;
+    let claims = |annotations: &BTreeMap<String, String>, name: &str| {
+        annotations.get(name).map(String::as_str) == Some(statement.predicate_type.as_str())
+    };
+    let mut earlier = Earlier::default();
+    for attachment in attachments.found {
+        if attachment.subject != subject.digest {
+            continue;
+        }
+        match (attachment.place, attachment.resolved.parse()) {
+            (Place::Referrer, Ok(manifest)) if claims(manifest.annotations(), PREDICATE_TYPE_ANNOTATION) => {
+                earlier.bundles.push(attachment);
+            }
+            (Place::Attestations, Ok(Manifest::Image(image))) => {
+                let same = image
+                    .layers
+                    .into_iter()
+                    .filter(|layer| claims(&layer.annotations, "predicateType"));
+                earlier.layers.extend(same.map(|layer| layer.digest));
+            }
+            _ => {}
+        }
     }
-    let kind = statement.predicate_type.as_str();
-    Ok(attachments
-        .found
-        .into_iter()
-        .filter(|attachment| attachment.place == Place::Referrer && attachment.subject == subject.digest)
-        .filter(|attachment| {
-            attachment.resolved.parse().is_ok_and(|manifest| {
-                manifest
-                    .annotations()
-                    .get(PREDICATE_TYPE_ANNOTATION)
-                    .map(String::as_str)
-                    == Some(kind)
-            })
-        })
-        .collect())
+    Ok(earlier)
 }

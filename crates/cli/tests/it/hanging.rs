@@ -441,6 +441,50 @@ async fn what_does_not_parse_is_not_attached() {
     assert_eq!(hanging(&home, &image), (0, 0));
 }
 
+/// `attest --replace` takes the place of its own type alone, in both generations.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_attestation_is_gone_and_no_other() {
+    let registry = Registry::with(|config| config.referrers_api = false).await;
+    let home = home();
+    let image = registry.push(&debian_like(), "1.0").await;
+    let attest = |kind: &str, content: &str, more: &[&str]| {
+        let predicate = write(home.path(), "predicate.json", content);
+        let fixed = [
+            "attest",
+            "--key",
+            "cosign.key",
+            "-y",
+            "--also-legacy",
+            "--type",
+            kind,
+            "--predicate",
+            &predicate,
+        ];
+        run(
+            &home,
+            fixed.into_iter().chain(more.iter().copied()).chain([image.as_str()]),
+        )
+        .expect_success();
+    };
+    attest("vuln", r#"{"n":1}"#, &[]);
+    attest("custom", r#"{"n":2}"#, &[]);
+    attest("vuln", r#"{"n":3}"#, &["--replace"]);
+    let payloads = |kind: &str| {
+        let found = run(&home, ["download", "attestation", "--predicate-type", kind, &image]);
+        let mut said = Vec::new();
+        for line in lines(&found.expect_success().stdout) {
+            let envelope = line.get("dsseEnvelope").unwrap_or(&line);
+            let payload = envelope["payload"].as_str().unwrap();
+            let payload = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, payload).unwrap();
+            let statement: Value = serde_json::from_slice(&payload).unwrap();
+            said.push(statement["predicate"]["n"].as_u64().unwrap());
+        }
+        said
+    };
+    assert_eq!(payloads("vuln"), [3, 3], "the .att layer and the bundle");
+    assert_eq!(payloads("custom"), [2, 2]);
+}
+
 /// cosign's experimental form of a bill is written as cosign writes it, and found like the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bill_may_be_a_referrer() {

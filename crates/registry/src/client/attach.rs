@@ -7,7 +7,6 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream;
 use proofmark_evidence::layout::fallback_tag;
-use proofmark_evidence::legacy;
 use proofmark_oci::{Descriptor, ImageManifest, Index, Manifest};
 use proofmark_types::{Digest, Repository, Tag};
 
@@ -200,19 +199,11 @@ impl Merge for Appended {
         }
         let changed = layers.len() > before;
         self.wanted.clone_from(&layers);
-        Ok(changed.then(|| {
-            // The config of such an image names its layers, so each state of the list has a config of its own.
-            let (manifest, config) = legacy::image(layers);
-            Change {
-                media_type: manifest.media_type.clone(),
-                manifest: manifest.to_json().into(),
-                config: Some(config.into()),
-            }
-        }))
+        Ok(changed.then(|| Change::legacy(layers)))
     }
 }
 
-fn layers_of(resolved: &Resolved) -> Result<Vec<Descriptor>, RegistryError> {
+pub(super) fn layers_of(resolved: &Resolved) -> Result<Vec<Descriptor>, RegistryError> {
     match resolved.parse()? {
         Manifest::Image(image) => Ok(image.layers),
         Manifest::Index(_) => Err(RegistryError::Malformed {

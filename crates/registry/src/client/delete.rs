@@ -4,10 +4,11 @@ use bytes::Bytes;
 use http::Method;
 use http::StatusCode;
 use proofmark_evidence::layout::fallback_tag;
-use proofmark_oci::Index;
-use proofmark_types::{Digest, Repository};
+use proofmark_oci::{Descriptor, Index};
+use proofmark_types::{Digest, Repository, Tag};
 
 use super::Client;
+use super::attach::layers_of;
 use super::fallback::{Change, Merge};
 use super::manifests::{Resolved, manifest_path};
 use super::referrers::{ReferrersSource, index_of};
@@ -36,6 +37,20 @@ impl Client {
             }
             other => other,
         }
+    }
+
+    /// Takes layers out of the image under one of cosign's tags, where evidence for `repository` is kept; the others stay.
+    /// Layers that several writers remove and add at once end as the last of them left them.
+    pub async fn remove_legacy(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        layers: &[Digest],
+    ) -> Result<(), RegistryError> {
+        let Some(first) = layers.first() else { return Ok(()) };
+        let mut merge = Dropped { layers };
+        self.settle(self.evidence_home(repository), tag, first, &mut merge)
+            .await
     }
 
     async fn delete(&self, repository: &Repository, name: &str) -> Result<bool, RegistryError> {
@@ -93,5 +108,23 @@ impl Merge for Delisted<'_> {
             manifest: Bytes::from(index.to_json()),
             config: None,
         }))
+    }
+}
+
+/// The image under a legacy tag does not have these layers.
+struct Dropped<'d> {
+    layers: &'d [Digest],
+}
+
+impl Merge for Dropped<'_> {
+    fn merge(&mut self, current: Option<&Resolved>) -> Result<Option<Change>, RegistryError> {
+        let Some(current) = current else { return Ok(None) };
+        let before = layers_of(current)?;
+        let count = before.len();
+        let left: Vec<Descriptor> = before
+            .into_iter()
+            .filter(|layer| !self.layers.contains(&layer.digest))
+            .collect();
+        Ok((left.len() < count).then(|| Change::legacy(left)))
     }
 }

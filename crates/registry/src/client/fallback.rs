@@ -21,6 +21,8 @@ use std::time::Duration;
 use std::time::Instant;
 
 use bytes::Bytes;
+use proofmark_evidence::legacy;
+use proofmark_oci::Descriptor;
 use proofmark_types::{Digest, ImageRef, MediaType, Repository, Tag};
 
 use super::Client;
@@ -85,6 +87,19 @@ pub(super) struct Change {
     pub(super) manifest: Bytes,
     /// A blob that the manifest points to and that must be there first.
     pub(super) config: Option<Bytes>,
+}
+
+impl Change {
+    /// The image of a `.sig` or `.att` tag with these layers. Its config names them, so that each state of the list has a
+    /// config of its own.
+    pub(super) fn legacy(layers: Vec<Descriptor>) -> Self {
+        let (manifest, config) = legacy::image(layers);
+        Self {
+            media_type: manifest.media_type.clone(),
+            manifest: manifest.to_json().into(),
+            config: Some(config.into()),
+        }
+    }
 }
 
 /// What one round of reading, merging and perhaps writing did.
