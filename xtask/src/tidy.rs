@@ -2,6 +2,7 @@
 //!
 //! Each rule is a function from what was read to a list of problems, so that its tests need no repository.
 
+mod advisories;
 mod files;
 mod metadata;
 mod pure;
@@ -80,6 +81,7 @@ fn check() -> anyhow::Result<(usize, Vec<Problem>)> {
     problems.extend(files::check(&texts));
     problems.extend(files::check_manifests(&packages, &texts));
     problems.extend(snapshots::check(&texts));
+    problems.extend(advisories::check(&texts));
     problems.sort();
     Ok((texts.len(), problems))
 }

@@ -16,7 +16,7 @@ fn patched(review: &Value, response: &Response) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tags_become_digests_and_the_result_is_admitted() {
+async fn cve_2022_47633_tags_become_digests_and_the_result_is_admitted() {
     let world = World::new().await;
     let (image, digest) = world.signed("app").await;
     let (side, side_digest) = world.signed("side").await;

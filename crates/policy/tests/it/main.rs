@@ -10,6 +10,7 @@
 #[path = "../../../verify/tests/it/layout.rs"]
 mod layout;
 
+mod advisories;
 mod cases;
 mod cluster_image_policy;
 mod documentation;

@@ -200,7 +200,7 @@ async fn a_service_that_fails_is_asked_again_and_then_named() {
 }
 
 #[tokio::test]
-async fn redirects_are_not_followed() {
+async fn cve_2026_49478_and_cve_2026_49835_redirects_are_not_followed() {
     let elsewhere = Say::Header(StatusCode::TEMPORARY_REDIRECT, "location", "http://127.0.0.1:1/");
     assert_eq!(codes(elsewhere).await, [("service-refused", false, 1); 4]);
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod certificates;
+mod advisories;
 mod cosign;
 mod failures;
 mod held;

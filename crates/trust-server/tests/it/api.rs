@@ -384,6 +384,21 @@ async fn timestamps_are_refused_with_their_reason() {
     world.stop().await;
 }
 
+/// timestamp-authority: a media type of many parts was split into all of them.
+#[tokio::test]
+async fn cve_2025_66564_a_media_type_of_many_parts() {
+    let world = World::start().await;
+    for (media_type, status) in [
+        (format!("application/timestamp-query{}", ";".repeat(6_000)), 400),
+        (";".repeat(6_000), 415),
+    ] {
+        let url = format!("{}/api/v1/timestamp", world.origin);
+        let request = world.http.post(url).header("content-type", media_type).body(vec![1]);
+        assert_eq!(request.send().await.unwrap().status().as_u16(), status);
+    }
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn a_clock_that_went_back_issues_nothing() {
     use std::sync::Arc;

@@ -455,3 +455,211 @@ fn a_key_needs_no_time() {
     assert!(proof.log().is_none() && proof.timestamps().is_empty());
     assert_eq!(*proof.sct(), SctProof::NotApplicable);
 }
+
+/// cosign #4648 to #4653, #4998, #5016: documents that made it panic. Each is a rejection with a name.
+#[test]
+fn cosign_4648_4649_4650_4651_4652_4653_4998_5016_odd_documents_are_rejections() {
+    let world = World::new();
+    let key = new_key();
+    let verifier = world.verifier().with_key(public(&key));
+    let (envelope, message) = world::envelope(&statement(), &key);
+    let sig = envelope.signatures[0].sig.clone();
+    let good = hashed_v1(&message, &sig, &log::Verifier::Key(&key));
+    let bodies = [
+        json!(null),
+        json!([]),
+        json!({}),
+        json!({"apiVersion": "0.0.1", "kind": "hashedrekord"}),
+        json!({"apiVersion": "0.0.1", "kind": "hashedrekord", "spec": null}),
+        json!({"apiVersion": "0.0.1", "kind": "hashedrekord", "spec": {"signature": {}, "data": {}}}),
+        json!({"apiVersion": "0.0.1", "kind": "dsse", "spec": {"signatures": []}}),
+        json!({"apiVersion": "0.0.2", "kind": "intoto", "spec": {"content": {"envelope": null}}}),
+    ];
+    for body in bodies {
+        let mut entry = rekor_entry(&world.rekor, &good);
+        entry.canonicalized_body = serde_json::to_vec(&body).unwrap();
+        let bundle = world::bundle(hint(), envelope.clone(), vec![entry], Vec::new());
+        let code = code(&world::verify(&verifier, ItemContent::Bundle(bundle)));
+        assert!(
+            matches!(code, "log-entry-malformed" | "log-entry-mismatch"),
+            "{body}: {code}"
+        );
+    }
+    // A PEM block with nothing in it, in the place of the key.
+    let mut body = good;
+    for pem in [
+        "",
+        "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n",
+        "-----BEGIN PUBLIC KEY-----",
+    ] {
+        use base64::Engine as _;
+        body["spec"]["signature"]["publicKey"]["content"] =
+            json!(base64::engine::general_purpose::STANDARD.encode(pem));
+        let bundle = world::bundle(
+            hint(),
+            envelope.clone(),
+            vec![rekor_entry(&world.rekor, &body)],
+            Vec::new(),
+        );
+        assert_eq!(
+            code(&world::verify(&verifier, ItemContent::Bundle(bundle))),
+            "log-entry-mismatch"
+        );
+    }
+    // Subjects that are null, or lists of null.
+    let text = String::from_utf8(statement().to_json()).unwrap();
+    for (from, to) in [
+        ("\"subject\":[{", "\"subject\":null,\"x\":[{"),
+        ("\"subject\":[{", "\"subject\":[null,{"),
+        ("\"digest\":{", "\"digest\":null,\"x\":{"),
+        ("\"subject\":[{", "\"subject\":[],\"x\":[{"),
+    ] {
+        let (odd, _) = world::envelope_of("application/vnd.in-toto+json", text.replace(from, to).as_bytes(), &key);
+        let bundle = world::bundle(hint(), odd, Vec::new(), Vec::new());
+        let code = code(&world::verify(&verifier, ItemContent::Bundle(bundle)));
+        assert!(
+            matches!(code, "statement-malformed" | "subject-mismatch"),
+            "{to}: {code}"
+        );
+    }
+}
+
+/// sigstore-java: a promise that belongs to another entry was taken. Each part of what it is over, from another.
+#[test]
+fn cve_2024_54140_the_promise_is_over_this_entry() {
+    let world = World::new();
+    let leaf = world.leaf();
+    let by = log::Verifier::Certificate(&leaf.der);
+    let make = || signature(&leaf.key, Some(&leaf.der), |m, s| hashed_v1(m, s, &by), &world);
+    let (own, other) = (make(), make());
+    let verifier = world.verifier();
+    assert_eq!(
+        code(&world::verify(&verifier, ItemContent::LegacySignature(own.clone()))),
+        "accepted"
+    );
+    let mut set = own.clone();
+    set.log_bundle.as_mut().unwrap().set = other.log_bundle.as_ref().unwrap().set.clone();
+    assert_eq!(
+        code(&world::verify(&verifier, ItemContent::LegacySignature(set))),
+        "set-invalid"
+    );
+    let mut whole = own;
+    whole.log_bundle = other.log_bundle;
+    assert_eq!(
+        code(&world::verify(&verifier, ItemContent::LegacySignature(whole))),
+        "log-entry-mismatch"
+    );
+}
+
+/// gitsign: the entry that was found for a commit was one of another signature of the same signer.
+#[test]
+fn cve_2024_51746_an_entry_of_the_same_signer_for_something_else() {
+    let world = World::new();
+    let leaf = world.leaf();
+    let by = log::Verifier::Certificate(&leaf.der);
+    let elsewhere = leaf.key.sign(b"another commit").unwrap();
+    let layer = signature(
+        &leaf.key,
+        Some(&leaf.der),
+        |_, _| hashed_v1(b"another commit", &elsewhere, &by),
+        &world,
+    );
+    let proofs = world::verify(&world.verifier(), ItemContent::LegacySignature(layer));
+    assert_eq!(code(&proofs), "log-entry-mismatch");
+}
+
+/// gitsign: the log's keys were asked of the log. Here they come from the trust root, and a log that only says who it
+/// is proves nothing.
+#[test]
+fn cve_2023_47122_keys_of_logs_come_from_the_trust_root() {
+    let world = World::new();
+    let stranger = World::new();
+    let key = new_key();
+    let by = log::Verifier::Key(&key);
+    let mut layer = signature(&key, None, |m, s| hashed_v1(m, s, &by), &stranger);
+    let verifier = world.verifier().with_key(public(&key));
+    let proofs = world::verify(&verifier, ItemContent::LegacySignature(layer.clone()));
+    let [proof] = proofs.proofs() else { panic!("{proofs:?}") };
+    assert!(proof.log().is_none());
+    assert_eq!(proof.skipped_logs().len(), 1);
+    // The same under the name of a log that is known.
+    layer.log_bundle.as_mut().unwrap().log_id = public(&world.rekor).fingerprint().as_bytes().to_vec();
+    assert_eq!(
+        code(&world::verify(&verifier, ItemContent::LegacySignature(layer))),
+        "set-invalid"
+    );
+}
+
+/// Rekor (CVE-2023-30551, CVE-2023-33199, CVE-2026-23831, CVE-2026-24117, CVE-2026-48702, GHSA-843x): entries that name
+/// an address to fetch a key from, entries of kinds that unpack archives, entries that are too large. This room fetches
+/// nothing and unpacks nothing: they are malformed or of unknown kind.
+#[test]
+fn cve_2026_24117_cve_2026_23831_cve_2026_48702_cve_2023_30551_cve_2023_33199_ghsa_843x_entries_are_not_acted_on() {
+    let world = World::new();
+    let key = new_key();
+    let verifier = world.verifier().with_key(public(&key));
+    let (envelope, message) = world::envelope(&statement(), &key);
+    let sig = envelope.signatures[0].sig.clone();
+    let good = hashed_v1(&message, &sig, &log::Verifier::Key(&key));
+    let mut by_address = good.clone();
+    by_address["spec"]["signature"]["publicKey"] = json!({"url": "http://127.0.0.1:1/key"});
+    let mut data_by_address = good.clone();
+    data_by_address["spec"]["data"] = json!({"url": "http://127.0.0.1:1/data"});
+    let mut large = good.clone();
+    large["spec"]["x"] = json!("x".repeat(300 * 1024));
+    let of_kind = |kind: &str| json!({"apiVersion": "0.0.1", "kind": kind, "spec": {"package": {"content": "H4sI"}}});
+    let cases = [
+        (good, "accepted"),
+        (by_address, "log-entry-malformed"),
+        (data_by_address, "log-entry-malformed"),
+        (large, "log-entry-malformed"),
+        (of_kind("jar"), "log-entry-kind-unknown"),
+        (of_kind("alpine"), "log-entry-kind-unknown"),
+        (of_kind("cose"), "log-entry-kind-unknown"),
+        (of_kind("helm"), "log-entry-kind-unknown"),
+        (of_kind("tuf"), "log-entry-kind-unknown"),
+    ];
+    for (body, expected) in cases {
+        let bundle = world::bundle(
+            hint(),
+            envelope.clone(),
+            vec![rekor_entry(&world.rekor, &body)],
+            Vec::new(),
+        );
+        let code = code(&world::verify(&verifier, ItemContent::Bundle(bundle)));
+        assert_eq!(code, expected, "{}", body["kind"]);
+    }
+}
+
+/// sigstore-conformance's `managed-key-wrong-key_fail` has a key file that no reader takes, so that it is refused
+/// whatever the verifier does. This is its working twin: two genuine keys, one of which did not sign.
+#[test]
+fn managed_key_wrong_key_with_keys_that_can_be_read() {
+    let (signer, other) = (new_key(), new_key());
+    let artifact = b"a file".as_slice();
+    let signature = signer.sign(artifact).unwrap();
+    let message = Bundle {
+        content: Content::MessageSignature {
+            digest: Some(Digest::sha256_of(artifact)),
+            signature,
+        },
+        ..world::bundle(hint(), empty_envelope(), Vec::new(), Vec::new())
+    };
+    let (envelope, _) = world::envelope(&statement(), &signer);
+    let attested = world::bundle(hint(), envelope, Vec::new(), Vec::new());
+    for (bundle, artifact) in [(&message, artifact), (&attested, b"an image manifest".as_slice())] {
+        let verify = |key: &KeyPair| {
+            let text = public(key).to_pem();
+            let verifier = Verifier::new().with_key(proofmark_verify::PublicKey::from_pem(&text).unwrap());
+            let digest = Digest::sha256_of(artifact);
+            let by_digest = code(&verifier.verify_blob(bundle, &Artifact::Digest(&digest), at(NOW)));
+            assert_eq!(
+                code(&verifier.verify_blob(bundle, &Artifact::Bytes(artifact), at(NOW))),
+                by_digest
+            );
+            by_digest
+        };
+        assert_eq!(verify(&signer), "accepted");
+        assert_eq!(verify(&other), "signature-not-by-given-key");
+    }
+}

@@ -14,13 +14,6 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
 }
 
-/// One layer of evidence, untouched.
-pub(crate) struct Piece {
-    pub(crate) manifest: Vec<u8>,
-    pub(crate) layer: Descriptor,
-    pub(crate) blob: Vec<u8>,
-}
-
 /// A repository, read from an OCI layout folder.
 pub(crate) struct Layout {
     folder: PathBuf,
@@ -81,31 +74,6 @@ impl Layout {
         set
     }
 
-    /// The layers of all evidence on a digest as they are, each with the manifest that it is in.
-    pub(crate) fn pieces(&self, subject: &Digest) -> Vec<Piece> {
-        let tags = [sig_tag(subject), att_tag(subject)];
-        let tagged = tags.iter().filter_map(|tag| self.tagged(tag.as_str()).cloned());
-        let mut pieces = Vec::new();
-        for descriptor in self.referrers(subject).into_iter().chain(tagged) {
-            let Ok(Manifest::Image(manifest)) = self.manifest(&descriptor) else {
-                continue;
-            };
-            if !is_evidence(&manifest) {
-                continue;
-            }
-            for layer in &manifest.layers {
-                if let Ok(blob) = self.blob(&layer.digest, Some(layer.size)) {
-                    pieces.push(Piece {
-                        manifest: self.blob(&descriptor.digest, None).unwrap(),
-                        layer: layer.clone(),
-                        blob,
-                    });
-                }
-            }
-        }
-        pieces
-    }
-
     fn items(&self, manifest: &ImageManifest, origin: impl Fn(&Descriptor) -> Origin) -> Vec<Item> {
         let items = manifest
             .layers
@@ -121,7 +89,7 @@ impl Layout {
     }
 
     /// By the `subject` fields, and by the fallback tag; a registry has one of the two.
-    fn referrers(&self, subject: &Digest) -> Vec<Descriptor> {
+    pub(crate) fn referrers(&self, subject: &Digest) -> Vec<Descriptor> {
         let mut found: Vec<Descriptor> = self
             .index
             .manifests
@@ -142,7 +110,7 @@ impl Layout {
         found
     }
 
-    fn tagged(&self, tag: &str) -> Option<&Descriptor> {
+    pub(crate) fn tagged(&self, tag: &str) -> Option<&Descriptor> {
         self.index.manifests.iter().find(|descriptor| {
             descriptor
                 .annotations
@@ -151,13 +119,13 @@ impl Layout {
         })
     }
 
-    fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest, String> {
+    pub(crate) fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest, String> {
         let bytes = self.blob(&descriptor.digest, None)?;
         Manifest::parse(Some(&descriptor.media_type), &bytes).map_err(|error| error.to_string())
     }
 
     /// Bytes are compared with their digest and size before anything reads them.
-    fn blob(&self, digest: &Digest, size: Option<u64>) -> Result<Vec<u8>, String> {
+    pub(crate) fn blob(&self, digest: &Digest, size: Option<u64>) -> Result<Vec<u8>, String> {
         let path = self.folder.join(proofmark_oci::layout::blob_path(digest));
         let bytes = fs::read(path).map_err(|error| error.to_string())?;
         if size.is_some_and(|size| size != bytes.len() as u64) {

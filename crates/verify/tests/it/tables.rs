@@ -16,6 +16,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use proofmark_evidence::bundle::Bundle;
+use proofmark_evidence::layout::{att_tag, is_evidence, sig_tag};
 use proofmark_evidence::legacy::read_layer;
 use proofmark_evidence::{EvidenceSet, Item, Origin};
 use proofmark_oci::{Descriptor, Manifest};
@@ -25,7 +26,7 @@ use serde_json::{Value, json};
 
 use self::edit::Edit;
 use crate::cases::{self, Case, examine, load, now};
-use crate::layout::{Layout, Piece, root};
+use crate::layout::{Layout, root};
 
 /// Of how many changes of a kind that was tried before one is tried.
 const ONE_OF: u64 = 64;
@@ -59,7 +60,7 @@ impl Target {
         }
         let layout = Layout::open(&root().join(case.layout.as_ref().unwrap()));
         let subject = layout.resolve(case.input.reference.as_ref().unwrap()).unwrap();
-        for piece in layout.pieces(&subject) {
+        for piece in pieces(&layout, &subject) {
             let Some(document) = document(&piece) else { continue };
             let about = About::Image {
                 subject: subject.clone(),
@@ -103,6 +104,38 @@ impl Target {
         };
         format!("{kind} {signer}{root}")
     }
+}
+
+/// One layer of evidence, untouched.
+struct Piece {
+    manifest: Vec<u8>,
+    layer: Descriptor,
+    blob: Vec<u8>,
+}
+
+/// The layers of all evidence on a digest as they are, each with the manifest that it is in.
+fn pieces(layout: &Layout, subject: &Digest) -> Vec<Piece> {
+    let tags = [sig_tag(subject), att_tag(subject)];
+    let tagged = tags.iter().filter_map(|tag| layout.tagged(tag.as_str()).cloned());
+    let mut pieces = Vec::new();
+    for descriptor in layout.referrers(subject).into_iter().chain(tagged) {
+        let Ok(Manifest::Image(manifest)) = layout.manifest(&descriptor) else {
+            continue;
+        };
+        if !is_evidence(&manifest) {
+            continue;
+        }
+        for layer in &manifest.layers {
+            if let Ok(blob) = layout.blob(&layer.digest, Some(layer.size)) {
+                pieces.push(Piece {
+                    manifest: layout.blob(&descriptor.digest, None).unwrap(),
+                    layer: layer.clone(),
+                    blob,
+                });
+            }
+        }
+    }
+    pieces
 }
 
 /// A bundle itself; of a layer its annotations beside its bytes.
@@ -383,7 +416,7 @@ fn judge_manifest(
     if referrer && named != Some(subject) {
         return Err("not-listed");
     }
-    if !proofmark_evidence::layout::is_evidence(&manifest) {
+    if !is_evidence(&manifest) {
         return Err("not-evidence");
     }
     let Some(layer) = manifest.layers.get(index) else {
