@@ -39,6 +39,12 @@ const MAX_TOKEN_LIFE: Duration = Duration::from_secs(3600);
 /// A scope that a registry asks for beyond ours, such as `aws`, is repeated up to this length.
 const MAX_FOREIGN_SCOPE: usize = 512;
 
+/// Reads `WWW-Authenticate`, for fuzzing.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_challenge(headers: &HeaderMap) -> bool {
+    Challenge::from_headers(headers).is_some()
+}
+
 /// What a request is allowed to do, and where: one token is for exactly one value of this.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Access {

@@ -10,7 +10,10 @@ mod delete;
 mod evidence;
 mod fallback;
 mod manifests;
+#[cfg(not(feature = "fuzzing"))]
 mod paging;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod paging;
 mod referrers;
 mod tags;
 mod upload;

@@ -22,6 +22,9 @@ mod client;
 mod counts;
 mod credentials;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod jitter;
 pub mod limits;
 mod progress;

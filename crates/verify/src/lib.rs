@@ -12,6 +12,9 @@ mod asn1;
 mod candidate;
 mod certificate;
 mod chain;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod key;
 mod log;
 mod payload;

@@ -138,6 +138,16 @@ fn malformed(detail: &str) -> Reason {
     }
 }
 
+/// Both parsers of foreign bytes here.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_for_fuzzing(list: &[u8], certificate: &[u8]) {
+    let tbs = precertificate_tbs(certificate).unwrap_or_default();
+    for sct in parse_list(list).unwrap_or_default() {
+        let _ = sct.time();
+        let _ = sct.signed(b"an issuer", &tbs);
+    }
+}
+
 fn parse_list(bytes: &[u8]) -> Option<Vec<Sct<'_>>> {
     let (mut list, rest) = take_u16(bytes)?;
     if !rest.is_empty() || list.is_empty() {

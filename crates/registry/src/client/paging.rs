@@ -77,6 +77,12 @@ fn same_host(base: &Url, target: &str) -> Result<String, RegistryError> {
     })
 }
 
+/// Reads a `Link` value from an answer of `base`, for fuzzing.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_link(base: &Url, text: &str) -> Option<String> {
+    same_host(base, next_target(text)?).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

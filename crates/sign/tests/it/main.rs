@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-mod certificates;
 mod advisories;
+mod certificates;
 mod cosign;
 mod failures;
 mod held;

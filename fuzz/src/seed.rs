@@ -1,0 +1,224 @@
+//! Seeds: what real programs wrote, taken apart into what each target reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use proofmark_evidence::bundle::{Bundle, KeyMaterial};
+use proofmark_evidence::encoding::pem_decode_all;
+use proofmark_evidence::legacy::LegacyLogBundle;
+use serde_json::Value;
+
+use crate::fixtures;
+
+/// Seeds of one target: enough to reach every branch that a good document reaches, not megabytes.
+const MAX_SEEDS: usize = 40;
+
+/// The largest seed; a fuzzer is slow on large ones.
+const MAX_BYTES: usize = 32 * 1024;
+
+/// Seeds by target.
+pub type Seeds = BTreeMap<&'static str, BTreeSet<Vec<u8>>>;
+
+/// All seeds, from the fixtures and from a few texts.
+pub fn seeds() -> Seeds {
+    let mut seeds = Seeds::new();
+    walk(&fixtures(), &mut seeds);
+    for (target, texts) in TEXTS {
+        for text in *texts {
+            add(&mut seeds, target, text.as_bytes());
+        }
+    }
+    seeds
+}
+
+const TEXTS: &[(&str, &[&str])] = &[
+    (
+        "challenge",
+        &[
+            "Bearer realm=\"https://auth.test/token\",service=\"registry.test\",scope=\"repository:app:pull\"",
+            "Basic realm=\"x\", Bearer realm=\"https://a.test\"",
+        ],
+    ),
+    (
+        "link",
+        &[
+            "</v2/app/tags/list?last=b&n=2>; rel=\"next\"",
+            "<https://registry.test/v2/x>; rel=prev, </v2/y>; rel=\"next last\"",
+        ],
+    ),
+    (
+        "image_reference",
+        &[
+            "registry.test:5000/team/app:1.0",
+            "app",
+            "docker.io/library/app@sha256:0584b54fd9b4b8409c9a6f178ea19dafa4dbc9aec8f075c0c90af0e3feed33ee",
+            "linux/arm64/v8",
+        ],
+    ),
+    (
+        "digest",
+        &[
+            "sha256:0584b54fd9b4b8409c9a6f178ea19dafa4dbc9aec8f075c0c90af0e3feed33ee",
+            "2026-01-01T00:00:05Z",
+        ],
+    ),
+    (
+        "key_reference",
+        &[
+            "cosign.pub",
+            "env://KEY",
+            "k8s://ns/name",
+            "awskms:///alias/x",
+            "gcpkms://projects/p/locations/l/keyRings/r/cryptoKeys/k/versions/1",
+            "azurekms://v.vault.azure.net/k",
+            "hashivault://k",
+            "pkcs11:token=t;object=k?pin-value=1",
+        ],
+    ),
+    (
+        "purl",
+        &[
+            "pkg:deb/debian/openssl@3.0.15-1?arch=amd64&distro=debian-12",
+            "pkg:npm/%40scope/name@1.0",
+        ],
+    ),
+    ("tile", &["tile/0/x001/234", "tile/entries/000.p/5"]),
+    (
+        "credentials",
+        &["{\"auths\":{\"registry.test\":{\"auth\":\"dTpw\"}},\"credHelpers\":{\"a.test\":\"x\"}}"],
+    ),
+    (
+        "docker_archive",
+        &["[{\"Config\":\"c.json\",\"RepoTags\":[\"app:1.0\"],\"Layers\":[\"a/layer.tar\"]}]"],
+    ),
+    (
+        "catalog",
+        &[
+            "\0Package: app\nStatus: install ok installed\nVersion: 1.0-1\nArchitecture: amd64\nSource: src (2)\n",
+            "\x02Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\nLicense: MIT\n",
+            "\x03P:app\nV:1.0-r0\nA:x86_64\nL:MIT\no:app\nF:usr/bin\nR:app\n",
+            "\x04ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME='Debian'\n",
+            "\x05Metadata-Version: 2.1\nName: app\nVersion: 1.0\nLicense: MIT\n",
+            "\x06app/__init__.py,sha256=x,3\n",
+            "\x07{\"name\":\"app\",\"version\":\"1.0.0\",\"license\":\"MIT\"}",
+        ],
+    ),
+    (
+        "token",
+        &["eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2kudGVzdCIsInN1YiI6InMiLCJhdWQiOiJzaWdzdG9yZSIsImV4cCI6MX0.AAAA"],
+    ),
+];
+
+fn add(seeds: &mut Seeds, target: &'static str, bytes: &[u8]) {
+    let of_target = seeds.entry(target).or_default();
+    if of_target.len() < MAX_SEEDS && !bytes.is_empty() && bytes.len() <= MAX_BYTES {
+        of_target.insert(bytes.to_vec());
+    }
+}
+
+fn walk(folder: &Path, seeds: &mut Seeds) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            walk(&path, seeds);
+        } else if let Ok(bytes) = fs::read(&path) {
+            file(&path, &bytes, seeds);
+        }
+    }
+}
+
+fn file(path: &Path, bytes: &[u8], seeds: &mut Seeds) {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if name.contains("trusted_root") {
+        add(seeds, "trust_root", bytes);
+    } else if name.contains("signing_config") {
+        add(seeds, "signing_config", bytes);
+    } else if name == "index.json" {
+        add(seeds, "layout", bytes);
+    } else if name.ends_with(".pub") || name.ends_with(".pem") {
+        add(seeds, "certificate", bytes);
+    } else if name.ends_with(".yaml") || name.ends_with(".yml") {
+        add(seeds, "policy", bytes);
+    } else if path.components().any(|part| part.as_os_str() == "admission-reviews") {
+        add(seeds, "admission_review", bytes);
+    } else if path.to_string_lossy().contains("tile") {
+        add(seeds, "tile", bytes);
+        add(seeds, "checkpoint", bytes);
+        add(seeds, "signed_note", bytes);
+    } else if bytes.starts_with(&[0x1f, 0x8b]) || bytes.get(257..262) == Some(b"ustar") {
+        add(seeds, "layers", bytes);
+    } else {
+        document(bytes, seeds);
+    }
+}
+
+fn document(bytes: &[u8], seeds: &mut Seeds) {
+    let Ok(value) = serde_json::from_slice::<Value>(bytes) else {
+        return;
+    };
+    add(seeds, "json", bytes);
+    let has = |name: &str| value.get(name).is_some();
+    if let Ok(parsed) = Bundle::parse(bytes) {
+        add(seeds, "bundle", bytes);
+        take_apart(&parsed, seeds);
+    } else if has("payloadType") {
+        add(seeds, "dsse", bytes);
+        add(seeds, "detached", bytes);
+    } else if has("critical") {
+        add(seeds, "simple_signing", bytes);
+    } else if has("rootfs") {
+        add(seeds, "config", bytes);
+    } else if has("layers") || has("manifests") {
+        add(seeds, "manifest", bytes);
+        legacy(&value, seeds);
+    }
+}
+
+fn take_apart(bundle: &Bundle, seeds: &mut Seeds) {
+    if let Some(envelope) = bundle.envelope() {
+        add(seeds, "dsse", &envelope.to_json());
+        add(seeds, "statement", &envelope.payload);
+    }
+    if let KeyMaterial::Certificate(der) = &bundle.material.key {
+        add(seeds, "certificate", der);
+        add(seeds, "scts", der);
+    }
+    for stamp in &bundle.material.timestamps {
+        add(seeds, "timestamp", stamp);
+    }
+    for entry in &bundle.material.tlog_entries {
+        add(seeds, "log_body", &entry.canonicalized_body);
+        if let Some(proof) = &entry.inclusion_proof {
+            add(seeds, "checkpoint", proof.checkpoint.as_bytes());
+            add(seeds, "signed_note", proof.checkpoint.as_bytes());
+        }
+    }
+}
+
+/// The annotations of layers, and what is in them.
+fn legacy(manifest: &Value, seeds: &mut Seeds) {
+    let layers = manifest.get("layers").and_then(Value::as_array);
+    for annotations in layers
+        .into_iter()
+        .flatten()
+        .filter_map(|layer| layer.get("annotations"))
+    {
+        add(seeds, "legacy_layer", format!("{annotations}\n{{}}").as_bytes());
+        for value in annotations
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, value)| value.as_str())
+        {
+            if let Ok(log) = LegacyLogBundle::parse(value) {
+                add(seeds, "log_body", &log.body);
+            }
+            for der in pem_decode_all("CERTIFICATE", value).unwrap_or_default() {
+                add(seeds, "certificate", &der);
+            }
+        }
+    }
+}
