@@ -225,6 +225,48 @@ async fn a_folder_holds_everything() {
     fails(&run(&home, ["tree", &fresh]), 11, "not-found");
 }
 
+/// COSIGN_REPOSITORY: everything is kept, found, saved and removed there, and a copy has it beside the image.
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_kept_in_one_repository_is_found_there() {
+    let (registry, to) = (Registry::start().await, Registry::start().await);
+    let plain = home();
+    let image = registry.push(&debian_like(), "1.0").await;
+    let kept = registry.image("security/evidence");
+    let at = |home: &Sandbox, arguments: &[&str]| {
+        home.finish(
+            home.command(PROOFMARK).args(arguments).env("COSIGN_REPOSITORY", &kept),
+            b"",
+        )
+    };
+    at(&plain, &["sign", "--key", "cosign.key", "-y", "--also-legacy", &image]).expect_success();
+    assert_eq!(hanging(&plain, &image), (0, 0), "nothing is beside the image");
+    let named = at(&plain, &["triangulate", &image]);
+    assert!(
+        named.expect_success().stdout.starts_with(&format!("{kept}:sha256-")),
+        "{}",
+        named.stdout
+    );
+    let verify: Vec<&str> = VERIFY.into_iter().chain([image.as_str()]).collect();
+    fails(&run(&plain, verify.clone()), 10, "no-signature");
+    at(&plain, &verify).expect_success();
+    if let Some(cosign) = COSIGN3.or_skip() {
+        let mut command = plain.command(&cosign);
+        plain
+            .finish(command.args(&verify).env("COSIGN_REPOSITORY", &kept), b"")
+            .expect_success();
+    }
+    let copied = to.image("app:1");
+    at(&plain, &["copy", &image, &copied]).expect_success();
+    verified(&plain, &copied);
+    at(&plain, &["save", "--dir", "saved", &image]).expect_success();
+    let loaded = to.image("loaded:1");
+    run(&plain, ["load", "--dir", "saved", &loaded]).expect_success();
+    verified(&plain, &loaded);
+    at(&plain, &["clean", "-f", &image]).expect_success();
+    fails(&at(&plain, &verify), 10, "no-signature");
+    verified(&plain, &copied);
+}
+
 /// What cannot be read is not left behind quietly: an image without it would be taken for an unsigned one.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_gets_a_name_without_all_that_hangs_on_it() {
