@@ -7,17 +7,18 @@
 //! | `EC PRIVATE KEY` | SEC 1 |
 //! | `RSA PRIVATE KEY` | PKCS #1 |
 //!
-//! The hash is the key's, as in cosign: P-256 and RSA SHA-256, P-384 SHA-384, P-521 SHA-512, Ed25519 none.
+//! The hash is the key's, as in cosign: P-256 and RSA SHA-256, P-384 SHA-384, P-521 SHA-512, Ed25519 none, and SHA-512
+//! for files (Ed25519ph).
 
 use std::fmt;
 
 use aws_lc_rs::digest;
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::encoding::{AsBigEndian, AsDer, Curve25519SeedBin, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{self as engine, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaKeyPair};
 use proofmark_types::{Digest, DigestAlgorithm};
-use proofmark_verify::{KeyAlgorithm, PublicKey};
+use proofmark_verify::{FinishedSha512, KeyAlgorithm, PublicKey};
 use zeroize::Zeroizing;
 
 use crate::password::Password;
@@ -187,13 +188,39 @@ impl SigningKey {
         }
     }
 
-    /// Whether [`SigningKey::sign_digest`] can do without the message: a key that is here, and is not Ed25519.
-    #[must_use]
-    pub fn signs_digests(&self) -> bool {
-        matches!(&self.half, Half::Local { pair, .. } if !matches!(pair, Pair::Ed25519(_)))
+    /// Signs a file: as [`SigningKey::sign`], but for Ed25519 pre-hashed. Logs take no other Ed25519 signature of a
+    /// file, so that this is what Sigstore's clients make of them (cosign, `GetDefaultLoadOptions`).
+    pub async fn sign_file(&self, message: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
+        let hash = self.file_hash();
+        match (&self.half, hash) {
+            (Half::Local { pair, .. }, Some(hash)) => {
+                pair.sign_digest(self.public.algorithm(), &Digest::of(hash, message))
+            }
+            (Half::Local { pair, .. }, None) => pair.sign(message),
+            (Half::Remote(key), hash) => remote::sign(key.as_ref(), message, hash).await,
+        }
     }
 
-    /// Signs a message of which only the digest is at hand, as [`SigningKey::sign`] does with that hash.
+    /// The hash of [`SigningKey::sign_file`]; none for an Ed25519 key whose token cannot pre-hash.
+    #[must_use]
+    pub fn file_hash(&self) -> Option<DigestAlgorithm> {
+        let prehashed = match &self.half {
+            Half::Local { .. } => true,
+            Half::Remote(key) => key.takes(DigestAlgorithm::Sha512),
+        };
+        match self.public.algorithm() {
+            KeyAlgorithm::Ed25519 if prehashed => Some(DigestAlgorithm::Sha512),
+            _ => self.log_hash(),
+        }
+    }
+
+    /// Whether [`SigningKey::sign_digest`] can do without the message: a key that is here.
+    #[must_use]
+    pub fn signs_digests(&self) -> bool {
+        matches!(&self.half, Half::Local { .. })
+    }
+
+    /// Signs a message of which only the digest is at hand, as [`SigningKey::sign_file`] does with that hash.
     pub fn sign_digest(&self, digest: &Digest) -> Result<Vec<u8>, SigningKeyError> {
         match &self.half {
             Half::Local { pair, .. } => pair.sign_digest(self.public.algorithm(), digest),
@@ -201,8 +228,8 @@ impl SigningKey {
         }
     }
 
-    /// The hash under which a transparency log takes this key's signatures; none for Ed25519, which logs take only
-    /// pre-hashed, except for Rekor v1 in envelopes.
+    /// The hash of [`SigningKey::sign`], under which a transparency log takes this key's envelopes; none for Ed25519,
+    /// whose envelopes Rekor v1 takes and Rekor v2 does not.
     #[must_use]
     pub fn log_hash(&self) -> Option<DigestAlgorithm> {
         match self.public.algorithm() {
@@ -223,15 +250,15 @@ impl SigningKey {
     }
 
     /// The name of key and hash in Rekor v2 requests (`sigstore_common.proto`, `PublicKeyDetails`).
-    pub(crate) fn log_details(&self) -> Option<&'static str> {
+    pub(crate) fn log_details(&self) -> &'static str {
         match self.public.algorithm() {
-            KeyAlgorithm::EcdsaP256 => Some("PKIX_ECDSA_P256_SHA_256"),
-            KeyAlgorithm::EcdsaP384 => Some("PKIX_ECDSA_P384_SHA_384"),
-            KeyAlgorithm::EcdsaP521 => Some("PKIX_ECDSA_P521_SHA_512"),
-            KeyAlgorithm::Rsa2048 => Some("PKIX_RSA_PKCS1V15_2048_SHA256"),
-            KeyAlgorithm::Rsa3072 => Some("PKIX_RSA_PKCS1V15_3072_SHA256"),
-            KeyAlgorithm::Rsa4096 => Some("PKIX_RSA_PKCS1V15_4096_SHA256"),
-            _ => None,
+            KeyAlgorithm::EcdsaP256 => "PKIX_ECDSA_P256_SHA_256",
+            KeyAlgorithm::EcdsaP384 => "PKIX_ECDSA_P384_SHA_384",
+            KeyAlgorithm::EcdsaP521 => "PKIX_ECDSA_P521_SHA_512",
+            KeyAlgorithm::Rsa2048 => "PKIX_RSA_PKCS1V15_2048_SHA256",
+            KeyAlgorithm::Rsa3072 => "PKIX_RSA_PKCS1V15_3072_SHA256",
+            KeyAlgorithm::Rsa4096 => "PKIX_RSA_PKCS1V15_4096_SHA256",
+            KeyAlgorithm::Ed25519 => "PKIX_ED25519_PH",
         }
     }
 
@@ -295,7 +322,8 @@ impl Pair {
                     .map_err(|_| SigningKeyError::Engine)?;
                 Ok(signature)
             }
-            Self::Rsa(_) | Self::Ed25519(_) => Err(SigningKeyError::MessageNeeded),
+            Self::Ed25519(pair) => sign_prehashed(pair, digest),
+            Self::Rsa(_) => Err(SigningKeyError::MessageNeeded),
         }
     }
 }
@@ -311,6 +339,19 @@ fn sign_number(pair: &EcdsaKeyPair, wide: &'static digest::Algorithm, hash: &[u8
     digest::Digest::import_less_safe(&padded, wide)
         .and_then(|number| pair.sign_digest(&number))
         .map(|signature| signature.as_ref().to_vec())
+        .map_err(|_| SigningKeyError::Engine)
+}
+
+/// Ed25519ph (RFC 8032 section 5.1), which the engine does not have, without a context.
+fn sign_prehashed(pair: &Ed25519KeyPair, digest: &Digest) -> Result<Vec<u8>, SigningKeyError> {
+    let finished = FinishedSha512::new(digest).ok_or(SigningKeyError::MessageNeeded)?;
+    let seed = pair.seed().map_err(|_| SigningKeyError::Engine)?;
+    let seed: Curve25519SeedBin<'_> = seed.as_be_bytes().map_err(|_| SigningKeyError::Engine)?;
+    let seed: &[u8; 32] = seed.as_ref().try_into().map_err(|_| SigningKeyError::Engine)?;
+    // Wiped when dropped.
+    ed25519_dalek::SigningKey::from_bytes(seed)
+        .sign_prehashed(finished, None)
+        .map(|signature| signature.to_bytes().to_vec())
         .map_err(|_| SigningKeyError::Engine)
 }
 

@@ -15,7 +15,9 @@ use crate::password::Password;
 
 mod error;
 mod file;
+mod kubernetes;
 pub mod pkcs11;
+mod url;
 
 pub use error::{KeyError, PasswordError};
 
@@ -51,6 +53,9 @@ pub async fn open(reference: &KeyReference, with: &Surroundings<'_>) -> Result<S
         KeyReference::Url(_) => Err(KeyError::PublicOnly {
             reference: reference.to_string(),
         }),
+        KeyReference::Kubernetes { namespace, name } => {
+            kubernetes::open(&secret(reference, namespace, name), with).await
+        }
         KeyReference::Pkcs11(uri) => Ok(SigningKey::remote(pkcs11::open(uri, with).await?)),
         KeyReference::Aws { .. }
         | KeyReference::Google { .. }
@@ -65,6 +70,10 @@ pub async fn public(reference: &KeyReference, with: &Surroundings<'_>) -> Result
     match reference {
         KeyReference::File(path) => file::public(path, &file::read(path).await?, with),
         KeyReference::Environment(name) => file::public(&reference.to_string(), &file::variable(name, with)?, with),
+        KeyReference::Url(_) => url::public(reference, with).await,
+        KeyReference::Kubernetes { namespace, name } => {
+            kubernetes::public(&secret(reference, namespace, name), with).await
+        }
         KeyReference::Pkcs11(uri) => pkcs11::public(uri, with).await,
         KeyReference::Aws { .. }
         | KeyReference::Google { .. }
@@ -88,7 +97,18 @@ pub async fn create(
         | KeyReference::Google { .. }
         | KeyReference::Azure { .. }
         | KeyReference::Vault { .. } => Ok(kms::create(reference, algorithm, with).await?),
+        KeyReference::Kubernetes { namespace, name } => {
+            kubernetes::create(&secret(reference, namespace, name), algorithm, with).await
+        }
         other => Err(not_supported(other, "a new key")),
+    }
+}
+
+fn secret<'a>(reference: &KeyReference, namespace: &'a str, name: &'a str) -> kubernetes::Place<'a> {
+    kubernetes::Place {
+        namespace,
+        name,
+        shown: reference.to_string(),
     }
 }
 

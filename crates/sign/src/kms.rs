@@ -127,6 +127,11 @@ impl RemoteKey for KmsKey {
             signed.map_err(RemoteKeyError::from)
         })
     }
+
+    /// No service pre-hashes for Ed25519.
+    fn takes(&self, _hash: DigestAlgorithm) -> bool {
+        self.public.algorithm() != KeyAlgorithm::Ed25519
+    }
 }
 
 /// What the service is sent, for a key that signs digests: the message's, as long as the hash that the service pairs

@@ -128,8 +128,9 @@ impl Services {
         })
     }
 
-    /// Whether these logs take signatures of the key. Rekor v1 takes envelopes by every kind, though not files.
-    pub(crate) fn take(&self, key: &SigningKey) -> Result<(), SignError> {
+    /// Whether these logs take envelopes by the key: Rekor v1 by every kind, Rekor v2 none that are not pre-hashed.
+    /// Files are, so that both take them.
+    pub(crate) fn take_envelopes_of(&self, key: &SigningKey) -> Result<(), SignError> {
         if self.logs_version_2() && key.log_hash().is_none() {
             return Err(SignError::NotLoggable {
                 algorithm: key.public_key().algorithm().name(),

@@ -51,7 +51,7 @@ impl KeylessSession {
         if !services.say_time() {
             return Err(SignError::NoTimestampAuthority);
         }
-        services.take(&key)?;
+        services.take_envelopes_of(&key)?;
         config.certificate_authority(now)?;
         let authorities = Pool::of(Service::Authority, &config.authority_choice(now)?, |authority| {
             authority.endpoint(fulcio::PATH)

@@ -60,7 +60,6 @@ impl Signer {
     /// Signs with a key, and has each signature logged and timestamped by the services of `config`.
     pub fn logged_key(key: SigningKey, config: &SigningConfig, options: Options) -> Result<Self, SignError> {
         let services = Services::choose(config, &options)?;
-        services.take(&key)?;
         Ok(Self::Key(KeySigner {
             key,
             certificate: None,
@@ -79,9 +78,6 @@ impl Signer {
     ) -> Result<Self, SignError> {
         let certificate = OwnCertificate::of(certificates, &key)?;
         let services = config.map(|config| Services::choose(config, &options)).transpose()?;
-        if let Some(services) = &services {
-            services.take(&key)?;
-        }
         Ok(Self::Key(KeySigner {
             key,
             certificate: Some(certificate),
@@ -101,6 +97,9 @@ impl Signer {
         let subject = image_digest(statement).ok_or(SignError::NoSubject)?;
         let message = dsse::pae(IN_TOTO_PAYLOAD_TYPE, &payload);
         let key = self.signing_key();
+        if let Some(services) = self.services() {
+            services.take_envelopes_of(key)?;
+        }
         let (signature, hash) = if self.services().is_some_and(Services::logs_version_1) {
             (key.sign_legacy(&message).await?, key.legacy_hash())
         } else {

@@ -5,6 +5,7 @@
 //! so that any crate can use it in its tests.
 
 pub mod command;
+pub mod https;
 pub mod images;
 pub mod key_services;
 pub mod layouts;

@@ -44,6 +44,8 @@ pub const VAULT_TRANSIT: Peer =
 pub const OPENSSL: Peer = Peer::new("openssl", "PROOFMARK_OPENSSL", "openssl");
 /// SoftHSM's PKCS #11 module, a library.
 pub const SOFTHSM: Peer = Peer::new("SoftHSM", "PROOFMARK_SOFTHSM", "libsofthsm2.so");
+/// SoftHSM's tool that makes tokens.
+pub const SOFTHSM_UTIL: Peer = Peer::new("softhsm2-util", "PROOFMARK_SOFTHSM_UTIL", "softhsm2-util");
 /// A Python that has sigstore-python.
 pub const SIGSTORE_PYTHON: Peer = Peer::new("sigstore-python", "PROOFMARK_SIGSTORE_PYTHON", "sigstore-python");
 /// Node.js, new enough for sigstore-js.

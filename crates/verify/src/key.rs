@@ -14,11 +14,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use der::Decode;
 use der::asn1::{ObjectIdentifier, UintRef};
-use digest::consts::U64;
-use digest::{FixedOutput, HashMarker, Output, OutputSizeUser, Update};
 use proofmark_types::{Digest, DigestAlgorithm};
 use thiserror::Error;
 use x509_cert::spki::SubjectPublicKeyInfoRef;
+
+mod finished;
+
+pub use finished::FinishedSha512;
 
 /// A SubjectPublicKeyInfo of an RSA-4096 key is 550 bytes; what is larger is named by its length as far as this.
 const MAX_SPKI_BYTES: usize = 2_200;
@@ -198,7 +200,7 @@ impl PublicKey {
     }
 
     fn verify_ed25519ph(&self, digest: &Digest, signature: &[u8]) -> Result<HashUsed, SignatureError> {
-        let finished = Finished::new(digest).ok_or_else(|| SignatureError::DigestUnsuitable {
+        let finished = FinishedSha512::new(digest).ok_or_else(|| SignatureError::DigestUnsuitable {
             algorithm: self.inner.algorithm.name(),
             digest: digest.algorithm().name(),
         })?;
@@ -474,38 +476,5 @@ fn engine_hash(algorithm: DigestAlgorithm) -> &'static engine::Algorithm {
         DigestAlgorithm::Sha256 => &engine::SHA256,
         DigestAlgorithm::Sha384 => &engine::SHA384,
         DigestAlgorithm::Sha512 => &engine::SHA512,
-    }
-}
-
-/// A SHA-512 that is already finished, for the one interface that takes a hasher and not a hash.
-#[derive(Clone)]
-struct Finished([u8; 64]);
-
-impl Finished {
-    fn new(digest: &Digest) -> Option<Self> {
-        digest.as_bytes().try_into().ok().map(Self)
-    }
-}
-
-impl Default for Finished {
-    fn default() -> Self {
-        Self([0; 64])
-    }
-}
-
-impl HashMarker for Finished {}
-
-impl Update for Finished {
-    /// Nothing more goes into a finished hash; the verification never asks.
-    fn update(&mut self, _data: &[u8]) {}
-}
-
-impl OutputSizeUser for Finished {
-    type OutputSize = U64;
-}
-
-impl FixedOutput for Finished {
-    fn finalize_into(self, out: &mut Output<Self>) {
-        out.copy_from_slice(&self.0);
     }
 }

@@ -27,7 +27,7 @@ mod trust_root;
 mod verifier;
 
 pub use certificate::{CertificateExtensions, CertificateFacts};
-pub use key::{HashUsed, KeyAlgorithm, KeyError, PublicKey, SignatureError};
+pub use key::{FinishedSha512, HashUsed, KeyAlgorithm, KeyError, PublicKey, SignatureError};
 pub use proof::{
     LogProof, Proof, ProofKind, Proofs, SctEvidence, SctProof, SignerProof, SkippedLog, TimeSource, TimestampProof,
 };

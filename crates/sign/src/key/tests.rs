@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use proofmark_evidence::encoding::pem_encode;
 use proptest::prelude::*;
 
+use proofmark_verify::HashUsed;
+
 use super::*;
 
 fn keys() -> PathBuf {
@@ -59,7 +61,11 @@ fn cosigns_keys_of_every_kind_open_and_sign() {
         let signature = now(key.sign(b"message")).unwrap();
         let hash = key.public_key().verify(b"message", &signature).unwrap();
         assert_eq!(hash.digest_algorithm(), key.log_hash(), "{name}");
-        assert_eq!(key.log_details().is_some(), key.log_hash().is_some());
+        let file = now(key.sign_file(b"message")).unwrap();
+        let hash = key.public_key().verify(b"message", &file).unwrap();
+        assert_eq!(hash.digest_algorithm(), key.file_hash(), "{name}");
+        assert_eq!(hash == HashUsed::Ed25519ph, name == "ed25519");
+        assert!(key.public_key().verify(b"massage", &file).is_err());
         assert!(key.public_key().verify(b"massage", &signature).is_err());
         let legacy = key
             .public_key()

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::http::HttpError;
 use crate::key::{RemoteKeyError, SigningKeyError};
 use crate::kms::KmsError;
 
@@ -82,6 +83,23 @@ pub enum KeyError {
         /// The path.
         path: String,
     },
+    /// Not an address after all.
+    #[error("{reference} is no address: {reason}")]
+    Address {
+        /// The reference.
+        reference: String,
+        /// Why.
+        reason: String,
+    },
+    /// The key could not be fetched.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// Nothing says which cluster is asked, or how.
+    #[error("the Kubernetes cluster cannot be asked: {reason}")]
+    Cluster {
+        /// Why.
+        reason: String,
+    },
     /// No password could be had.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -108,6 +126,9 @@ impl KeyError {
             Self::NotSupported { .. } => "key-reference-unsupported",
             Self::TokenUri { .. } => "key-token-uri",
             Self::ModuleMissing | Self::ModuleRelative { .. } => "key-token-module",
+            Self::Address { .. } => "malformed-key-reference",
+            Self::Http(error) => error.code(),
+            Self::Cluster { .. } => "key-cluster-unknown",
             Self::Password(error) => error.code(),
             Self::Kms(error) => error.code(),
             Self::Remote(error) => error.code(),
@@ -120,6 +141,7 @@ impl KeyError {
         match self {
             Self::Private { source, .. } => source.is_unreachable(),
             Self::Kms(error) => error.is_unreachable(),
+            Self::Http(error) => error.is_unreachable(),
             Self::Remote(error) => error.is_unreachable(),
             _ => false,
         }

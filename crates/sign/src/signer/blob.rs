@@ -34,6 +34,7 @@ impl Signer {
         self.check_time()?;
         let key = self.signing_key();
         let hash = match form {
+            BlobForm::Bundle if self.prehashes(artifact) => key.file_hash(),
             BlobForm::Bundle => key.log_hash(),
             BlobForm::Legacy => key.legacy_hash(),
         };
@@ -75,13 +76,19 @@ impl Signer {
     /// The hash of a file that is signed by its digest, beside SHA-256.
     #[must_use]
     pub fn blob_hash(&self) -> DigestAlgorithm {
-        self.signing_key().log_hash().unwrap_or(DigestAlgorithm::Sha256)
+        self.signing_key().file_hash().unwrap_or(DigestAlgorithm::Sha256)
     }
 
     /// Whether the log in use has entries that [`BlobForm::Legacy`] has no room for.
     #[must_use]
     pub fn outgrows_legacy(&self) -> bool {
         self.services().is_some_and(Services::logs_version_2)
+    }
+
+    /// Whether Ed25519 is pre-hashed: for logs, which take nothing else, and where there is only a digest. cosign makes
+    /// pure signatures where there is no log, and verifies no others then.
+    fn prehashes(&self, artifact: &Artifact<'_>) -> bool {
+        self.services().is_some() || !matches!(artifact, Artifact::Bytes(_))
     }
 
     async fn witness_blob(&self, signed: &Signed<'_>, form: BlobForm) -> Result<Witnessed, SignError> {
@@ -112,7 +119,8 @@ async fn signature_of(
     hash: Option<DigestAlgorithm>,
 ) -> Result<Vec<u8>, SigningKeyError> {
     match (artifact, form) {
-        (Artifact::Bytes(bytes), BlobForm::Bundle) => key.sign(bytes).await,
+        (Artifact::Bytes(bytes), BlobForm::Bundle) if hash == key.log_hash() => key.sign(bytes).await,
+        (Artifact::Bytes(bytes), BlobForm::Bundle) => key.sign_file(bytes).await,
         (Artifact::Bytes(bytes), BlobForm::Legacy) => key.sign_legacy(bytes).await,
         _ => {
             let digest = hash.and_then(|hash| artifact.digest(hash));

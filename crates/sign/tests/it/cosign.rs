@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use proofmark_evidence::encoding::base64_decode;
 use proofmark_evidence::predicate::PredicateType;
 use proofmark_evidence::simple_signing::Payload;
 use proofmark_evidence::statement::Statement;
@@ -19,10 +20,11 @@ use serde_json::json;
 use crate::rekor_v1::Old;
 use crate::world::{WORKFLOW, World, fixture_key};
 
-const KEYS: [&str; 4] = ["p256", "p384", "rsa2048", "ed25519"];
+const KEYS: [&str; 7] = ["p256", "p384", "p521", "rsa2048", "rsa3072", "rsa4096", "ed25519"];
 
-/// Without P-384: cosign 3.1.1 signs with SHA-384 there and verifies with SHA-256, so that it refuses its own.
-const BUNDLE_KEYS: [&str; 3] = ["p256", "rsa2048", "ed25519"];
+/// Without P-384 and P-521: cosign 3.1.1 signs with SHA-384 and SHA-512 there and verifies with SHA-256, so that it
+/// refuses its own.
+const BUNDLE_KEYS: [&str; 5] = ["p256", "rsa2048", "rsa3072", "rsa4096", "ed25519"];
 
 /// An OCI layout with one image and its evidence.
 struct Layout {
@@ -174,7 +176,7 @@ async fn both_cosigns_verify_legacy_images_by_key() {
 #[tokio::test]
 async fn cosign_3_verifies_files_by_key() {
     let Some(cosign) = COSIGN3.or_skip() else { return };
-    for name in ["p256", "rsa2048"] {
+    for name in BUNDLE_KEYS {
         let sandbox = Sandbox::new();
         let signer = Signer::key(fixture_key(name));
         fs::write(sandbox.path().join("key.pub"), signer.public_key().to_pem()).unwrap();
@@ -452,17 +454,47 @@ async fn cosign_3_verifies_keyless_signatures_logged_by_rekor_v1() {
     assert!(!refused.succeeded());
 }
 
-/// The key file goes both ways: cosign opens ours and signs with it.
+/// The key file goes both ways: cosign opens ours and signs with it, whatever the kind, and we verify what it signed.
 #[test]
 fn cosign_opens_our_key_files() {
-    for peer in [COSIGN2, COSIGN3] {
+    for (peer, flags) in [
+        (COSIGN2, &["--tlog-upload=false"][..]),
+        (
+            COSIGN3,
+            &[
+                "--tlog-upload=false",
+                "--use-signing-config=false",
+                "--new-bundle-format=false",
+            ],
+        ),
+    ] {
         let Some(cosign) = peer.or_skip() else { continue };
+        for algorithm in KeyAlgorithm::ALL {
+            let sandbox = Sandbox::new().with("COSIGN_PASSWORD", "a password");
+            let key = SigningKey::generate(algorithm).unwrap();
+            let pem = key.to_encrypted_pem(&Password::new("a password")).unwrap();
+            fs::write(sandbox.path().join("cosign.key"), pem.as_bytes()).unwrap();
+            fs::write(sandbox.path().join("file"), b"a file").unwrap();
+            let shown = sandbox.run(&cosign, ["public-key", "--key", "cosign.key"]);
+            assert_eq!(shown.expect_success().stdout.trim(), key.public_key().to_pem().trim());
+            let signing = [
+                "sign-blob",
+                "--key",
+                "cosign.key",
+                "--yes",
+                "--output-signature",
+                "signature",
+            ];
+            sandbox
+                .run(&cosign, signing.iter().chain(flags).chain(&["file"]))
+                .expect_success();
+            let signature = fs::read_to_string(sandbox.path().join("signature")).unwrap();
+            let signature = base64_decode(signature.trim()).unwrap();
+            let used = key.public_key().verify(b"a file", &signature);
+            assert!(used.is_ok(), "{algorithm:?}");
+            assert!(key.public_key().verify(b"another file", &signature).is_err());
+        }
         let sandbox = Sandbox::new().with("COSIGN_PASSWORD", "a password");
-        let key = SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
-        let pem = key.to_encrypted_pem(&Password::new("a password")).unwrap();
-        fs::write(sandbox.path().join("cosign.key"), pem.as_bytes()).unwrap();
-        let shown = sandbox.run(&cosign, ["public-key", "--key", "cosign.key"]);
-        assert_eq!(shown.expect_success().stdout.trim(), key.public_key().to_pem().trim());
         let made = sandbox.run(&cosign, ["generate-key-pair", "--output-key-prefix", "made"]);
         made.expect_success();
         let text = fs::read_to_string(sandbox.path().join("made.key")).unwrap();

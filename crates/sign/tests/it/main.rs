@@ -9,6 +9,7 @@ mod failures;
 mod held;
 mod keys;
 mod kms;
+mod kubernetes;
 mod liars;
 mod pkcs11;
 mod rekor_v1;

@@ -12,7 +12,7 @@ use proofmark_sign::provenance::{Times, from_claims};
 use proofmark_sign::token::IdentityToken;
 use proofmark_sign::{BlobForm, KeylessSession, Options, Signer, SigningKey};
 use proofmark_types::{DigestAlgorithm, DigestsHasher, SubjectName};
-use proofmark_verify::{Artifact, KeyAlgorithm, ProofKind, Proofs, SignerProof, Verifier};
+use proofmark_verify::{Artifact, HashUsed, KeyAlgorithm, ProofKind, Proofs, SignerProof, Verifier};
 use serde_json::json;
 
 use crate::world::{SHA, WORKFLOW, World, fixture_key, image, now};
@@ -106,7 +106,13 @@ async fn keys_are_logged_and_timestamped() {
         assert_eq!(proofs.proofs()[0].logs().len(), 1, "{name}");
         signer.sign_blob(b"a file").await.unwrap();
     }
-    let refused = Signer::logged_key(fixture_key("ed25519"), &world.config, world.options());
+    // Rekor v2 takes Ed25519 pre-hashed only, as files are signed and envelopes are not.
+    let signer = Signer::logged_key(fixture_key("ed25519"), &world.config, world.options()).unwrap();
+    assert_eq!(
+        signer.sign_blob(b"a file").await.unwrap().material.tlog_entries.len(),
+        1
+    );
+    let refused = signer.sign_statement(&attestation()).await;
     assert_eq!(refused.unwrap_err().code(), "key-not-loggable");
 }
 
@@ -141,12 +147,16 @@ async fn files_are_signed_by_their_digests() {
             }
         }
     }
-    // Ed25519 signs the message itself.
+    // Ed25519 is pre-hashed for bundles; older readers know it only over the message itself.
     let signer = Signer::key(fixture_key("ed25519"));
-    assert!(!signer.signs_digests());
-    let refused = signer
-        .sign_artifact(&Artifact::Digests(&digests), BlobForm::Bundle)
-        .await;
+    let artifact = Artifact::Digests(&digests);
+    let bundle = signer.sign_artifact(&artifact, BlobForm::Bundle).await.unwrap();
+    let verifier = Verifier::new().with_key(fixture_key("ed25519").public_key().clone());
+    let proofs = verifier.verify_blob(&bundle, &Artifact::Bytes(b"a large file"), now());
+    assert_eq!(proofs.proofs()[0].hash(), HashUsed::Ed25519ph);
+    let other = verifier.verify_blob(&bundle, &Artifact::Bytes(b"another file"), now());
+    assert_eq!(other.rejections()[0].reason.code(), "signature-not-by-given-key");
+    let refused = signer.sign_artifact(&artifact, BlobForm::Legacy).await;
     assert_eq!(refused.unwrap_err().code(), "key-message-needed");
 }
 

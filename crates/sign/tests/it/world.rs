@@ -9,7 +9,7 @@ use proofmark_sign::{KeylessSession, Options, Password, SignError, SigningKey};
 use proofmark_trust_root::{SigningConfig, load_signing_config, load_trust_root};
 use proofmark_trust_server::{CiClaims, Config, DevIssuer, InitOptions, Server, init};
 use proofmark_types::{Digest, UnixTime};
-use proofmark_verify::TrustRoot;
+use proofmark_verify::{KeyAlgorithm, TrustRoot};
 use reqwest::Url;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -80,8 +80,17 @@ pub(crate) fn image() -> Digest {
     Digest::sha256_of(b"an image")
 }
 
-/// A key of the fixtures, made by cosign.
+/// A key of the fixtures, made by cosign; a new one of the kinds that are not among them.
 pub(crate) fn fixture_key(name: &str) -> SigningKey {
+    let made = match name {
+        "p521" => Some(KeyAlgorithm::EcdsaP521),
+        "rsa3072" => Some(KeyAlgorithm::Rsa3072),
+        "rsa4096" => Some(KeyAlgorithm::Rsa4096),
+        _ => None,
+    };
+    if let Some(algorithm) = made {
+        return SigningKey::generate(algorithm).unwrap();
+    }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../fixtures/cosign/keys")
         .join(name);

@@ -89,7 +89,7 @@ fn a_certificate_stands_in_the_keys_place() {
 
 /// Rekor takes no pure Ed25519 signatures of hashes.
 #[test]
-fn ed25519_files_are_not_loggable() {
+fn pure_ed25519_files_are_not_loggable() {
     let key = fixture_key("ed25519");
     let refused = hashed(&key, key.log_hash(), &at_once(key.sign(b"a file")).unwrap());
     assert_eq!(refused.err().unwrap().code(), "key-not-loggable");
