@@ -286,13 +286,16 @@ impl Request {
     #[must_use]
     pub fn subject(&self) -> String {
         let name = match (self.name.as_str(), self.generate_name()) {
-            ("", Some(prefix)) => format!("{prefix}*"),
-            ("", None) => "?".to_owned(),
-            (name, _) => name.to_owned(),
+            ("", Some(prefix)) => Some(format!("{prefix}*")),
+            ("", None) => None,
+            (name, _) => Some(name.to_owned()),
         };
-        let subject = match &self.namespace {
-            Some(namespace) => format!("{} {namespace}/{name}", self.kind.kind),
-            None => format!("{} {name}", self.kind.kind),
+        let kind = &self.kind.kind;
+        let subject = match (&self.namespace, name) {
+            (Some(namespace), Some(name)) => format!("{kind} {namespace}/{name}"),
+            (Some(namespace), None) => format!("{kind} without a name in {namespace}"),
+            (None, Some(name)) => format!("{kind} {name}"),
+            (None, None) => format!("{kind} without a name"),
         };
         shortened(&one_line(&subject), MAX_SUBJECT_BYTES)
     }

@@ -81,6 +81,12 @@ enum Verb {
     Verify(verb::verify::Verify),
     /// Check an image's attestations of one type
     VerifyAttestation(verb::verify_attestation::VerifyAttestation),
+    /// Check what a Dockerfile builds on
+    #[command(subcommand)]
+    Dockerfile(verb::dockerfile::Dockerfile),
+    /// Check what Kubernetes manifests run
+    #[command(subcommand)]
+    Manifest(verb::manifest::Manifest),
     /// Show what hangs on an image
     Tree(verb::tree::Tree),
     /// Fetch what hangs on an image, unverified
@@ -263,6 +269,8 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Attest(verb) => verb.run(context).await,
         Verb::Verify(verb) => verb.run(context).await,
         Verb::VerifyAttestation(verb) => verb.run(context).await,
+        Verb::Dockerfile(verb) => verb.run(context).await,
+        Verb::Manifest(verb) => verb.run(context).await,
         Verb::Tree(verb) => verb.run(context).await,
         Verb::Download(verb) => verb.run(context).await,
         Verb::Copy(verb) => verb.run(context).await,

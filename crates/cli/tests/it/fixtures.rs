@@ -101,7 +101,7 @@ fn the_table_has_the_reasons_of_the_manifest() {
     assert_eq!(REASONS.len(), known.len(), "a reason is there twice");
 }
 
-fn arguments(case: &Case, registry: &str) -> Vec<String> {
+pub(crate) fn arguments(case: &Case, registry: &str) -> Vec<String> {
     let input = &case.input;
     let verb = match input.mode {
         Mode::Verify => "verify",

@@ -57,7 +57,10 @@ pub enum IssuerType {
 
 /// A CI system whose claims have a place in certificates.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
+#[serde(
+    rename_all = "kebab-case",
+    expecting = "expected github-workflow, gitlab-pipeline, or templates: default-template-values, extension-templates, subject-alternative-name-template"
+)]
 #[non_exhaustive]
 pub enum CiProvider {
     /// GitHub Actions, also of a GitHub Enterprise Server with its `url`.

@@ -1,0 +1,139 @@
+//! `manifest verify`: are the images that Kubernetes manifests run signed?
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use proofmark_admission::Kinds;
+use serde_json::Value;
+
+use crate::context::{Context, read_text};
+use crate::failure::{Failure, chain};
+use crate::verb::policy::policy_files;
+use crate::verb::verify::Asked;
+
+/// Check what Kubernetes manifests run
+#[derive(Subcommand, Debug)]
+pub(crate) enum Manifest {
+    /// Check the signatures of the images that Kubernetes manifests name
+    Verify(Verify),
+}
+
+/// Check the signatures of the images that Kubernetes manifests name
+#[derive(Args, Debug)]
+pub(crate) struct Verify {
+    /// Files, or folders of them (.yaml, .yml, .json)
+    #[arg(required = true, value_name = "FILE|FOLDER")]
+    paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    asked: Asked,
+}
+
+impl Manifest {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let Self::Verify(verb) = self;
+        let mut images: Vec<String> = Vec::new();
+        for path in files(&verb.paths)? {
+            for image in read(&path, &read_text(&path)?)? {
+                if !images.contains(&image) {
+                    images.push(image);
+                }
+            }
+        }
+        if images.is_empty() {
+            let named: Vec<_> = verb.paths.iter().map(|path| path.display().to_string()).collect();
+            return Err(Failure::usage(
+                "no-images",
+                format!("no image is named in {}", named.join(", ")),
+            ));
+        }
+        context
+            .output
+            .note(&format!("Extracted image(s): {}", images.join(", ")));
+        let wish = verb.asked.wish(context).await?;
+        verb.asked.check(context, &images, &wish).await
+    }
+}
+
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            files.extend(policy_files(path)?);
+        } else {
+            files.push(path.clone());
+        }
+    }
+    Ok(files)
+}
+
+/// The images of all documents of a file.
+///
+/// Kinds that the admission webhook knows are walked as it walks them: containers of every sort, lists, nested templates.
+/// A kind that it does not know is looked through as a pod, a workload with a template and a cron job at once, which is
+/// what cosign does with everything.
+fn read(path: &Path, text: &str) -> Result<Vec<String>, Failure> {
+    let malformed = |reason: String| Failure::usage("malformed-manifest", format!("{}: {reason}", path.display()));
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| malformed(error.to_string()))?;
+    let kinds = Kinds::default();
+    let mut images = Vec::new();
+    for document in &documents {
+        let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default();
+        let group = text("apiVersion").rsplit_once('/').map_or("", |(group, _)| group);
+        let kind = text("kind");
+        if kinds.knows(group, kind) {
+            let found = kinds
+                .images(group, kind, document)
+                .map_err(|error| malformed(chain(&error)))?;
+            images.extend(found.iter().map(|found| found.image.to_owned()));
+            continue;
+        }
+        for (group, kind) in [("", "Pod"), ("apps", "Deployment"), ("batch", "CronJob")] {
+            // What does not have this shape is of another kind.
+            let found = kinds.images(group, kind, document).unwrap_or_default();
+            images.extend(found.iter().map(|found| found.image.to_owned()));
+        }
+    }
+    Ok(images)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_place_of_every_document() {
+        let text = "\
+apiVersion: v1
+kind: Pod
+spec:
+  initContainers: [{name: i, image: init:1}]
+  containers: [{name: a, image: a:1}, {name: b}]
+  ephemeralContainers: [{name: e, image: e:1}]
+---
+apiVersion: batch/v1
+kind: CronJob
+spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: c, image: c:1}]}}}}}
+---
+apiVersion: v1
+kind: ConfigMap
+data: {image: not-an-image}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+spec: {template: {spec: {containers: [{name: r, image: r:1}]}}}
+";
+        let images = read(Path::new("m.yaml"), text).unwrap();
+        for image in ["init:1", "a:1", "e:1", "c:1", "r:1"] {
+            assert!(images.iter().any(|seen| seen == image), "{image}: {images:?}");
+        }
+        assert_eq!(images.len(), 5, "{images:?}");
+    }
+
+    #[test]
+    fn what_is_no_manifest() {
+        assert!(read(Path::new("m.yaml"), "a: [").is_err());
+        let shape = "apiVersion: v1\nkind: Pod\nspec: {containers: [{image: 5}]}\n";
+        assert_eq!(read(Path::new("m.yaml"), shape).unwrap_err().code, "malformed-manifest");
+    }
+}

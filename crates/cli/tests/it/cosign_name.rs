@@ -1,0 +1,188 @@
+//! The name `cosign`: a link of that name takes cosign's command line and answers in cosign's shapes, held against what
+//! cosign 3.1.1 itself prints.
+
+use std::os::unix::fs::symlink;
+
+use proofmark_testkit::command::{Outcome, Sandbox};
+use proofmark_testkit::images::debian_like;
+use proofmark_testkit::layouts::LayoutServer;
+use proofmark_testkit::manifest::{Expected, Mode, cases};
+use proofmark_testkit::peers::COSIGN3;
+use serde_json::{Value, json};
+
+use crate::fixtures::arguments;
+use crate::world::{PROOFMARK, Registry, home, write};
+
+/// The binary under the name `cosign`.
+fn link(home: &Sandbox) -> String {
+    let path = home.path().join("cosign");
+    symlink(PROOFMARK, &path).unwrap();
+    path.display().to_string()
+}
+
+fn payloads(outcome: &Outcome) -> Vec<Value> {
+    let text = &outcome.expect_success().stdout;
+    assert!(text.starts_with('\n'), "cosign begins with an empty line: {text:?}");
+    serde_json::from_str(text.trim()).expect("one JSON list")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_takes_cosigns_command_line() {
+    let registry = Registry::start().await;
+    let home = home();
+    let cosign = link(&home);
+    let image = registry.push(&debian_like(), "1.0").await;
+    let run = |words: &str| home.run(&cosign, words.split(' ').map(|word| word.replace("IMAGE", &image)));
+    let unsigned = run("verify --key cosign.pub --insecure-ignore-tlog=true IMAGE");
+    unsigned.expect_code(10);
+    assert_eq!(unsigned.stdout, "", "nothing for a script to take for a result");
+
+    let quiet = "--use-signing-config=false --tlog-upload=false -y";
+    let signed = run(&format!("sign --key cosign.key {quiet} -a env=prod,team=a IMAGE"));
+    assert_eq!(signed.expect_success().stdout, "", "cosign prints nothing there");
+    // With one dash, as cosign still takes it; of two the last counts; nothing is nothing.
+    let verified =
+        run("verify -key other.pub --key cosign.pub --insecure-ignore-tlog -a env=prod --certificate-identity= IMAGE");
+    assert!(
+        verified.stderr.contains("the -key flag is deprecated"),
+        "{}",
+        verified.stderr
+    );
+    assert!(
+        verified.stderr.contains("The cosign claims were validated"),
+        "{}",
+        verified.stderr
+    );
+    assert!(
+        !verified.stderr.contains("transparency log was verified offline"),
+        "no log was looked at: {}",
+        verified.stderr
+    );
+    let found = payloads(&verified);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["critical"]["identity"]["docker-reference"], json!(image));
+    assert_eq!(
+        found[0]["critical"]["type"],
+        json!("https://sigstore.dev/cosign/sign/v1")
+    );
+    assert_eq!(found[0]["optional"], json!({"env": "prod", "team": "a"}));
+    let text = run("verify --key cosign.pub --insecure-ignore-tlog -o text IMAGE");
+    let line: Value = serde_json::from_str(text.expect_success().stdout.trim()).expect("one payload a line");
+    assert_eq!(line, found[0]);
+
+    run("verify --key other.pub --insecure-ignore-tlog IMAGE").expect_code(12);
+    run("verify --key cosign.pub --insecure-ignore-tlog IMAGE-none").expect_code(11);
+    // cosign has no other codes than its four.
+    for refused in [
+        "verify --key cosign.pub --insecure-ignore-tlog --check-claims=false IMAGE",
+        "verify --key cosign.pub --insecure-ignore-tlog --attachment sbom IMAGE",
+        "verify --key cosign.pub --insecure-ignore-tlog --no-such-flag IMAGE",
+        "verify-attestation --key cosign.pub --insecure-ignore-tlog --type vuln IMAGE",
+        "verify --sk IMAGE",
+    ] {
+        let outcome = run(refused);
+        outcome.expect_code(1);
+        assert_eq!(outcome.stdout, "", "{refused}");
+    }
+
+    write(home.path(), "predicate.json", r#"{"scanner": "none"}"#);
+    run(&format!(
+        "attest --key cosign.key {quiet} --type vuln --predicate predicate.json IMAGE"
+    ))
+    .expect_success();
+    let attested = run("verify-attestation --key cosign.pub --insecure-ignore-tlog --type vuln IMAGE");
+    let envelope: Value = serde_json::from_str(attested.expect_success().stdout.trim()).expect("one envelope a line");
+    assert_eq!(envelope["payloadType"], json!("application/vnd.in-toto+json"));
+    // The document goes where --output-file says, and nowhere else.
+    let filed =
+        run("--output-file out.json verify-attestation --key cosign.pub --insecure-ignore-tlog --type vuln IMAGE");
+    assert_eq!(filed.expect_success().stdout, "");
+    let text = std::fs::read_to_string(home.path().join("out.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(text.trim()).unwrap(), envelope);
+}
+
+/// Verified by both, with the same words: each payload that we print has what cosign prints of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_output_is_that_of_cosign_3() {
+    let Some(peer) = COSIGN3.or_skip() else { return };
+    let server = LayoutServer::fixtures().await;
+    let registry = server.address().to_string();
+    let home = Sandbox::new();
+    let cosign = link(&home);
+    let mut compared = 0;
+    for case in cases() {
+        let same = case.expected == Expected::Accept && case.cosign_3_1_1.agrees;
+        let verb = matches!(case.input.mode, Mode::Verify | Mode::VerifyAttestation);
+        if !same || !verb || case.repo.is_none() {
+            continue;
+        }
+        let words = arguments(&case, &registry);
+        let (ours, theirs) = (home.run(&cosign, &words), home.run(&peer, &words));
+        if !theirs.succeeded() {
+            // Its runs in the manifest had another network and other flags (--allow-http-registry).
+            continue;
+        }
+        let lines = |outcome: &Outcome| -> Vec<Value> {
+            outcome
+                .expect_success()
+                .stdout
+                .lines()
+                .filter(|line| !line.trim().is_empty())
+                .map(|line| serde_json::from_str(line).expect("JSON"))
+                .collect()
+        };
+        let (ours, theirs) = (lines(&ours), lines(&theirs));
+        if case.input.mode == Mode::VerifyAttestation {
+            for envelope in &theirs {
+                let is = |other: &&Value| {
+                    ["payload", "payloadType"]
+                        .iter()
+                        .all(|name| other[name] == envelope[name])
+                };
+                assert!(
+                    ours.iter().any(|other| is(&other)),
+                    "{}: {envelope}\nnot in {ours:?}",
+                    case.id
+                );
+            }
+        } else {
+            let (ours, theirs) = (ours[0].as_array().unwrap(), theirs[0].as_array().unwrap());
+            // cosign 3 prints attestations among the signatures, and of an image with both generations only the newer.
+            let signatures: Vec<&Value> = theirs
+                .iter()
+                .filter(|payload| SIGNATURE_TYPES.contains(&payload["critical"]["type"].as_str().unwrap_or_default()))
+                .collect();
+            for payload in &signatures {
+                assert!(
+                    ours.iter().any(|other| covers(other, payload)),
+                    "{}: {payload}\nis none of {ours:?}",
+                    case.id
+                );
+            }
+            assert!(ours.len() >= signatures.len(), "{}: {ours:?}", case.id);
+            if !case.id.starts_with("v2-and-v3") {
+                assert_eq!(ours.len(), signatures.len(), "{}: {ours:?}\n{theirs:?}", case.id);
+            }
+        }
+        compared += 1;
+    }
+    println!("cosign 3.1.1: {compared} outputs are the same");
+    assert!(compared > 20, "only {compared} outputs were compared");
+}
+
+const SIGNATURE_TYPES: [&str; 2] = [
+    "cosign container image signature",
+    "https://sigstore.dev/cosign/sign/v1",
+];
+
+/// Whether `ours` has all that `theirs` has: we add the certificate's subject and issuer, which cosign 3 leaves out of
+/// bundles and cosign 2 printed.
+fn covers(ours: &Value, theirs: &Value) -> bool {
+    let optional = match &theirs["optional"] {
+        Value::Object(fields) => fields
+            .iter()
+            .all(|(name, value)| ours["optional"].get(name) == Some(value)),
+        _ => true,
+    };
+    ours["critical"] == theirs["critical"] && optional
+}
