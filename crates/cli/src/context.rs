@@ -181,17 +181,14 @@ fn given_credential(args: &RegistryArgs) -> Option<Credential> {
 
 /// Flags that the client cannot honour yet are refused: a connection made otherwise than was asked for is not wanted.
 fn refuse_unsupported(args: &RegistryArgs) -> Result<(), Failure> {
-    let given = [
-        ("--registry-server-name", args.registry_server_name.is_some()),
-        ("--attachment-tag-prefix", args.attachment_tag_prefix.is_some()),
-    ];
-    match given.iter().find(|(_, given)| *given) {
-        None => Ok(()),
-        Some((flag, _)) => Err(Failure::usage(
-            "flag-not-supported",
-            format!("{flag} is not supported yet"),
-        )),
-    }
+    let message = if args.registry_server_name.is_some() {
+        "--registry-server-name: a certificate is held against the name of the host; name the host so, and map the name to its address"
+    } else if args.attachment_tag_prefix.is_some() {
+        "--attachment-tag-prefix: evidence is kept under the tags that every client looks at, or in another repository (COSIGN_REPOSITORY)"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::usage("flag-not-supported", message))
 }
 
 /// Reads a file that the command line names.

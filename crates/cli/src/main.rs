@@ -144,6 +144,10 @@ enum Verb {
     /// Image policies
     #[command(subcommand)]
     Policy(verb::policy::Policy),
+    /// Print the payload of a signature, unsigned
+    Generate(verb::generate::Generate),
+    /// Print the version
+    Version(verb::version::Version),
     /// Print the completion script of a shell
     Completion(verb::completion::Completion),
     /// Print the manual: one page for each verb, one after the other
@@ -271,6 +275,11 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::VerifyAttestation(verb) => verb.run(context).await,
         Verb::Dockerfile(verb) => verb.run(context).await,
         Verb::Manifest(verb) => verb.run(context).await,
+        Verb::Generate(verb) => verb.run(context).await,
+        Verb::Version(verb) => {
+            verb.run(context);
+            Ok(())
+        }
         Verb::Tree(verb) => verb.run(context).await,
         Verb::Download(verb) => verb.run(context).await,
         Verb::Copy(verb) => verb.run(context).await,

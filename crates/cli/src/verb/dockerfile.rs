@@ -43,6 +43,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 impl Dockerfile {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let Self::Verify(verb) = self;
+        verb.asked.refuse_given()?;
         let given = verb.build_arg.iter().cloned().collect();
         let outside = |name: &str| variable(name);
         let read = read(&read_text(&verb.file)?, &given, &outside)

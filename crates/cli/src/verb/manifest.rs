@@ -32,6 +32,7 @@ pub(crate) struct Verify {
 impl Manifest {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let Self::Verify(verb) = self;
+        verb.asked.refuse_given()?;
         let mut images: Vec<String> = Vec::new();
         for path in files(&verb.paths)? {
             for image in read(&path, &read_text(&path)?)? {

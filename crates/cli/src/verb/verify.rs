@@ -44,7 +44,7 @@ pub(crate) struct Asked {
 
     /// The images are folders on this machine, as `save` writes them
     #[arg(long)]
-    pub(crate) local_image: bool,
+    local_image: bool,
 
     /// A signature that is not in the registry: a file, or the signature itself in base64
     #[arg(long, value_name = "FILE|BASE64")]
@@ -65,7 +65,7 @@ pub(crate) struct Asked {
     trust: TrustArgs,
 
     #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
+    registry: RegistryArgs,
 }
 
 impl Verify {
@@ -102,6 +102,17 @@ impl Asked {
             .annotations
             .extend(Annotations::flatten(&self.annotations));
         Ok(wish)
+    }
+
+    /// For verbs that find the images in a file: a signature that is given is of one image.
+    pub(crate) fn refuse_given(&self) -> Result<(), Failure> {
+        if self.signature.is_some() || self.local_image {
+            return Err(Failure::usage(
+                "flag-not-supported",
+                "--signature, --payload and --local-image are about one image, and a file may name several",
+            ));
+        }
+        Ok(())
     }
 
     /// Checks the images and says what was found.

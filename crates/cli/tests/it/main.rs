@@ -13,6 +13,7 @@ mod concurrency;
 mod cosign_name;
 mod demo;
 mod fixtures;
+mod from_cosign;
 mod hanging;
 mod inside;
 mod keyless;
