@@ -16,7 +16,7 @@ use reqwest::Url;
 use thiserror::Error;
 
 use self::settings::Settings;
-use self::wire::shown;
+use self::wire::place;
 use crate::http::{Answer, HttpError, Timing};
 use crate::key::{BoxFuture, RemoteKey, RemoteKeyError};
 use crate::keys::Surroundings;
@@ -214,7 +214,7 @@ pub enum KmsError {
     #[error("{url} answered {status} {code}: {message}")]
     Refused {
         /// Who was asked.
-        url: Url,
+        url: String,
         /// The status.
         status: u16,
         /// The service's own code.
@@ -226,7 +226,7 @@ pub enum KmsError {
     #[error("the answer of {url} is not usable: {reason}")]
     Answer {
         /// Who answered.
-        url: Url,
+        url: String,
         /// What is wrong.
         reason: String,
     },
@@ -234,7 +234,7 @@ pub enum KmsError {
     #[error("{url}: {what} was changed on its way: its CRC32C is {seen}, expected {expected}")]
     Corrupted {
         /// Who was asked.
-        url: Url,
+        url: String,
         /// Of what.
         what: &'static str,
         /// What the service says.
@@ -281,7 +281,7 @@ impl KmsError {
                 .collect()
         };
         Self::Refused {
-            url: shown(url),
+            url: place(url),
             status: answer.status.as_u16(),
             code: clean(code),
             message: clean(message).trim().to_owned(),
@@ -326,7 +326,7 @@ impl KmsError {
 
     fn place(&self) -> String {
         match self {
-            Self::Refused { url, .. } | Self::Answer { url, .. } | Self::Corrupted { url, .. } => url.to_string(),
+            Self::Refused { url, .. } | Self::Answer { url, .. } | Self::Corrupted { url, .. } => url.clone(),
             _ => "the key service".to_owned(),
         }
     }

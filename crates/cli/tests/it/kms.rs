@@ -59,6 +59,9 @@ async fn aws() {
     let (sandbox, other) = place();
     let world = sandbox
         .with("AWS_REGION", "eu-central-1")
+        // What is asked in the clear on this machine is not for a proxy to see.
+        .with("HTTP_PROXY", "http://127.0.0.1:9")
+        .with("http_proxy", "http://127.0.0.1:9")
         .with("AWS_ACCESS_KEY_ID", AwsKms::USER.0)
         .with("AWS_SECRET_ACCESS_KEY", AwsKms::USER.1);
     let world = with_stranger(world, &other);

@@ -105,10 +105,16 @@ pub enum KeyError {
     Password(#[from] PasswordError),
     /// The key service failed, or how to reach it is not said.
     #[error(transparent)]
-    Kms(#[from] KmsError),
+    Kms(Box<KmsError>),
     /// The service or token that holds the key failed.
     #[error(transparent)]
     Remote(#[from] RemoteKeyError),
+}
+
+impl From<KmsError> for KeyError {
+    fn from(error: KmsError) -> Self {
+        Self::Kms(Box::new(error))
+    }
 }
 
 impl KeyError {

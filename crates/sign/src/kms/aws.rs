@@ -16,7 +16,7 @@ use self::credentials::{Chain, Credentials};
 use self::profile::Profiles;
 use self::sigv4::{Request, Scope};
 use super::settings::{Settings, host_address, read_file};
-use super::wire::{Wire, is_success, json};
+use super::wire::{Wire, is_success, json, place};
 use super::{Backend, KmsError, KmsKey, Setup, digest_for, now};
 use crate::http::Answer;
 
@@ -130,7 +130,7 @@ fn region(id: &str, settings: &Settings<'_>, profiles: &Profiles) -> Result<Stri
                 .map(|(_, value)| value)
         })
         .or_else(|| profiles.text(&profile, "region"))
-        .ok_or(KmsError::Setting {
+        .ok_or_else(|| KmsError::Setting {
             name: "AWS_REGION",
             reason: "expected a region, it is not set and the key is not an ARN".to_owned(),
         })?;
@@ -328,7 +328,7 @@ impl Service {
 
     fn bad(&self, reason: &str) -> KmsError {
         KmsError::Answer {
-            url: self.url.clone(),
+            url: place(&self.url),
             reason: reason.to_owned(),
         }
     }

@@ -17,7 +17,7 @@ use serde_json::{Value, json as value};
 
 use self::credentials::{Tokens, authority_of};
 use super::settings::{host_address, join};
-use super::wire::{Wire, is_success, json};
+use super::wire::{Wire, is_success, json, place};
 use super::{Backend, KmsError, KmsKey, Setup, digest_for};
 use crate::http::Answer;
 use crate::services::is_loopback;
@@ -218,7 +218,7 @@ impl Vault {
             (plain && here).then(|| version.to_owned())
         });
         version.ok_or_else(|| KmsError::Answer {
-            url: url.clone(),
+            url: place(url),
             reason: format!("expected a kid of {name} in this vault, with its version"),
         })
     }
@@ -300,7 +300,7 @@ impl Key {
 
     fn bad(&self, url: &Url, reason: &str) -> KmsError {
         KmsError::Answer {
-            url: url.clone(),
+            url: place(url),
             reason: reason.to_owned(),
         }
     }

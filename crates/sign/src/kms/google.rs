@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 use self::credentials::Tokens;
 use super::settings::join;
-use super::wire::{Wire, is_success, json};
+use super::wire::{Wire, is_success, json, place};
 use super::{Backend, KmsError, KmsKey, Setup, digest_for};
 use crate::http::Answer;
 
@@ -231,7 +231,7 @@ impl Service {
                     .and_then(|rest| rest.strip_prefix("/cryptoKeyVersions/"))
                     .and_then(|number| number.parse::<u64>().ok())
                     .ok_or_else(|| KmsError::Answer {
-                        url: url.clone(),
+                        url: place(&url),
                         reason: "it lists a version of another key".to_owned(),
                     })?;
                 if newest.as_ref().is_none_or(|(seen, _)| number > *seen) {
@@ -246,7 +246,7 @@ impl Service {
             }
         }
         Err(KmsError::Answer {
-            url: self.at(key),
+            url: place(&self.at(key)),
             reason: format!("more than {MAX_PAGES} pages of versions; name the version in the reference"),
         })
     }
@@ -350,14 +350,14 @@ impl Key {
         };
         if !verified {
             return Err(KmsError::Corrupted {
-                url,
+                url: place(&url),
                 what: "the digest",
                 expected: "checked by the service".to_owned(),
                 seen: "not checked".to_owned(),
             });
         }
         let signature = STANDARD.decode(&signed.signature).map_err(|_| KmsError::Answer {
-            url: url.clone(),
+            url: place(&url),
             reason: "signature is not base64".to_owned(),
         })?;
         check_crc(&url, "the signature", &signature, &signed.signature_crc32c)?;
@@ -382,7 +382,7 @@ fn check_crc(url: &Url, what: &'static str, bytes: &[u8], expected: &str) -> Res
         return Ok(());
     }
     Err(KmsError::Corrupted {
-        url: url.clone(),
+        url: place(url),
         what,
         expected: expected.to_owned(),
         seen,

@@ -22,7 +22,7 @@ use serde::Deserialize;
 use serde_json::{Value, json as value};
 
 use super::settings::{Secret, Settings, join, read_file};
-use super::wire::{Wire, is_success, json};
+use super::wire::{Wire, is_success, json, place};
 use super::{Backend, KmsError, KmsKey, Setup, digest_for};
 use crate::http::Answer;
 
@@ -193,7 +193,7 @@ impl Engine {
         let described = described.data;
         let version = described.latest_version;
         let bad = |reason: String| KmsError::Answer {
-            url: url.clone(),
+            url: place(&url),
             reason,
         };
         let entry = described
@@ -309,7 +309,7 @@ impl Key {
         let signature = signed.data.signature;
         // vault:v3:BASE64
         let bad = || KmsError::Answer {
-            url: url.clone(),
+            url: place(&url),
             reason: "expected a signature vault:vN:BASE64".to_owned(),
         };
         let rest = signature.strip_prefix("vault:v").ok_or_else(bad)?;

@@ -114,7 +114,7 @@ impl Wire {
 /// Reads an answer that must be JSON of one shape.
 pub(super) fn json<T: DeserializeOwned>(answer: &Answer, url: &Url) -> Result<T, KmsError> {
     serde_json::from_slice(&answer.body).map_err(|error| KmsError::Answer {
-        url: shown(url),
+        url: place(url),
         // The text of serde may quote values of the answer, and some answers are secrets.
         reason: format!(
             "not the JSON that is documented (line {}, column {})",
@@ -137,4 +137,9 @@ pub(super) fn shown(url: &Url) -> Url {
     let mut url = url.clone();
     url.set_query(None);
     url
+}
+
+/// The same as text, for errors.
+pub(super) fn place(url: &Url) -> String {
+    shown(url).to_string()
 }

@@ -107,10 +107,12 @@ impl Chain {
 pub(super) fn find(settings: &Settings<'_>, profiles: &Profiles, region: &str) -> Result<Source, KmsError> {
     // 1.
     if let Some(id) = settings.get("AWS_ACCESS_KEY_ID") {
-        let secret = settings.secret("AWS_SECRET_ACCESS_KEY").ok_or(KmsError::Setting {
-            name: "AWS_SECRET_ACCESS_KEY",
-            reason: "expected beside AWS_ACCESS_KEY_ID, it is not set".to_owned(),
-        })?;
+        let secret = settings
+            .secret("AWS_SECRET_ACCESS_KEY")
+            .ok_or_else(|| KmsError::Setting {
+                name: "AWS_SECRET_ACCESS_KEY",
+                reason: "expected beside AWS_ACCESS_KEY_ID, it is not set".to_owned(),
+            })?;
         return Ok(Source::Given(Credentials {
             id,
             secret,
@@ -120,7 +122,7 @@ pub(super) fn find(settings: &Settings<'_>, profiles: &Profiles, region: &str) -
     }
     // 2.
     if let Some(file) = settings.get("AWS_WEB_IDENTITY_TOKEN_FILE") {
-        let arn = settings.get("AWS_ROLE_ARN").ok_or(KmsError::Setting {
+        let arn = settings.get("AWS_ROLE_ARN").ok_or_else(|| KmsError::Setting {
             name: "AWS_ROLE_ARN",
             reason: "expected beside AWS_WEB_IDENTITY_TOKEN_FILE, it is not set".to_owned(),
         })?;

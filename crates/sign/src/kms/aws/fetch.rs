@@ -12,7 +12,7 @@ use super::sigv4::Scope;
 use super::throttled;
 use crate::http::Answer;
 use crate::kms::settings::{Secret, join, read_file};
-use crate::kms::wire::{Wire, json, shown};
+use crate::kms::wire::{Wire, json, place, shown};
 use crate::kms::{KmsError, now};
 
 const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
@@ -115,7 +115,7 @@ struct Document {
 impl Document {
     fn credentials(self, url: &Url) -> Result<Credentials, KmsError> {
         let bad = |reason: &str| KmsError::Answer {
-            url: shown(url),
+            url: place(url),
             reason: reason.to_owned(),
         };
         if self.code.is_some_and(|code| code != "Success") {
@@ -184,7 +184,7 @@ async fn instance(base: &Url, wire: &Wire) -> Result<Credentials, KmsError> {
     let named = |c: char| c.is_ascii_alphanumeric() || "+=,.@-_".contains(c);
     if role.is_empty() || role.len() > 64 || !role.chars().all(named) {
         return Err(KmsError::Answer {
-            url: list,
+            url: place(&list),
             reason: "expected the name of the instance's role".to_owned(),
         });
     }
@@ -206,7 +206,7 @@ fn from_sts(answer: &Answer, url: &Url) -> Result<Credentials, KmsError> {
         return Err(KmsError::refused(url, answer, part("Code"), part("Message")));
     }
     let bad = || KmsError::Answer {
-        url: shown(url),
+        url: place(url),
         reason: "expected Credentials with AccessKeyId, SecretAccessKey, SessionToken and Expiration".to_owned(),
     };
     let inner = between(&text, "Credentials").ok_or_else(bad)?;

@@ -122,7 +122,7 @@ impl Tokens {
         let file = settings.get("AZURE_FEDERATED_TOKEN_FILE");
         let source = if secret.is_some() || file.is_some() {
             let url = token_address(settings, &authority)?;
-            let client = client.ok_or(KmsError::Setting {
+            let client = client.ok_or_else(|| KmsError::Setting {
                 name: "AZURE_CLIENT_ID",
                 reason: "expected beside AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE, it is not set".to_owned(),
             })?;
@@ -136,7 +136,7 @@ impl Tokens {
             }
         } else if let Some(endpoint) = settings.get("IDENTITY_ENDPOINT") {
             let name = "IDENTITY_ENDPOINT";
-            let header = settings.secret("IDENTITY_HEADER").ok_or(KmsError::Setting {
+            let header = settings.secret("IDENTITY_HEADER").ok_or_else(|| KmsError::Setting {
                 name: "IDENTITY_HEADER",
                 reason: "expected beside IDENTITY_ENDPOINT, it is not set".to_owned(),
             })?;
@@ -232,7 +232,7 @@ impl Tokens {
 
 fn token_address(settings: &Settings<'_>, authority: &Url) -> Result<Url, KmsError> {
     let name = "AZURE_TENANT_ID";
-    let tenant = settings.get(name).ok_or(KmsError::Setting {
+    let tenant = settings.get(name).ok_or_else(|| KmsError::Setting {
         name,
         reason: "expected beside AZURE_CLIENT_ID, it is not set".to_owned(),
     })?;

@@ -11,6 +11,7 @@ use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
 use super::unsupported;
 use crate::kms::KmsError;
+use crate::kms::wire::place;
 
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
@@ -47,7 +48,7 @@ struct RsaPublicKey<'a> {
 impl Jwk {
     pub(super) fn public(&self, url: &Url) -> Result<PublicKey, KmsError> {
         let malformed = || KmsError::Answer {
-            url: url.clone(),
+            url: place(url),
             reason: format!("its {} key is malformed", self.kty),
         };
         let spki = match self.kty.as_str() {

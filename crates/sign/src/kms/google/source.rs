@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 use super::credentials::Token;
 use crate::http::Answer;
 use crate::kms::settings::{Secret, Settings, address, join, local_address, read_file};
-use crate::kms::wire::{Wire, json, shown};
+use crate::kms::wire::{Wire, json, place, shown};
 use crate::kms::{KmsError, now};
 
 /// All that tokens are used for here.
@@ -353,7 +353,7 @@ impl Federated {
         Ok(Token {
             text: made.access_token,
             ends: UnixTime::parse(&made.expire_time).map_err(|_| KmsError::Answer {
-                url: url.clone(),
+                url: place(url),
                 reason: "expireTime is no RFC 3339 time".to_owned(),
             })?,
         })
