@@ -62,73 +62,107 @@ async fn every_kind_of_key_signs_however_it_is_named() {
     assert_eq!(refused(&world(&kms), &reference).await, "kms-key-kind");
 }
 
-#[tokio::test]
-async fn credentials_are_found_where_aws_keeps_them() {
-    let kms = AwsKms::start();
-    kms.add(ALIAS, KeyKind::P256);
-    let reference = format!("awskms://{}/{ALIAS}", kms.host());
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let (id, secret, token) = AwsKms::SESSION;
-    let session = bare(&kms)
-        .with("AWS_ACCESS_KEY_ID", id)
-        .with("AWS_SECRET_ACCESS_KEY", secret)
-        .with("AWS_SESSION_TOKEN", token);
-    let web_token = file("web-token", &format!("{}\n", AwsKms::WEB_TOKEN));
-    let web = bare(&kms)
-        .with("AWS_WEB_IDENTITY_TOKEN_FILE", &web_token)
-        .with("AWS_ROLE_ARN", AwsKms::ROLE);
-    let (user, user_secret) = AwsKms::USER;
-    let credentials = file(
-        "credentials",
-        &format!("[base]\naws_access_key_id = {user}\naws_secret_access_key = {user_secret}\n"),
-    );
-    let role = AwsKms::ROLE;
-    let config = file(
-        "config",
-        &format!(
+/// One world for each place where AWS's tools look for credentials.
+struct Places {
+    kms: AwsKms,
+    reference: String,
+    _folder: tempfile::TempDir,
+    session: World,
+    web: World,
+    profile: World,
+    container: World,
+    instance: World,
+}
+
+impl Places {
+    fn new() -> Self {
+        let kms = AwsKms::start();
+        kms.add(ALIAS, KeyKind::P256);
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let bare = bare(&kms);
+        let (id, secret, token) = AwsKms::SESSION;
+        let web_token = file("web-token", &format!("{}\n", AwsKms::WEB_TOKEN));
+        let (user, user_secret) = AwsKms::USER;
+        let credentials = format!("[base]\naws_access_key_id = {user}\naws_secret_access_key = {user_secret}\n");
+        let role = AwsKms::ROLE;
+        let config = format!(
             "[default]\nregion = eu-central-1\nrole_arn = {role}\nsource_profile = base\n\
              [profile web]\nrole_arn = {role}\nweb_identity_token_file = {web_token}\n\
              [profile sso]\nsso_session = x\n\
              [profile box]\nrole_arn = {role}\ncredential_source = EcsContainer\n"
-        ),
-    );
-    let profile = bare(&kms)
-        .with("AWS_SHARED_CREDENTIALS_FILE", &credentials)
-        .with("AWS_CONFIG_FILE", &config);
-    let container = bare(&kms)
-        .with(
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-            format!("{}/container", kms.address()),
-        )
-        .with(
-            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-            file("agent", AwsKms::CONTAINER_TOKEN),
         );
-    let instance = bare(&kms)
-        .without("AWS_EC2_METADATA_DISABLED")
-        .with("AWS_EC2_METADATA_SERVICE_ENDPOINT", kms.address());
+        let agent = file("agent", AwsKms::CONTAINER_TOKEN);
+        Self {
+            reference: format!("awskms://{}/{ALIAS}", kms.host()),
+            session: bare
+                .with("AWS_ACCESS_KEY_ID", id)
+                .with("AWS_SECRET_ACCESS_KEY", secret)
+                .with("AWS_SESSION_TOKEN", token),
+            web: bare
+                .with("AWS_WEB_IDENTITY_TOKEN_FILE", &web_token)
+                .with("AWS_ROLE_ARN", role),
+            profile: bare
+                .with("AWS_SHARED_CREDENTIALS_FILE", file("credentials", &credentials))
+                .with("AWS_CONFIG_FILE", file("config", &config)),
+            container: bare
+                .with(
+                    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                    format!("{}/container", kms.address()),
+                )
+                .with("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", agent),
+            instance: bare
+                .without("AWS_EC2_METADATA_DISABLED")
+                .with("AWS_EC2_METADATA_SERVICE_ENDPOINT", kms.address()),
+            kms,
+            _folder: folder,
+        }
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_found_where_aws_keeps_them() {
+    let places = Places::new();
+    let profile = &places.profile;
     for (name, world) in [
-        ("session", &session),
-        ("web identity", &web),
+        ("session", &places.session),
+        ("web identity", &places.web),
         ("role of a profile", &profile.without("AWS_REGION")),
         ("keys of a profile", &profile.with("AWS_PROFILE", "base")),
         ("web identity of a profile", &profile.with("AWS_PROFILE", "web")),
-        ("container", &container),
-        ("instance", &instance),
+        ("container", &places.container),
+        ("instance", &places.instance),
     ] {
         let key = world
-            .open(&reference)
+            .open(&places.reference)
             .await
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         signs(&key, KeyAlgorithm::EcdsaP256).await;
     }
+}
+
+#[tokio::test]
+async fn credentials_that_are_not_right_are_told_apart() {
+    let places = Places::new();
+    let Places {
+        kms,
+        session,
+        web,
+        profile,
+        container,
+        instance,
+        ..
+    } = &places;
+    let full = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+    let relative = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+    let other_role = "arn:aws:iam::111122223333:role/other";
+    let metadata = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
     for (world, code) in [
-        (bare(&kms), "kms-credentials-missing"),
+        (bare(kms), "kms-credentials-missing"),
         (session.without("AWS_SECRET_ACCESS_KEY"), "kms-setting"),
         (session.without("AWS_SESSION_TOKEN"), "kms-refused"),
         (session.with("AWS_SECRET_ACCESS_KEY", "another"), "kms-refused"),
@@ -136,10 +170,7 @@ async fn credentials_are_found_where_aws_keeps_them() {
         (session.without("AWS_REGION"), "kms-setting"),
         (session.with("AWS_REGION", "evil.example/"), "kms-setting"),
         (web.without("AWS_ROLE_ARN"), "kms-setting"),
-        (
-            web.with("AWS_ROLE_ARN", "arn:aws:iam::111122223333:role/other"),
-            "kms-refused",
-        ),
+        (web.with("AWS_ROLE_ARN", other_role), "kms-refused"),
         (web.with("AWS_WEB_IDENTITY_TOKEN_FILE", "/absent"), "kms-file"),
         (web.with("AWS_ENDPOINT_URL_STS", "http://sts.example"), "kms-setting"),
         (profile.with("AWS_PROFILE", "sso"), "kms-setting"),
@@ -149,25 +180,17 @@ async fn credentials_are_found_where_aws_keeps_them() {
             container.without("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
             "service-refused",
         ),
+        (container.with(full, "http://10.0.0.1/"), "kms-setting"),
+        (container.with(relative, "//10.0.0.1/x"), "kms-setting"),
         (
-            container.with("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://10.0.0.1/"),
-            "kms-setting",
-        ),
-        (
-            container.with("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "//10.0.0.1/x"),
-            "kms-setting",
-        ),
-        (
-            instance.with("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9/"),
+            instance.with(metadata, "http://127.0.0.1:9/"),
             "kms-credentials-missing",
         ),
     ] {
-        assert_eq!(refused(&world, &reference).await, code, "{:?}", world.variables);
+        assert_eq!(refused(&world, &places.reference).await, code, "{:?}", world.variables);
     }
-    assert_eq!(
-        refused(&session, &format!("awskms://{}/alias/absent", kms.host())).await,
-        "kms-key-not-found"
-    );
+    let absent = format!("awskms://{}/alias/absent", kms.host());
+    assert_eq!(refused(session, &absent).await, "kms-key-not-found");
 }
 
 #[tokio::test]

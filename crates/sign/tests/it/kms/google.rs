@@ -143,6 +143,13 @@ async fn credentials_are_found_where_google_keeps_them() {
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         signs(&key, KeyAlgorithm::EcdsaP256).await;
     }
+}
+
+#[tokio::test]
+async fn credentials_that_are_not_right_are_told_apart() {
+    let place = Place::start();
+    let reference = place.add("k", KeyKind::P256);
+    let kms = &place.kms;
     let account = kms.service_account_file();
     let changed = |from: &str, to: &str| {
         assert!(account.contains(from));
