@@ -23,6 +23,7 @@ mod kms;
 mod peers;
 mod policies;
 mod releasing;
+mod trusting;
 mod up;
 mod verifying;
 mod world;

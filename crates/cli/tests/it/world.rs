@@ -107,7 +107,7 @@ impl Registry {
 pub(crate) struct Trust {
     folder: TempDir,
     issuer: DevIssuer,
-    _server: proofmark_trust_server::Server,
+    server: proofmark_trust_server::Server,
 }
 
 impl Trust {
@@ -127,10 +127,21 @@ impl Trust {
         let config = proofmark_trust_server::Config::new(&home, address);
         Self {
             issuer: DevIssuer::open(&home).unwrap(),
-            _server: proofmark_trust_server::Server::start_on(config, listener)
+            server: proofmark_trust_server::Server::start_on(config, listener)
                 .await
                 .unwrap(),
             folder,
+        }
+    }
+
+    /// The same folder, served anew at the same address.
+    pub(crate) async fn restart(self) -> Self {
+        let address = self.server.address();
+        self.server.stop().await;
+        let config = proofmark_trust_server::Config::new(self.folder.path().join("trust"), address);
+        Self {
+            server: proofmark_trust_server::Server::start(config).await.unwrap(),
+            ..self
         }
     }
 
