@@ -197,11 +197,7 @@ impl Http {
                 return outcome;
             }
             if wait > MAX_RETRY_AFTER {
-                return Err(HttpError::Busy {
-                    url: url.clone(),
-                    wait,
-                    limit: MAX_RETRY_AFTER,
-                });
+                return Err(HttpError::Busy { url: url.clone(), wait });
             }
             if self.end.is_some_and(|end| Instant::now() + wait >= end) {
                 return Err(HttpError::Outlived { url: url.clone(), wait });
@@ -355,14 +351,12 @@ pub enum HttpError {
         limit: usize,
     },
     /// It asks to come back much later.
-    #[error("{url} asks to come back in {} s, more than {} s are not waited", wait.as_secs(), limit.as_secs())]
+    #[error("{url} asks to come back in {} s, more than {} s are not waited", wait.as_secs(), MAX_RETRY_AFTER.as_secs())]
     Busy {
         /// Who was asked.
         url: Url,
         /// What it asks for.
         wait: Duration,
-        /// The limit.
-        limit: Duration,
     },
     /// The certificate would end before the service is asked again.
     #[error(

@@ -3,7 +3,7 @@
 use proofmark_testkit::command::Sandbox;
 use proofmark_testkit::images::debian_like;
 
-use crate::world::{Registry, Trust, fails, flags, json, run};
+use crate::world::{Registry, Trust, fails, flags, json, run, write};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_the_development_issuer_signs_on_this_machine() {
@@ -61,12 +61,15 @@ fn the_development_issuer_is_for_this_machine() {
         2,
         "trust-development-issuer-public",
     );
-    init("named", "http://trust.acme.test").expect_success();
-    fails(
-        &run(&home, ["trust", "token", "--dir", "named"]),
-        2,
-        "development-issuer-elsewhere",
+    // A folder that was moved, or made by hand.
+    init("moved", "http://127.0.0.1:1").expect_success();
+    write(
+        &home.path().join("moved"),
+        "INSECURE-development-issuer",
+        "https://trust.acme.test",
     );
+    let moved = run(&home, ["trust", "token", "--dir", "moved"]);
+    fails(&moved, 2, "development-issuer-elsewhere");
     fails(
         &run(&home, ["trust", "token", "--dir", "absent"]),
         2,

@@ -69,7 +69,10 @@ impl Sources<'_> {
 
     /// A client for the token service of `from`.
     pub(super) fn http(&self, from: &'static str) -> Result<Http, TokenError> {
-        Http::new(self.timing.clone(), &[]).map_err(|source| TokenError::Http { from, source })
+        Http::new(self.timing.clone(), &[]).map_err(|error| TokenError::Http {
+            from,
+            source: Box::new(error),
+        })
     }
 }
 
@@ -229,8 +232,8 @@ pub(super) async fn answer(http: &Http, asked: Asked<'_>, expected: &[StatusCode
     http.send(request, shown, http.timing().certificate, MAX_ANSWER_BYTES)
         .await
         .and_then(|answer| answer.expect(shown, expected))
-        .map_err(|source| TokenError::Http {
+        .map_err(|error| TokenError::Http {
             from,
-            source: source.without(secret),
+            source: Box::new(error.without(secret)),
         })
 }

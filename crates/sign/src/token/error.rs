@@ -107,7 +107,7 @@ pub enum TokenError {
         /// Whose.
         from: &'static str,
         /// How.
-        source: HttpError,
+        source: Box<HttpError>,
     },
     /// A program that makes tokens failed.
     #[error("{program} gave no identity token: {reason}")]

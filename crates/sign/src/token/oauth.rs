@@ -88,9 +88,9 @@ impl Issuer {
             attempts: 1,
             ..sources.timing.clone()
         };
-        let broken = |source| TokenError::Http {
+        let broken = |error| TokenError::Http {
             from: "the identity provider",
-            source,
+            source: Box::new(error),
         };
         let http = Http::new(timing, &[]).map_err(broken)?;
         let request = http.get(&url).header(ACCEPT, "application/json");
@@ -180,7 +180,10 @@ impl Issuer {
             .http
             .send(request, url, self.http.timing().certificate, MAX_ANSWER_BYTES)
             .await
-            .map_err(|source| TokenError::Http { from, source })?;
+            .map_err(|error| TokenError::Http {
+                from,
+                source: Box::new(error),
+            })?;
         let status = answer.status;
         let known = [
             StatusCode::OK,
@@ -203,7 +206,10 @@ impl Issuer {
                 from,
                 reason: "it is not the JSON of the interface",
             }),
-            Err(source) => Err(TokenError::Http { from, source }),
+            Err(error) => Err(TokenError::Http {
+                from,
+                source: Box::new(error),
+            }),
         }
     }
 

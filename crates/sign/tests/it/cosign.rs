@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use proofmark_evidence::encoding::base64_decode;
 use proofmark_evidence::predicate::PredicateType;
@@ -10,14 +11,16 @@ use proofmark_evidence::simple_signing::Payload;
 use proofmark_evidence::statement::Statement;
 use proofmark_evidence::{layout, legacy};
 use proofmark_oci::{Descriptor, ImageManifest, Index, media_types};
-use proofmark_sign::{Password, Signer, SigningKey};
+use proofmark_sign::{KeylessSession, Options, Password, Signer, SigningKey};
 use proofmark_testkit::command::Sandbox;
 use proofmark_testkit::peers::{COSIGN2, COSIGN3};
+use proofmark_trust_root::Selector;
 use proofmark_types::{MediaType, UnixTime};
-use proofmark_verify::KeyAlgorithm;
+use proofmark_verify::{KeyAlgorithm, TrustRoot};
 use serde_json::json;
 
 use crate::rekor_v1::Old;
+use crate::several::{Of, Two};
 use crate::world::{WORKFLOW, World, fixture_key};
 
 const KEYS: [&str; 7] = ["p256", "p384", "p521", "rsa2048", "rsa3072", "rsa4096", "ed25519"];
@@ -452,6 +455,61 @@ async fn cosign_3_verifies_keyless_signatures_logged_by_rekor_v1() {
     let without = ["--trusted-root", without.to_str().unwrap()];
     let refused = sandbox.run(&cosign, blob.iter().chain(&without).chain(&trust[2..]).chain(&["file"]));
     assert!(!refused.succeeded());
+}
+
+/// Entries of two logs and timestamps of two authorities, as `EXACT` and `ALL` ask for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn cosign_3_verifies_signatures_in_several_logs() {
+    let Some(cosign) = COSIGN3.or_skip() else { return };
+    let two = Two::start().await;
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path().join("root.json"), two.root.to_string()).unwrap();
+    fs::write(sandbox.path().join("file"), b"a file").unwrap();
+    fs::write(sandbox.path().join("other"), b"another file").unwrap();
+    let config = two.config(&[Of::First, Of::Second], Selector::Exact(2), Selector::All);
+    let options = || Options {
+        trust_root: Some(Arc::new(TrustRoot::parse(two.root.to_string().as_bytes()).unwrap())),
+        ..Options::default()
+    };
+    let issuer = two.first.issuer.ci_issuer();
+    let ephemeral = KeylessSession::begin(&config, two.first.ci_token(), options())
+        .await
+        .unwrap();
+    let certified = fixture_key("p256");
+    let certified = KeylessSession::begin_with_key(&config, two.first.ci_token(), certified, options());
+    for session in [ephemeral, certified.await.unwrap()] {
+        let signer = Signer::Keyless(session);
+        let mut layout = Layout::new(&sandbox.path().join("layout"));
+        let bundle = signer.sign_statement(&signature(&layout.image)).await.unwrap();
+        assert_eq!(
+            (bundle.material.tlog_entries.len(), bundle.material.timestamps.len()),
+            (2, 2)
+        );
+        let (manifest, bytes) = layout::referrer_of(&layout.image, &bundle, UnixTime::EPOCH);
+        layout.blob(&bytes);
+        layout.blob(layout::EMPTY_CONFIG);
+        layout.list(&manifest, "");
+        let folder = layout.finish();
+        let trust = [
+            "--trusted-root",
+            "root.json",
+            "--use-signed-timestamps",
+            "--certificate-oidc-issuer",
+            &issuer,
+            "--certificate-identity",
+            WORKFLOW,
+        ];
+        let image = ["verify", "--local-image", &folder];
+        sandbox.run(&cosign, image.iter().chain(&trust)).expect_success();
+        let bundle = signer.sign_blob(b"a file").await.unwrap();
+        fs::write(sandbox.path().join("bundle.json"), bundle.to_json()).unwrap();
+        let blob = ["verify-blob", "--bundle", "bundle.json"];
+        sandbox
+            .run(&cosign, blob.iter().chain(&trust).chain(&["file"]))
+            .expect_success();
+        let refused = sandbox.run(&cosign, blob.iter().chain(&trust).chain(&["other"]));
+        assert!(!refused.succeeded());
+    }
 }
 
 /// The key file goes both ways: cosign opens ours and signs with it, whatever the kind, and we verify what it signed.

@@ -68,6 +68,31 @@ fn the_schema_s_rules_of_selection() {
     );
 }
 
+/// Those of other operators are kept for when one fails; the number to use does not change.
+#[test]
+fn others_are_kept_behind_those_to_use() {
+    let logs = json!([
+        log("https://a.test", 2, "2026-01-01T00:00:00Z", None, "a"),
+        log("https://b.test", 2, "2026-01-01T00:00:00Z", None, "b"),
+        log("https://c.test", 1, "2026-01-01T00:00:00Z", None, "c"),
+    ]);
+    let now = at("2026-11-21T00:00:00Z");
+    for (selector, wanted) in [
+        (json!({"selector": "ANY"}), 1),
+        (json!({"selector": "EXACT", "count": 2}), 2),
+        (json!({"selector": "ALL"}), 2),
+    ] {
+        let config = config(&logs, &selector);
+        let choice = config.log_choice(&[2], now).unwrap();
+        let operators: Vec<&str> = choice.services().iter().map(|log| log.operator.as_str()).collect();
+        assert_eq!(
+            (choice.wanted().len(), operators),
+            (wanted, vec!["a", "b"]),
+            "{selector}"
+        );
+    }
+}
+
 #[test]
 fn both_ends_of_a_window_are_inside() {
     let logs = json!([log(
