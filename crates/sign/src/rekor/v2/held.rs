@@ -45,19 +45,7 @@ pub(super) async fn read(
         )
     };
     // 1. The checkpoint; it must be one that has the entry, which comes with the next one at the latest.
-    let mut attempt = 1;
-    let checkpoint = loop {
-        let envelope = fetch(http, log, "checkpoint", MAX_NOTE_BYTES).await?;
-        let checkpoint = SignedCheckpoint::parse(&envelope).map_err(|error| bad(&error.to_string()))?;
-        if index < checkpoint.unverified().size() {
-            break checkpoint;
-        }
-        if attempt >= http.timing().attempts {
-            return Err(bad("the checkpoint does not have it yet"));
-        }
-        tokio::time::sleep(http.timing().pause.saturating_mul(1 << attempt.min(5))).await;
-        attempt += 1;
-    };
+    let checkpoint = checkpoint(http, log, index).await?.map_err(bad)?;
     let (size, root) = (checkpoint.unverified().size(), *checkpoint.unverified().root());
     // 2. The entry itself.
     let body = entry.body();
@@ -113,6 +101,25 @@ pub(super) async fn read(
         }),
         canonicalized_body: body,
     })
+}
+
+/// A checkpoint that has the entry, which is the next one at the latest.
+async fn checkpoint(http: &Http, log: &Url, index: u64) -> Result<Result<SignedCheckpoint, &'static str>, SignError> {
+    let mut attempt = 1;
+    loop {
+        let envelope = fetch(http, log, "checkpoint", MAX_NOTE_BYTES).await?;
+        let Ok(checkpoint) = SignedCheckpoint::parse(&envelope) else {
+            return Ok(Err("the checkpoint is malformed"));
+        };
+        if index < checkpoint.unverified().size() {
+            return Ok(Ok(checkpoint));
+        }
+        if attempt >= http.timing().attempts {
+            return Ok(Err("the checkpoint does not have it yet"));
+        }
+        tokio::time::sleep(http.timing().pause.saturating_mul(1 << attempt.min(5))).await;
+        attempt += 1;
+    }
 }
 
 /// A log's id begins with the key id of its checkpoints' signatures.
