@@ -17,6 +17,7 @@ mod fixtures;
 mod from_cosign;
 mod hanging;
 mod inside;
+mod key_places;
 mod keyless;
 mod keys;
 mod kms;

@@ -152,3 +152,86 @@ fn what_is_not_a_key_has_its_reason() {
     assert_eq!(code(PublicKey::from_spki_der(&off_curve)), "key-refused");
     assert_eq!(code(PublicKey::from_spki_der(&other_curve)), "key-algorithm-unknown");
 }
+
+/// Neither shorter nor longer, and not over another hash.
+#[test]
+fn signatures_of_another_length_are_refused() {
+    let cases = [
+        ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING),
+        ecdsa(&ECDSA_P521_SHA512_ASN1_SIGNING),
+        rsa(&RSA_PKCS1_SHA256),
+        rsa(&RSA_PSS_SHA256),
+    ];
+    for (key, signature) in cases {
+        key.verify(MESSAGE, &signature).unwrap();
+        let shorter = &signature[..signature.len() - 1];
+        let longer = [&signature[..], &[0]].concat();
+        for bad in [shorter, &longer, &longer[1..], &signature[1..]] {
+            assert!(matches!(key.verify(MESSAGE, bad), Err(SignatureError::Mismatch { .. })));
+        }
+    }
+}
+
+/// As Go, and so cosign, does: nothing takes a signature for a name.
+#[test]
+fn both_forms_of_an_ecdsa_signature_count() {
+    const ORDER: [u8; 32] = [
+        0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6,
+        0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    ];
+    let key = EcdsaKeyPair::generate(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let raw = key.sign(&SystemRandom::new(), MESSAGE).unwrap().as_ref().to_vec();
+    let spki = aws_lc_rs::encoding::AsDer::as_der(key.public_key()).unwrap();
+    let public = PublicKey::from_spki_der(spki.as_ref()).unwrap();
+    let mut other = raw.clone();
+    let mut borrow = 0;
+    for index in (0..32).rev() {
+        let (seen, first) = ORDER[index].overflowing_sub(raw[32 + index]);
+        let (value, second) = seen.overflowing_sub(borrow);
+        (other[32 + index], borrow) = (value, u8::from(first || second));
+    }
+    let number = |bytes: &[u8]| {
+        let start = bytes.iter().position(|byte| *byte != 0).unwrap();
+        let sign = if bytes[start] >= 0x80 { &[0][..] } else { &[] };
+        let content = [sign, &bytes[start..]].concat();
+        [&[0x02, u8::try_from(content.len()).unwrap()], content.as_slice()].concat()
+    };
+    let der = |raw: &[u8]| {
+        let body = [number(&raw[..32]), number(&raw[32..])].concat();
+        [&[0x30, u8::try_from(body.len()).unwrap()], body.as_slice()].concat()
+    };
+    assert_eq!(public.verify(MESSAGE, &der(&raw)), Ok(HashUsed::Sha256));
+    assert_eq!(public.verify(MESSAGE, &der(&other)), Ok(HashUsed::Sha256));
+    other[63] ^= 1;
+    assert!(public.verify(MESSAGE, &der(&other)).is_err());
+}
+
+/// The three lengths that the formats have names for.
+#[test]
+fn rsa_keys_of_other_lengths_are_refused() {
+    let spki = |bytes: usize| {
+        let length = |n: usize| [&[0x82][..], &u16::try_from(n).unwrap().to_be_bytes()].concat();
+        let mut modulus = vec![0xc5; bytes];
+        modulus[bytes - 1] = 0x07;
+        let numbers = [&[0x02][..], &length(bytes + 1), &[0], &modulus, &[0x02, 0x03, 1, 0, 1]].concat();
+        let key = [&[0x30][..], &length(numbers.len()), &numbers].concat();
+        let bits = [&[0x03][..], &length(key.len() + 1), &[0], &key].concat();
+        let algorithm = [
+            0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00,
+        ];
+        let body = [&algorithm[..], &bits].concat();
+        [&[0x30][..], &length(body.len()), &body].concat()
+    };
+    for (bytes, expected) in [
+        (256, KeyAlgorithm::Rsa2048),
+        (384, KeyAlgorithm::Rsa3072),
+        (512, KeyAlgorithm::Rsa4096),
+    ] {
+        assert_eq!(PublicKey::from_spki_der(&spki(bytes)).unwrap().algorithm(), expected);
+    }
+    for bytes in [255, 257, 320, 513, 640, 1024] {
+        let refused = PublicKey::from_spki_der(&spki(bytes));
+        let seen = u64::try_from(bytes * 8).unwrap();
+        assert_eq!(refused.unwrap_err(), KeyError::RsaLength { seen });
+    }
+}
