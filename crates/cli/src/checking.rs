@@ -613,7 +613,7 @@ fn rejected(attestation: bool, refusals: &[Refusal], name: &str) -> Failure {
 }
 
 /// What to do about evidence that was refused.
-fn compare(refusals: &[Refusal]) -> &'static str {
+pub(crate) fn compare(refusals: &[Refusal]) -> &'static str {
     if refusals.iter().any(|refusal| refusal.code == "log-entry-missing") {
         return "the signer is the right one, and the log is not: sign with --signing-config, or accept it with --insecure-ignore-tlog; is the trusted root that of the log?";
     }

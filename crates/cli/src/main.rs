@@ -5,6 +5,7 @@
 
 mod args;
 mod bills;
+mod blobs;
 mod checking;
 mod context;
 mod cosign;
@@ -87,6 +88,17 @@ enum Verb {
     /// Check what Kubernetes manifests run
     #[command(subcommand)]
     Manifest(verb::manifest::Manifest),
+    /// Sign a file
+    SignBlob(Box<verb::sign_blob::SignBlob>),
+    /// Check the signature on a file
+    VerifyBlob(Box<verb::verify_blob::VerifyBlob>),
+    /// State something about a file, signed
+    AttestBlob(Box<verb::attest_blob::AttestBlob>),
+    /// Check an attestation about a file
+    VerifyBlobAttestation(Box<verb::verify_blob_attestation::VerifyBlobAttestation>),
+    /// What comes with a signature
+    #[command(subcommand)]
+    Bundle(verb::bundle::BundleVerb),
     /// Show what hangs on an image
     Tree(verb::tree::Tree),
     /// Fetch what hangs on an image, unverified
@@ -240,9 +252,16 @@ fn run(cli: Cli, output: Output, manner: Manner) -> Result<(), Failure> {
     }
     // A verb that asks one registry a few questions is done before threads would be up.
     let mut runtime = match cli.verb {
-        Verb::Verify(_) | Verb::VerifyAttestation(_) | Verb::Tree(_) | Verb::Sign(_) | Verb::Attest(_) => {
-            tokio::runtime::Builder::new_current_thread()
-        }
+        Verb::Verify(_)
+        | Verb::VerifyAttestation(_)
+        | Verb::Tree(_)
+        | Verb::Sign(_)
+        | Verb::Attest(_)
+        | Verb::SignBlob(_)
+        | Verb::VerifyBlob(_)
+        | Verb::AttestBlob(_)
+        | Verb::VerifyBlobAttestation(_)
+        | Verb::Bundle(_) => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = runtime.enable_all().build().map_err(anyhow::Error::from)?;
@@ -280,6 +299,11 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
             verb.run(context);
             Ok(())
         }
+        Verb::SignBlob(verb) => verb.run(context).await,
+        Verb::VerifyBlob(verb) => verb.run(context).await,
+        Verb::AttestBlob(verb) => verb.run(context).await,
+        Verb::VerifyBlobAttestation(verb) => verb.run(context).await,
+        Verb::Bundle(verb) => verb.run(context).await,
         Verb::Tree(verb) => verb.run(context).await,
         Verb::Download(verb) => verb.run(context).await,
         Verb::Copy(verb) => verb.run(context).await,

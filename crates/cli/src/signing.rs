@@ -128,6 +128,11 @@ impl Hand {
         })
     }
 
+    /// Who signs what is not hung on an image.
+    pub(crate) fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
     /// Signs a statement and hangs it on its subject.
     pub(crate) async fn attach(
         &self,

@@ -145,19 +145,10 @@ impl<'a> Leaf<'a> {
 
     /// The facts in it, once it was found to chain to `authority`.
     pub(crate) fn facts(&self, authority: &str) -> Result<CertificateFacts, Reason> {
-        let extensions = extensions(&self.certificate);
-        let recorded = CertificateExtensions::read(extensions)?;
-        let issuer = recorded
-            .get(ISSUER_V2)
-            .or_else(|| recorded.get(ISSUER_V1))
-            .map(str::to_owned);
-        let subjects = match find(extensions, SUBJECT_ALT_NAME) {
-            Some(extension) => subjects(extension)?,
-            None => Vec::new(),
-        };
+        let (identity, extensions, _) = recorded(&self.certificate)?;
         Ok(CertificateFacts {
-            identity: Identity { subjects, issuer },
-            extensions: recorded,
+            identity,
+            extensions,
             not_before: self.window.not_before,
             not_after: self.window.not_after,
             serial: hex::encode(self.certificate.tbs_certificate.serial_number.as_bytes()),
@@ -165,6 +156,22 @@ impl<'a> Leaf<'a> {
             authority: authority.to_owned(),
         })
     }
+}
+
+/// The names, what the authority recorded, and whether there are SCTs.
+pub(crate) fn recorded(certificate: &Certificate) -> Result<(Identity, CertificateExtensions, bool), Reason> {
+    let extensions = extensions(certificate);
+    let recorded = CertificateExtensions::read(extensions)?;
+    let issuer = recorded
+        .get(ISSUER_V2)
+        .or_else(|| recorded.get(ISSUER_V1))
+        .map(str::to_owned);
+    let subjects = match find(extensions, SUBJECT_ALT_NAME) {
+        Some(extension) => subjects(extension)?,
+        None => Vec::new(),
+    };
+    let has_scts = find(extensions, SCT_LIST).is_some();
+    Ok((Identity { subjects, issuer }, recorded, has_scts))
 }
 
 fn extensions(certificate: &Certificate) -> &[Extension] {

@@ -12,6 +12,7 @@ mod asn1;
 mod candidate;
 mod certificate;
 mod chain;
+mod claims;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -27,6 +28,7 @@ mod trust_root;
 mod verifier;
 
 pub use certificate::{CertificateExtensions, CertificateFacts};
+pub use claims::{CertificateClaims, TimestampClaims};
 pub use key::{FinishedSha512, HashUsed, KeyAlgorithm, KeyError, PublicKey, SignatureError};
 pub use proof::{
     LogProof, Proof, ProofKind, Proofs, SctEvidence, SctProof, SignerProof, SkippedLog, TimeSource, TimestampProof,

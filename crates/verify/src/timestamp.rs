@@ -11,6 +11,7 @@ use webpki::EndEntityCert;
 
 use self::token::{CertificateHash, HashFunction, Token};
 use crate::chain::{ChainFailure, TIME_STAMPING};
+use crate::claims::TimestampClaims;
 use crate::proof::TimestampProof;
 use crate::reason::Reason;
 use crate::trust_root::Authority;
@@ -69,6 +70,18 @@ pub(crate) fn verify(
         authority: authority.name().to_owned(),
         time: token.time,
         policy: token.policy,
+    })
+}
+
+/// What a response says, believed by nobody.
+pub(crate) fn claims(response: &[u8]) -> Result<TimestampClaims, Reason> {
+    let token = Token::parse(response)?;
+    Ok(TimestampClaims {
+        time: token.time,
+        algorithm: token.imprint_algorithm,
+        imprint: token.imprint.to_vec(),
+        policy: token.policy,
+        certificates: token.certificates.len(),
     })
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod blobs;
 mod concurrency;
 mod cosign_flags;
 mod cosign_name;
