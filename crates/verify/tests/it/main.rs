@@ -17,6 +17,7 @@ mod mutations;
 mod own_authority;
 mod random;
 mod reasons;
+mod shapes;
 mod tables;
 mod trust_roots;
 mod world;
