@@ -184,6 +184,11 @@ pub fn trust_root(data: &[u8]) {
     }
 }
 
+/// Metadata of The Update Framework, of each role.
+pub fn tuf_metadata(data: &[u8]) {
+    proofmark_trust_root::tuf::read_for_fuzzing(data);
+}
+
 /// `signing_config.json`.
 pub fn signing_config(data: &[u8]) {
     let _ = SigningConfig::parse(data);
@@ -392,7 +397,7 @@ macro_rules! targets {
 
 targets! {
     bundle dsse statement simple_signing legacy_layer detached certificate timestamp log_body scts signed_note checkpoint
-    tile trust_root signing_config trust_config manifest config layout docker_archive layers challenge link credentials
+    tile trust_root tuf_metadata signing_config trust_config manifest config layout docker_archive layers challenge link credentials
     policy catalog image_reference digest key_reference purl admission_review token json
 }
 

@@ -24,6 +24,7 @@ pub type Seeds = BTreeMap<&'static str, BTreeSet<Vec<u8>>>;
 pub fn seeds() -> Seeds {
     let mut seeds = Seeds::new();
     walk(&fixtures(), &mut seeds);
+    walk(&fixtures().join("../crates/trust-root/embedded"), &mut seeds);
     for (target, texts) in TEXTS {
         for text in *texts {
             add(&mut seeds, target, text.as_bytes());
@@ -132,7 +133,9 @@ fn walk(folder: &Path, seeds: &mut Seeds) {
 
 fn file(path: &Path, bytes: &[u8], seeds: &mut Seeds) {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if name.contains("trusted_root") {
+    if name.ends_with("root.json") && bytes.windows(12).any(|part| part == b"\"signatures\"") {
+        add(seeds, "tuf_metadata", bytes);
+    } else if name.contains("trusted_root") {
         add(seeds, "trust_root", bytes);
     } else if name.contains("signing_config") {
         add(seeds, "signing_config", bytes);

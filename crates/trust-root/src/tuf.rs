@@ -24,3 +24,24 @@ pub use repository::{FetchError, Repository};
 pub use store::{Store, StoreError};
 pub(crate) use store::{read, replace};
 pub use updater::{Expiry, Trusted, Updater};
+
+/// A door to the parsers of metadata, for fuzzing alone.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub fn read_for_fuzzing(bytes: &[u8]) {
+    /// The limit of targets metadata is larger; a fuzzer needs less.
+    const LIMIT: u64 = 1024 * 1024;
+    let Ok(envelope) = metadata::Envelope::read("root", bytes, LIMIT) else {
+        return;
+    };
+    if let Ok(root) = metadata::Root::read(&envelope) {
+        for role in ["root", "timestamp", "snapshot", "targets"] {
+            let _ = root.check(role, &envelope);
+        }
+    }
+    let _ = metadata::Timestamp::read(&envelope);
+    let _ = metadata::Snapshot::read(&envelope);
+    if let Ok(targets) = metadata::Targets::read("targets", &envelope) {
+        let _ = targets.check("a role", &envelope);
+    }
+}
