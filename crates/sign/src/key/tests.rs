@@ -184,3 +184,53 @@ proptest! {
         let _ = SigningKey::from_pem(&pem_encode(label, text.as_bytes()), Some(&Password::new("")));
     }
 }
+
+/// A service that signs with another key, or with another hash than it was asked for.
+#[derive(Debug)]
+struct Liar {
+    shown: PublicKey,
+    signs: SigningKey,
+    legacy: bool,
+}
+
+impl RemoteKey for Liar {
+    fn public_key(&self) -> &PublicKey {
+        &self.shown
+    }
+
+    fn sign<'a>(
+        &'a self,
+        message: &'a [u8],
+        _hash: Option<DigestAlgorithm>,
+    ) -> BoxFuture<'a, Result<Vec<u8>, RemoteKeyError>> {
+        let signature = match self.legacy {
+            true => now(self.signs.sign_legacy(message)),
+            false => now(self.signs.sign(message)),
+        };
+        Box::pin(async move { Ok(signature.unwrap()) })
+    }
+}
+
+#[test]
+fn what_a_service_signs_is_verified_before_it_is_used() {
+    let pair = || SigningKey::generate(KeyAlgorithm::EcdsaP384).unwrap();
+    let of = |shown: &SigningKey, signs, legacy| {
+        let shown = shown.public_key().clone();
+        SigningKey::remote(Box::new(Liar { shown, signs, legacy }))
+    };
+    let (pem, password, _) = fixture("p384");
+    let own = || SigningKey::from_pem(&pem, Some(&password)).unwrap();
+    now(of(&own(), own(), false).sign(b"message")).unwrap();
+    now(of(&own(), own(), true).sign_legacy(b"message")).unwrap();
+    for (key, legacy) in [
+        (of(&own(), pair(), false), false),
+        (of(&own(), own(), true), false),
+        (of(&own(), own(), false), true),
+    ] {
+        let signed = match legacy {
+            true => now(key.sign_legacy(b"message")),
+            false => now(key.sign(b"message")),
+        };
+        assert_eq!(signed.unwrap_err().code(), "key-signature-not-verified");
+    }
+}
