@@ -114,7 +114,7 @@ impl Context {
     /// parses; never fetches. Not to be called where no certificate, log or timestamp is looked at.
     pub(crate) fn trust_root(given: Option<&Path>) -> Result<Option<Arc<TrustRoot>>, Failure> {
         let environment = variable("SIGSTORE_ROOT_FILE");
-        let file = given.or(environment.as_deref().map(Path::new));
+        let file = given.or_else(|| environment.as_deref().map(Path::new));
         let root = match file {
             // cosign's meaning of the variable: the certificates of an authority.
             Some(path)

@@ -237,14 +237,15 @@ fn json_is_asked(arguments: &[std::ffi::OsString]) -> bool {
 }
 
 fn run(cli: Cli, output: Output, manner: Manner) -> Result<(), Failure> {
-    let filter = cli.log.as_deref().or(cli
+    let verbose = cli
         .verbose
-        .then_some("info,proofmark=debug,proofmark_registry=debug,proofmark_sign=debug"));
+        .then_some("info,proofmark=debug,proofmark_registry=debug,proofmark_sign=debug");
+    let filter = cli.log.as_deref().or(verbose);
     start_log(filter, usual_log(&cli.verb))?;
     if let Some(path) = &cli.output_file {
         output::send_results_to(path)?;
     }
-    let patience = cli.timeout.or(manner.is_cosign().then_some(cosign::TIMEOUT));
+    let patience = cli.timeout.or_else(|| manner.is_cosign().then_some(cosign::TIMEOUT));
     match cli.verb {
         Verb::Completion(verb) => return verb.run::<Cli>(output),
         Verb::Man => return verb::completion::man::<Cli>(output),

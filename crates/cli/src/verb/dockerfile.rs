@@ -120,19 +120,8 @@ fn read(
         match word.to_ascii_uppercase().as_str() {
             // 2.
             kind @ ("ARG" | "ENV") => {
-                for field in rest.split_whitespace() {
-                    let (name, value) = field.split_once('=').unwrap_or((field, ""));
-                    let value = value.trim_matches(['"', '\'']);
-                    let told = if kind == "ARG" { given.get(name).cloned() } else { None };
-                    let value = match told {
-                        Some(value) => Some(value),
-                        None if field.contains('=') => Some(expand(value, &variables, outside)?),
-                        None => outside(name),
-                    };
-                    if let Some(value) = value {
-                        variables.insert(name.to_owned(), value);
-                    }
-                }
+                let told = if kind == "ARG" { Some(given) } else { None };
+                set(&mut variables, rest, told, outside)?;
             }
             // 3.
             "FROM" => {
@@ -178,6 +167,28 @@ fn read(
         }
     }
     Ok(read)
+}
+
+/// The fields of ARG or ENV as variables; what `given` has goes before what the file says.
+fn set(
+    variables: &mut BTreeMap<String, String>,
+    fields: &str,
+    given: Option<&BTreeMap<String, String>>,
+    outside: &dyn Fn(&str) -> Option<String>,
+) -> Result<(), String> {
+    for field in fields.split_whitespace() {
+        let (name, value) = field.split_once('=').unwrap_or((field, ""));
+        let value = value.trim_matches(['"', '\'']);
+        let value = match given.and_then(|given| given.get(name)) {
+            Some(value) => Some(value.clone()),
+            None if field.contains('=') => Some(expand(value, variables, outside)?),
+            None => outside(name),
+        };
+        if let Some(value) = value {
+            variables.insert(name.to_owned(), value);
+        }
+    }
+    Ok(())
 }
 
 /// What a flag of COPY or RUN reads from.

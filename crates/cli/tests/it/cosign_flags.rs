@@ -70,7 +70,15 @@ async fn older_formats_and_files() {
     let tree = json(&home, ["tree", &image]);
     assert!(tree.to_string().contains(".sig"), "{tree}");
     line(&home, &image, &format!("{verify} -a env=prod IMAGE")).expect_success();
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_experiment_with_oci_1_1() {
+    let registry = Registry::start().await;
+    let home = home();
+    let image = registry.push(&debian_like(), "1.0").await;
+    let other = registry.push(&Built::image("linux/amd64", &[], |_| ()), "2.0").await;
+    let verify = "verify --key cosign.pub --insecure-ignore-tlog";
     let experiment = "sign --key cosign.key --new-bundle-format=false --registry-referrers-mode oci-1-1 IMAGE";
     fails(&line(&home, &other, experiment), 2, "experimental");
     let words = [
