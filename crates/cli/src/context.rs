@@ -132,7 +132,6 @@ impl Context {
 
     /// Whom to ask when signing: the file that is named, else what this machine has chosen, else the public instance.
     /// Reads and parses; never fetches.
-    #[allow(dead_code, reason = "signing takes it next")]
     pub(crate) fn signing_config(given: Option<&Path>) -> Result<Option<SigningConfig>, Failure> {
         let Some(path) = given else {
             return trusting::signing_config();
