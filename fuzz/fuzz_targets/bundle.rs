@@ -1,3 +1,4 @@
+//! `bundle` of `src/targets.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| proofmark_fuzz::bundle(data));

@@ -1,3 +1,4 @@
+//! `key_reference` of `src/targets.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| proofmark_fuzz::key_reference(data));

@@ -1,3 +1,4 @@
+//! `legacy_layer` of `src/targets.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| proofmark_fuzz::legacy_layer(data));

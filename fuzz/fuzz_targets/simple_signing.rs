@@ -1,3 +1,4 @@
+//! `simple_signing` of `src/targets.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| proofmark_fuzz::simple_signing(data));
