@@ -22,6 +22,7 @@ mod key_places;
 mod keyless;
 mod keys;
 mod kms;
+mod matrix;
 mod peers;
 mod policies;
 mod releasing;
