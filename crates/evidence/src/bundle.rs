@@ -286,7 +286,12 @@ fn parse_message(mut fields: Fields) -> Result<Content, BundleError> {
     if signature.is_empty() {
         return Err(EnvelopeError::EmptySignature.into());
     }
-    let digest = fields.object("messageDigest")?.map(parse_digest).transpose()?;
+    // The digest is a hint and proves nothing. cosign 3.1 writes an empty one for Ed25519, which hashes nothing first; to
+    // protojson it is the same as none.
+    let digest = match fields.object("messageDigest")? {
+        Some(given) if !given.is_empty() => Some(parse_digest(given)?),
+        _ => None,
+    };
     Ok(Content::MessageSignature { digest, signature })
 }
 

@@ -83,6 +83,11 @@ impl Fields {
         object(name.to_owned(), value)
     }
 
+    /// Whether nothing is left, or was ever there.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
     /// The path of a field of this object.
     pub(crate) fn path(&self, name: &str) -> String {
         format!("{}.{name}", self.path)

@@ -16,7 +16,7 @@ use proofmark_testkit::command::{Outcome, Sandbox};
 use proofmark_testkit::images::{Built, Layer};
 use proofmark_testkit::peers::OPENSSL;
 
-use self::programs::{Programs, Who};
+use self::programs::{PREDICATE, Programs, Who};
 use crate::world::{PASSWORD, PROOFMARK, Registry, Trust, WORKFLOW, write};
 
 /// The page that the table is in, between these two lines.
@@ -195,7 +195,7 @@ async fn who_verifies_whose_signatures() {
         programs: Programs::find(),
     };
     make_keys(&bench, &openssl);
-    write(bench.home.path(), "predicate.json", r#"{"built":"here"}"#);
+    write(bench.home.path(), "predicate.json", PREDICATE);
     write(bench.home.path(), "file.txt", "what is signed\n");
     write(bench.home.path(), "changed.txt", "what is not signed\n");
     let mut cells = Cells::new();

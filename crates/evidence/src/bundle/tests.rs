@@ -165,6 +165,20 @@ fn a_message_signature_round_trips() {
     );
 }
 
+/// cosign 3.1 signs files with Ed25519 so.
+#[test]
+fn an_empty_message_digest_is_none() {
+    let bundle = accepted(|b| {
+        b["dsseEnvelope"] = Value::Null;
+        b["messageSignature"] = json!({"messageDigest": {}, "signature": "AQ=="});
+    });
+    let expected = Content::MessageSignature {
+        digest: None,
+        signature: vec![1],
+    };
+    assert_eq!(bundle.content, expected);
+}
+
 #[test]
 fn each_ambiguity_has_its_reason() {
     assert_eq!(

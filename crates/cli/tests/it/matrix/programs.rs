@@ -36,8 +36,13 @@ impl Who {
 }
 
 /// The type of the attestations here, as its name and its URI.
-const TYPE: &str = "custom";
-const TYPE_URI: &str = "https://cosign.sigstore.dev/attestation/v1";
+const TYPE: &str = "slsaprovenance1";
+const TYPE_URI: &str = "https://slsa.dev/provenance/v1";
+
+pub(super) const PREDICATE: &str = r#"{
+    "buildDefinition": { "buildType": "https://example.test/build", "externalParameters": {} },
+    "runDetails": { "builder": { "id": "https://example.test/builder" } }
+}"#;
 
 /// The programs that are on this machine.
 pub(super) struct Programs {
@@ -308,9 +313,6 @@ impl Programs {
                     &format!("{}.pub", hand.file()),
                     "-requireCTlog=false",
                 ]));
-                if hand != Hand::Logged {
-                    arguments.extend(words(&["-requireTlog=false", "-requireTimestamp=false"]));
-                }
             }
         }
         arguments.push(bundle);
@@ -403,7 +405,8 @@ fn verify_like_cosign(bench: &Bench, who: Who, what: &Signed, good: bool) -> Opt
         Shape::BlobBundle | Shape::BlobAttestation => {
             arguments.extend(words(&["--bundle", &what.bundle]));
             if who == Who::Cosign2 {
-                arguments.push("--new-bundle-format=true".to_owned());
+                let root = bench.trust.file("trusted_root.json");
+                arguments.extend(words(&["--new-bundle-format=true", "--trusted-root", &root]));
             }
         }
         Shape::BlobDetached => arguments.extend(words(&["--signature", &what.bundle])),
@@ -466,7 +469,7 @@ fn statement(bench: &Bench, what: &Signed) -> String {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{ "name": "file.txt", "digest": { "sha256": digest.hex() } }],
         "predicateType": TYPE_URI,
-        "predicate": { "built": "here" },
+        "predicate": serde_json::from_str::<serde_json::Value>(PREDICATE).unwrap(),
     });
     crate::world::write(bench.home.path(), "statement.json", statement.to_string())
 }
