@@ -96,10 +96,10 @@ fn as_v03(context: &Context, mut bundle: Bundle) -> Result<Bundle, Failure> {
         bundle.material.key = KeyMaterial::Certificate(leaf.clone());
     }
     let unproven = bundle.material.tlog_entries.iter().position(|entry| {
-        !entry
+        entry
             .inclusion_proof
             .as_ref()
-            .is_some_and(|proof| !proof.checkpoint.is_empty())
+            .is_none_or(|proof| proof.checkpoint.is_empty())
     });
     match unproven {
         None => Ok(bundle),
