@@ -9,7 +9,7 @@ use proofmark_evidence::dsse::Envelope;
 use proofmark_evidence::encoding::pem_encode;
 use proofmark_evidence::legacy::{Detached, DetachedContent, LegacyAttestation};
 use proofmark_evidence::predicate::{COSIGN_CUSTOM, PredicateType};
-use proofmark_evidence::statement::Statement;
+use proofmark_evidence::statement::{Statement, StatementVersion};
 use proofmark_types::{Digest, DigestAlgorithm};
 use serde_json::{Value, json};
 
@@ -78,7 +78,14 @@ impl AttestBlob {
         }
         let payload = match &self.statement {
             Some(path) => self.given_statement(context, path)?,
-            None => self.statement()?.to_json(),
+            None => {
+                let mut statement = self.statement()?;
+                // sigstore-python reads v1 alone, and whoever reads bundles reads v1.
+                if !self.outputs.is_legacy(&self.signing) {
+                    statement.version = StatementVersion::V1;
+                }
+                statement.to_json()
+            }
         };
         // What is written is parsed as a reader will: a statement that we could not read back is not signed.
         let statement = Statement::parse(&payload).map_err(|error| Failure::usage(error.code(), chain(&error)))?;

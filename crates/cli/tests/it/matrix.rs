@@ -174,8 +174,13 @@ struct Signed {
     bundle: String,
 }
 
+/// A pair of programs on one shape by one hand.
+type Pair = (Shape, Hand, Who, Direction);
+
 /// How a pair ended: `None` where a program has no such thing.
-type Cells = BTreeMap<(Shape, Hand, Who, Direction), Option<Result<(), String>>>;
+type Ended = Option<Result<(), String>>;
+
+type Cells = BTreeMap<Pair, Ended>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Direction {
@@ -254,7 +259,7 @@ async fn pairs(bench: &Bench, shape: Shape, hand: Hand, cells: &mut Cells) {
 }
 
 /// The good one is accepted, and its twin is not.
-fn both(bench: &Bench, who: Who, signed: &Signed) -> Option<Result<(), String>> {
+fn both(bench: &Bench, who: Who, signed: &Signed) -> Ended {
     let good = bench.programs.verify(bench, who, signed, true)?;
     let twin = bench.programs.verify(bench, who, signed, false)?;
     Some(match (good, twin) {
@@ -287,16 +292,15 @@ fn image(name: &str) -> Built {
 
 /// What came out otherwise than is known.
 fn surprises(cells: &Cells) -> Vec<String> {
-    let surprise =
-        |(&(shape, hand, who, direction), cell): (&(Shape, Hand, Who, Direction), &Option<Result<(), String>>)| {
-            let known = known::reason(shape, hand, who, direction);
-            let place = format!("{} by {}, {who:?}, {direction:?}", shape.name(), hand.name());
-            match (cell, known) {
-                (Some(Err(error)), None) => Some(format!("{place}: {error}")),
-                (Some(Ok(())), Some(_)) => Some(format!("{place}: works, and is known not to")),
-                _ => None,
-            }
-        };
+    let surprise = |(&(shape, hand, who, direction), cell): (&Pair, &Ended)| {
+        let known = known::reason(shape, hand, who, direction);
+        let place = format!("{} by {}, {who:?}, {direction:?}", shape.name(), hand.name());
+        match (cell, known) {
+            (Some(Err(error)), None) => Some(format!("{place}: {error}")),
+            (Some(Ok(())), Some(_)) => Some(format!("{place}: works, and is known not to")),
+            _ => None,
+        }
+    };
     cells.iter().filter_map(surprise).collect()
 }
 

@@ -1,7 +1,7 @@
 //! How each program is told to sign and to verify.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use proofmark_testkit::peers::{
     COSIGN2, COSIGN3, NODE, SIGSTORE_GO_SIGN, SIGSTORE_GO_VERIFY, SIGSTORE_JS, SIGSTORE_PYTHON,
@@ -75,11 +75,7 @@ impl Programs {
     /// Signs; `None` where the program has no such thing or is not here.
     pub(super) fn sign(&self, bench: &Bench, who: Who, what: &Signed) -> Option<Result<(), String>> {
         match who {
-            Who::Proofmark => Some(run(
-                bench,
-                &PathBuf::from(PROOFMARK),
-                &sign_like_cosign(bench, who, what)?,
-            )),
+            Who::Proofmark => Some(run(bench, Path::new(PROOFMARK), &sign_like_cosign(bench, who, what)?)),
             Who::Cosign3 => Some(run(bench, self.cosign3.as_ref()?, &sign_like_cosign(bench, who, what)?)),
             Who::Cosign2 => Some(run(bench, self.cosign2.as_ref()?, &sign_like_cosign(bench, who, what)?)),
             Who::Python => self.sign_python(bench, what),
@@ -93,7 +89,7 @@ impl Programs {
         match who {
             Who::Proofmark => Some(run(
                 bench,
-                &PathBuf::from(PROOFMARK),
+                Path::new(PROOFMARK),
                 &verify_like_cosign(bench, who, what, good)?,
             )),
             Who::Cosign3 => Some(run(
@@ -281,10 +277,13 @@ impl Programs {
 
     fn verify_go(&self, bench: &Bench, what: &Signed, good: bool) -> Option<Result<(), String>> {
         let (_, program) = self.go.as_ref()?;
-        if matches!(
+        // Its example program wants the time of a signature from somewhere, and bundles only.
+        let timeless = !matches!(what.hand, Hand::Logged | Hand::Keyless);
+        let old = matches!(
             what.shape,
             Shape::ImageTag | Shape::AttestationTag | Shape::BlobDetached
-        ) {
+        );
+        if timeless || old {
             return None;
         }
         let bundle = bundle_file(bench, what)?;
@@ -497,7 +496,7 @@ fn python(bench: &Bench) -> Vec<String> {
     ])
 }
 
-fn run(bench: &Bench, program: &PathBuf, arguments: &[String]) -> Result<(), String> {
+fn run(bench: &Bench, program: &Path, arguments: &[String]) -> Result<(), String> {
     let outcome = bench.run(program, arguments);
     if outcome.succeeded() {
         return Ok(());
