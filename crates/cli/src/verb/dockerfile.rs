@@ -86,8 +86,9 @@ struct Read {
 /// Reads a Dockerfile (docs.docker.com/reference/dockerfile).
 ///
 /// 1. Lines that go on are joined; comments and here-documents are left out.
-/// 2. ARG and ENV set variables, build arguments go before what ARG says, the environment stands in as in cosign; one
-///    that nothing sets is an error, since another image would be checked than is built on.
+/// 2. ARG sets variables, build arguments go before what it says, the environment stands in as in cosign; one that nothing
+///    sets is an error, since another image would be checked than is built on. FROM sees those before the first FROM: what
+///    ARG and ENV of a stage say is its own, and would name another image than the one that is built on.
 /// 3. FROM names an image, an earlier stage or nothing (`scratch`); so do COPY --from and RUN --mount=…,from=….
 fn read(
     text: &str,
@@ -106,6 +107,7 @@ fn read(
         ..Read::default()
     };
     let mut variables: BTreeMap<String, String> = BTreeMap::new();
+    let mut of_stage = variables.clone();
     // Each stage's name and what it is built on.
     let mut stages: Vec<(String, Option<String>)> = Vec::new();
     let add = |images: &mut Vec<String>, image: &str| {
@@ -121,7 +123,8 @@ fn read(
             // 2.
             kind @ ("ARG" | "ENV") => {
                 let told = if kind == "ARG" { Some(given) } else { None };
-                set(&mut variables, rest, told, outside)?;
+                let variables = if stages.is_empty() { &mut variables } else { &mut of_stage };
+                set(variables, rest, told, outside)?;
             }
             // 3.
             "FROM" => {
@@ -148,6 +151,7 @@ fn read(
                 };
                 read.base.clone_from(&base);
                 stages.push((name, base));
+                of_stage.clone_from(&variables);
             }
             "COPY" | "ADD" | "RUN" => {
                 for from in rest
@@ -155,7 +159,7 @@ fn read(
                     .take_while(|word| word.starts_with("--"))
                     .filter_map(source)
                 {
-                    let from = expand(from, &variables, outside)?;
+                    let from = expand(from, &of_stage, outside)?;
                     let is_stage = from.parse::<usize>().is_ok_and(|number| number < stages.len())
                         || stages.iter().any(|(stage, _)| *stage == from.to_ascii_lowercase());
                     if !is_stage && from != "scratch" {
@@ -348,6 +352,15 @@ mod tests {
         // The words of a here-document and of a comment are not instructions.
         let text = "FROM a:1\nRUN <<EOF sqlite\nFROM users\nEOF\n# FROM b:1\nRUN echo \\\n# FROM c:1\n  FROM d\n";
         assert_eq!(images(text), ["a:1"]);
+    }
+
+    #[test]
+    fn what_a_stage_sets_is_not_what_the_next_is_built_on() {
+        let text = "ARG BASE=unsigned:1\nFROM signed:1\nARG BASE=signed:1\nENV BASE=signed:1\n\
+            COPY --from=$BASE /a /a\nFROM $BASE\nCOPY --from=$BASE /b /b\n";
+        let read = read(text, &BTreeMap::new(), &|_| None).unwrap();
+        assert_eq!(read.images, ["signed:1", "unsigned:1"]);
+        assert_eq!(read.base.as_deref(), Some("unsigned:1"));
     }
 
     #[test]
