@@ -33,7 +33,7 @@ use crate::verb::sbom::open_local;
 pub(crate) struct Wish {
     pub(crate) verifier: Verifier,
     pub(crate) requirement: Requirement,
-    /// A certificate for signatures that bring none (`--certificate`), in DER.
+    /// The certificate that must have signed (`--certificate`), in DER; signatures that bring none are given it.
     certificate: Option<Vec<u8>>,
     /// What every acceptable attestation must satisfy too (`--policy`).
     pub(crate) policies: StatementPolicies,
@@ -458,7 +458,8 @@ fn unresolved(target: &Target, error: RegistryError) -> Failure {
 
 /// Holds what was found against the wish.
 ///
-/// 1. Evidence without a certificate gets the one that the flags give.
+/// 1. A certificate that the flags give is the one that counts: evidence without one gets it, evidence with another one
+///    is by somebody else, as in cosign.
 /// 2. Everything is verified, without knowing what is wanted.
 /// 3. The requirement: any that meets it is accepted.
 /// 4. The policies: each that was accepted must satisfy them, as in cosign. A newer finding of the same signer is not
@@ -488,16 +489,25 @@ pub(crate) fn check_evidence(target: &Target, mut evidence: EvidenceSet, wish: &
 }
 
 fn supply(item: &mut Item, certificate: &[u8]) {
+    let own = match &item.content {
+        ItemContent::LegacySignature(signature) => signature.certificate.as_deref(),
+        ItemContent::LegacyAttestation(attestation) => attestation.certificate.as_deref(),
+        ItemContent::Bundle(bundle) => bundle.material.key.leaf(),
+        _ => return,
+    };
+    if let Some(own) = own {
+        if own != certificate {
+            item.content = ItemContent::Unreadable {
+                code: "certificate-mismatch",
+                reason: "it is by another certificate than --certificate names".to_owned(),
+            };
+        }
+        return;
+    }
     match &mut item.content {
-        ItemContent::LegacySignature(signature) if signature.certificate.is_none() => {
-            signature.certificate = Some(certificate.to_vec());
-        }
-        ItemContent::LegacyAttestation(attestation) if attestation.certificate.is_none() => {
-            attestation.certificate = Some(certificate.to_vec());
-        }
-        ItemContent::Bundle(bundle) if bundle.material.key.leaf().is_none() => {
-            bundle.material.key = KeyMaterial::Certificate(certificate.to_vec());
-        }
+        ItemContent::LegacySignature(signature) => signature.certificate = Some(certificate.to_vec()),
+        ItemContent::LegacyAttestation(attestation) => attestation.certificate = Some(certificate.to_vec()),
+        ItemContent::Bundle(bundle) => bundle.material.key = KeyMaterial::Certificate(certificate.to_vec()),
         _ => {}
     }
 }

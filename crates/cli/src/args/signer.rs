@@ -40,7 +40,7 @@ pub(crate) struct SignerArgs {
     #[arg(long, value_name = "SLOT")]
     pub(crate) slot: Option<String>,
 
-    /// The certificate of the signature, where the signature does not bring it (PEM file)
+    /// The certificate that must have signed, which the signature need not bring then (PEM file)
     #[arg(long, alias = "cert", value_name = "FILE")]
     pub(crate) certificate: Option<PathBuf>,
 

@@ -123,7 +123,11 @@ fn read(
             // 2.
             kind @ ("ARG" | "ENV") => {
                 let told = if kind == "ARG" { Some(given) } else { None };
-                let variables = if stages.is_empty() { &mut variables } else { &mut of_stage };
+                let variables = if stages.is_empty() {
+                    &mut variables
+                } else {
+                    &mut of_stage
+                };
                 set(variables, rest, told, outside)?;
             }
             // 3.

@@ -47,7 +47,7 @@ pub(crate) struct Asked {
     local_image: bool,
 
     /// A signature that is not in the registry: a file, or the signature itself in base64
-    #[arg(long, value_name = "FILE|BASE64")]
+    #[arg(long, value_name = "FILE|BASE64", conflicts_with = "local_image")]
     signature: Option<String>,
 
     /// What that signature signs (default: what cosign writes for the image)

@@ -1,7 +1,7 @@
 //! `sign`, `attest`, `verify`, `verify-attestation`, `tree`: exit codes and words, with the reject twins of each pass.
 
 use proofmark_testkit::command::Sandbox;
-use proofmark_testkit::images::debian_like;
+use proofmark_testkit::images::{Built, debian_like};
 use proofmark_testkit::manifest::fixture;
 use serde_json::{Value, json};
 
@@ -422,4 +422,33 @@ fn help_and_version_are_results() {
         let outcome = run(&home, ["completion", shell]);
         assert!(outcome.expect_success().stdout.contains("verify-attestation"));
     }
+}
+
+/// A certificate that is named is the one that must have signed: another of the same identity is not it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_certificate_that_is_named_is_the_signers() {
+    let registry = Registry::start().await;
+    let trust = Trust::start().await;
+    let home = home();
+    let image = registry.push(&debian_like(), "1.0").await;
+    let other = registry.push(&Built::image("linux/amd64", &[], |_| ()), "2.0").await;
+    let with = |fixed: &[&str], more: &[String]| run(&home, flags(fixed, more));
+    for (name, image) in [("one.pem", &image), ("other.pem", &other)] {
+        with(&["sign", "--output-certificate", name, image], &trust.signing()).expect_success();
+    }
+    let verify =
+        |certificate: &str, image: &str| with(&["verify", "--certificate", certificate, image], &trust.verifying());
+    verify("one.pem", &image).expect_success();
+    verify("other.pem", &other).expect_success();
+    let refused = verify("one.pem", &other);
+    fails(&refused, 12, "no-acceptable-signature");
+    assert!(refused.stderr.contains("[certificate-mismatch]"), "{}", refused.stderr);
+    // It is one signature or the other, never neither.
+    let local = ["verify", "--local-image", "--signature", "AA==", &image];
+    let local = with(&local, &trust.verifying());
+    assert!(
+        local.expect_code(2).stderr.contains("cannot be used with"),
+        "{}",
+        local.stderr
+    );
 }
