@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use proofmark_evidence::bundle::KeyMaterial;
 use proofmark_evidence::dsse::Envelope;
 use proofmark_evidence::encoding::base64_decode;
@@ -37,6 +38,8 @@ pub(crate) struct Wish {
     certificate: Option<Vec<u8>>,
     /// What every acceptable attestation must satisfy too (`--policy`).
     pub(crate) policies: StatementPolicies,
+    /// How many images are checked at once (`--max-workers`).
+    workers: usize,
 }
 
 impl Wish {
@@ -89,6 +92,7 @@ impl Wish {
         let certificate = signer.certificate.as_deref().map(leaf_certificate).transpose()?;
         Ok(Self {
             certificate,
+            workers: usize::from(trust.max_workers),
             ..Self::new(verifier, requirement)
         })
     }
@@ -99,6 +103,7 @@ impl Wish {
             requirement,
             certificate: None,
             policies: StatementPolicies::default(),
+            workers: 1,
         }
     }
 
@@ -213,6 +218,14 @@ fn say_what_changes_nothing(context: &Context, trust: &TrustArgs) {
         (
             trust.signature_digest_algorithm.is_some(),
             "--signature-digest-algorithm: the hash is found from the key and the signature",
+        ),
+        (
+            trust.experimental_oci11,
+            "--experimental-oci11: referrers are always looked at, with it and without",
+        ),
+        (
+            !trust.new_bundle_format,
+            "--new-bundle-format=false: evidence of every format is looked at, bundles too",
         ),
     ];
     for (given, text) in given {
@@ -412,13 +425,13 @@ fn is_of(item: &Item, proof: &Proof) -> bool {
     }
 }
 
-/// Checks several images, one after the other; the first that fails ends it.
+/// Checks several images, as many at once as the wish says; of those that fail the first that was named ends it.
 pub(crate) async fn check_all(targets: &[Target], wish: &Wish) -> Result<Vec<Checked>, Failure> {
-    let mut checked = Vec::new();
-    for target in targets {
-        checked.push(check(target, wish).await?);
-    }
-    Ok(checked)
+    stream::iter(targets)
+        .map(|target| check(target, wish))
+        .buffered(wish.workers)
+        .try_collect()
+        .await
 }
 
 /// Resolves `image` once, fetches what hangs on the digest, verifies it, and holds it against the wish.

@@ -2,7 +2,7 @@
 //! and the clock are read.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::{Duration, SystemTime};
 
 use proofmark_registry::{Client, Credential, CredentialStore, RegistryError, Secret, Timeouts};
@@ -18,6 +18,9 @@ use crate::trusting;
 
 /// The largest key, predicate or policy file read, in bytes; trust roots have their own limit.
 const MAX_FILE_BYTES: u64 = 32 * 1024 * 1024;
+
+/// What is said of `--k8s-keychain` is said once, however many registries are asked.
+static KEYCHAIN: Once = Once::new();
 
 /// The surroundings of one run.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +65,15 @@ impl Context {
         Self::client_for(args, &[])
     }
 
+    /// What a verb did: cosign prints that nowhere or on standard error, where scripts do not take it for a result.
+    pub(crate) fn done(&self, text: &str, value: &impl serde::Serialize) {
+        if self.manner.is_cosign() {
+            self.output.note(text.trim_end());
+        } else {
+            self.output.result(text, value);
+        }
+    }
+
     /// A client with the user's credentials. Those given on the command line are shown to the registries of `images` and
     /// to that of the evidence, and to nobody else.
     pub(crate) fn client_for(args: &RegistryArgs, images: &[&ImageRef]) -> Result<Client, Failure> {
@@ -81,6 +93,13 @@ impl Context {
             }
         }
         refuse_unsupported(args)?;
+        if args.k8s_keychain {
+            KEYCHAIN.call_once(|| {
+                Output::new(Format::Text, false).warn(
+                    "--k8s-keychain: credentials are those of Docker's and Podman's files and their helpers, with it and without",
+                );
+            });
+        }
         let mut builder = Client::builder()
             .credentials(credentials)
             .allow_http(args.allow_http_registry || args.allow_insecure_registry);

@@ -5,9 +5,11 @@
 //!
 //! - arguments as Go reads them: `-key` for `--key` (with cosign's warning), a value that is empty is none, of a flag given
 //!   twice the last counts ([`arguments`]);
-//! - `verify` and its like print cosign's JSON on standard output and nothing else;
+//! - `verify` and its like print cosign's JSON on standard output and nothing else; verbs that print nothing in cosign say on
+//!   standard error what they did (`Context::done`);
 //! - signing takes the services of the trusted instance unless told otherwise;
-//! - exit codes that cosign does not have become 1 ([`Manner::exit`]).
+//! - exit codes that cosign does not have become 1, and so do all of them but for the verbs that verify images
+//!   ([`Manner::exit`]).
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -52,17 +54,28 @@ impl Manner {
         self == Self::Cosign
     }
 
-    /// The code that the process ends with: cosign has 10 to 13, and 1 for all else.
-    pub(crate) fn exit(self, exit: Exit) -> u8 {
-        match (self, exit) {
-            (Self::Proofmark, exit)
+    /// The code that the process ends with: cosign has 10 to 13 where the signatures of images are verified, and 1 for all
+    /// else.
+    pub(crate) fn exit(self, exit: Exit, verb: Verb) -> u8 {
+        match (self, verb, exit) {
+            (Self::Proofmark, _, exit)
             | (
                 Self::Cosign,
+                Verb::VerifiesSignatures,
                 exit @ (Exit::NoSignature | Exit::NotFound | Exit::NoneAcceptable | Exit::NoCertificate),
             ) => exit as u8,
-            (Self::Cosign, _) => 1,
+            (Self::Cosign, ..) => 1,
         }
     }
+}
+
+/// What a verb does, as far as cosign's exit codes tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    /// `verify`, `dockerfile verify`, `manifest verify`.
+    VerifiesSignatures,
+    /// Everything else, `verify-attestation` and `verify-blob` among it.
+    Other,
 }
 
 /// cosign's command line as ours: `root` is ours, with cosign's verbs in it.

@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::context::Context;
@@ -145,6 +146,9 @@ enum Verb {
     /// Signing configurations
     #[command(subcommand)]
     SigningConfig(verb::signing_config::SigningConfig),
+    /// Find out why something is not as expected
+    #[command(subcommand)]
+    Debug(verb::debug::Debug),
     /// Print the environment variables that are read, and what they are set to
     Env(verb::env::Env),
     /// An OCI registry
@@ -197,6 +201,10 @@ fn main() -> ExitCode {
             if !error.use_stderr() {
                 return ExitCode::SUCCESS;
             }
+            if manner.is_cosign() && error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+                // A group of commands without a command: cosign prints the same help as with --help.
+                return ExitCode::SUCCESS;
+            }
             if manner == Manner::Proofmark && json_is_asked(&words) {
                 // What clap says begins so, and goes on with help, which is for a person.
                 let text = error.to_string();
@@ -209,7 +217,7 @@ fn main() -> ExitCode {
                 let message = message.trim_start_matches("error: ");
                 Output::new(Format::Json, true).failed(&Failure::usage("command-line", message));
             }
-            return ExitCode::from(manner.exit(Exit::Usage));
+            return ExitCode::from(manner.exit(Exit::Usage, cosign::Verb::Other));
         }
     };
     // cosign's JSON is a verb's own business; what else is printed under its name is for a person.
@@ -218,8 +226,12 @@ fn main() -> ExitCode {
         Manner::Cosign => Format::Text,
     };
     let output = Output::new(format, cli.quiet);
+    let verb = match cli.verb {
+        Verb::Verify(_) | Verb::Dockerfile(_) | Verb::Manifest(_) => cosign::Verb::VerifiesSignatures,
+        _ => cosign::Verb::Other,
+    };
     let result = run(cli, output, manner);
-    let code = output.finish(result, manner);
+    let code = output.finish(result, manner, verb);
     trusting::after(output);
     code
 }
@@ -324,6 +336,7 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Initialize(verb) => verb.run(context).await,
         Verb::TrustedRoot(verb) => verb.run(context),
         Verb::SigningConfig(verb) => verb.run(context),
+        Verb::Debug(verb) => verb.run(context).await,
         Verb::Env(verb) => verb.run(context),
         Verb::Registry(verb) => verb.run(context).await,
         Verb::Admission(verb) => verb.run(context).await,

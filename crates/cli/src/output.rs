@@ -14,7 +14,7 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::cosign::Manner;
+use crate::cosign::{self, Manner};
 use crate::failure::{Exit, Failure};
 
 /// How results are written.
@@ -100,7 +100,7 @@ impl Output {
     }
 
     /// The end of the process, and what it says last.
-    pub(crate) fn finish(self, result: Result<(), Failure>, manner: Manner) -> ExitCode {
+    pub(crate) fn finish(self, result: Result<(), Failure>, manner: Manner, verb: cosign::Verb) -> ExitCode {
         match result {
             Ok(()) if UNWRITTEN.load(Ordering::Relaxed) => ExitCode::from(Exit::Undecided as u8),
             Ok(()) => ExitCode::SUCCESS,
@@ -109,7 +109,7 @@ impl Output {
                     self.failed(&failure);
                 }
                 eprintln!("{failure}");
-                ExitCode::from(manner.exit(failure.exit))
+                ExitCode::from(manner.exit(failure.exit, verb))
             }
         }
     }

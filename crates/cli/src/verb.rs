@@ -8,6 +8,7 @@ pub(crate) mod bundle;
 pub(crate) mod clean;
 pub(crate) mod completion;
 pub(crate) mod copy;
+pub(crate) mod debug;
 pub(crate) mod demo;
 pub(crate) mod dockerfile;
 pub(crate) mod download;

@@ -29,7 +29,7 @@ mod oauth;
 mod options;
 mod spiffe;
 
-pub use detect::{Environment, Person, Sources, detect};
+pub use detect::{Environment, Person, Sources, detect, providers};
 pub use error::TokenError;
 pub use options::{Flow, PUBLIC_ISSUER, Provider, TokenOptions};
 

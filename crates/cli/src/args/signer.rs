@@ -155,7 +155,7 @@ pub(crate) struct TrustArgs {
     #[arg(long, value_name = "URL")]
     pub(crate) rekor_url: Option<String>,
 
-    /// How many pieces of evidence are fetched at once
+    /// How many images are checked at once
     #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) max_workers: u16,
 }

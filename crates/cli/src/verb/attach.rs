@@ -261,7 +261,7 @@ impl Target {
 
     fn report(&self, context: &Context, places: &[String]) {
         let name = self.image.with_digest(self.subject.digest.clone());
-        context.output.result(
+        context.done(
             &format!("{name}: attached, not verified\n  {}", places.join("\n  ")),
             &json!({ "image": self.image, "digest": self.subject.digest, "written": places }),
         );

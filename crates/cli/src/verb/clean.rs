@@ -124,7 +124,7 @@ impl Clean {
         if left > 0 {
             text.push_str(&format!("  left alone: {left} (`proofmark tree` shows them)\n"));
         }
-        context.output.result(
+        context.done(
             &text,
             &json!({ "image": image, "digest": digest, "removed": removed, "leftAlone": left }),
         );

@@ -227,7 +227,7 @@ impl Done {
             .iter()
             .map(|(what, became)| json!({ "what": what, "became": became }))
             .collect();
-        context.output.result(
+        context.done(
             &text,
             &json!({
                 "from": from.to_string(), "to": to, "digest": self.digest, "named": self.tagged,

@@ -125,7 +125,7 @@ pub(crate) async fn refresh(place: &Place, repository: &Repository, expiry: Expi
 /// What was fetched.
 pub(crate) fn report(context: &Context, place: &Place, state: &State, document: &Document) {
     let expires = state.expires.map_or_else(|| "never".to_owned(), |at| at.to_string());
-    context.output.result(
+    context.done(
         &format!(
             "{} is trusted from now on\n  root version {}, targets version {}, good until {expires}\n  kept in {}",
             place.mirror(),

@@ -13,6 +13,7 @@ use proofmark_verify::{KeyAlgorithm, PublicKey};
 use serde_json::json;
 
 use crate::args::key_reference;
+use crate::checking::security_key;
 use crate::context::{Context, write_file};
 use crate::failure::{Exit, Failure, chain};
 use crate::{keys, output};
@@ -72,8 +73,16 @@ pub(crate) struct Import {
 #[derive(Args, Debug)]
 pub(crate) struct Public {
     /// The key: file, env://NAME, k8s://NAMESPACE/NAME, pkcs11:…, awskms://…, gcpkms://…, azurekms://…, hashivault://…
-    #[arg(long, value_name = "KEY", value_parser = key_reference)]
-    key: KeyReference,
+    #[arg(long, value_name = "KEY", value_parser = key_reference, required_unless_present = "sk")]
+    key: Option<KeyReference>,
+
+    /// A security key (PIV); not supported: use pkcs11: with the token's module
+    #[arg(long)]
+    sk: bool,
+
+    /// Slot of the security key
+    #[arg(long, value_name = "SLOT")]
+    slot: Option<String>,
 
     /// Write it to this file
     #[arg(long, value_name = "FILE")]
@@ -109,7 +118,7 @@ impl Generate {
         pair.make_room(&[&pair.public])?;
         let public = keys::create(&place, self.signing_algorithm).await?;
         write_file(&pair.public, public.to_pem().as_bytes())?;
-        context.output.result(
+        context.done(
             &format!("private key {place}\npublic key  {}", pair.public.display()),
             &json!({
                 "privateKey": place, "publicKey": pair.public,
@@ -131,7 +140,10 @@ impl Import {
 
 impl Public {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let key = keys::public_key(context, &self.key).await?;
+        let (Some(reference), false, None) = (&self.key, self.sk, &self.slot) else {
+            return Err(security_key());
+        };
+        let key = keys::public_key(context, reference).await?;
         match self.outfile {
             Some(path) => {
                 write_file(&path, key.to_pem().as_bytes())?;
@@ -190,7 +202,7 @@ impl Pair {
         write_secret(&self.private, pem.as_bytes(), self.replace)?;
         let public = key.public_key();
         write_file(&self.public, public.to_pem().as_bytes())?;
-        context.output.result(
+        context.done(
             &format!(
                 "private key {}\npublic key  {}",
                 self.private.display(),

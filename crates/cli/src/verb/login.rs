@@ -64,7 +64,7 @@ impl Login {
         let how = helper.map_or_else(String::new, |helper| {
             format!("with docker-credential-{helper}, named in ")
         });
-        context.output.result(
+        context.done(
             &format!("{host}: {} is kept {how}{}", self.username, place.display()),
             &json!({ "registry": host.as_str(), "username": self.username, "file": place, "helper": helper }),
         );

@@ -61,7 +61,7 @@ impl Save {
         writer.finish().map_err(at(&self.dir))?;
         drop(meter);
         let digest = tree.root.digest;
-        context.output.result(
+        context.done(
             &format!(
                 "{} saved in {}\n  {}",
                 image.with_digest(digest.clone()),

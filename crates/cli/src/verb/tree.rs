@@ -9,12 +9,13 @@ use proofmark_evidence::statement::Statement;
 use proofmark_evidence::{EvidenceSet, Item, ItemContent, Origin};
 use proofmark_oci::Manifest;
 use proofmark_registry::{Attachment, Attachments, Place};
-use proofmark_types::Digest;
+use proofmark_types::{Digest, ImageRef, Repository};
 use serde_json::{Value, json};
 
 use crate::args::{ReferrersModeArgs, RegistryArgs};
 use crate::context::{Context, parse_image, registry_failure};
 use crate::failure::Failure;
+use crate::hanging::warn_of_missing;
 use crate::report;
 
 /// Show what hangs on an image
@@ -22,6 +23,10 @@ use crate::report;
 pub(crate) struct Tree {
     /// The image
     image: String,
+
+    /// Evidence is found in every shape; this changes nothing
+    #[arg(long)]
+    experimental_oci11: bool,
 
     #[command(flatten)]
     mode: ReferrersModeArgs,
@@ -33,10 +38,10 @@ pub(crate) struct Tree {
 impl Tree {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let image = parse_image(&self.image)?;
-        if self.mode.registry_referrers_mode.is_some() {
-            context
-                .output
-                .note("--registry-referrers-mode changes nothing here: everything is always looked for");
+        if self.mode.registry_referrers_mode.is_some() || self.experimental_oci11 {
+            context.output.note(
+                "--registry-referrers-mode and --experimental-oci11 change nothing here: everything is always looked for",
+            );
         }
         let client = Context::client_for(&self.registry, &[&image])?;
         let resolved = client.resolve(&image).await.map_err(registry_failure)?;
@@ -78,6 +83,13 @@ impl Tree {
             .map(|(place, reason, code)| json!({ "place": place, "code": code, "reason": reason }))
             .collect();
         let manifests: Vec<Value> = attachments.found.iter().map(manifest_json).collect();
+        if context.manner.is_cosign() {
+            text = as_cosign(&image, &client.evidence_home(repository), &digest, &attachments);
+            warn_of_missing(context.output, &attachments.missing);
+            for (place, reason, _) in &gaps {
+                context.output.warn(&format!("not read: {place}: {reason}"));
+            }
+        }
         context.output.result(
             &text,
             &json!({
@@ -87,6 +99,51 @@ impl Tree {
         );
         Ok(())
     }
+}
+
+/// cosign's tree: the layers of each manifest that hangs on the image.
+fn as_cosign(image: &ImageRef, home: &Repository, digest: &Digest, attachments: &Attachments) -> String {
+    let mut text = format!("📦 Supply Chain Security Related artifacts for an image: {image}\n");
+    for attachment in attachments.found.iter().filter(|each| each.subject == *digest) {
+        let manifest = attachment.resolved.parse().ok();
+        let head = match (attachment.place, attachment.place.tag(digest)) {
+            (Place::Attestations, Some(tag)) => format!("💾 Attestations for an image tag: {home}:{tag}"),
+            (Place::Signatures, Some(tag)) => format!("🔐 Signatures for an image tag: {home}:{tag}"),
+            (_, Some(tag)) => format!("📦 SBOMs for an image tag: {home}:{tag}"),
+            (_, None) => {
+                let says = manifest
+                    .as_ref()
+                    .and_then(|manifest| manifest.annotations().get(PREDICATE_TYPE_ANNOTATION).cloned());
+                let kind = manifest
+                    .as_ref()
+                    .and_then(Manifest::artifact_type)
+                    .map(ToString::to_string);
+                let kind = says.or(kind).unwrap_or_default();
+                let referrer = &attachment.resolved.descriptor.digest;
+                format!("🔗 {kind} artifacts via OCI referrer: {home}@{referrer}")
+            }
+        };
+        let _ = writeln!(text, "└── {head}");
+        let layers = match manifest {
+            Some(Manifest::Image(image)) => image.layers,
+            _ => Vec::new(),
+        };
+        for (index, layer) in layers.iter().enumerate() {
+            let line = if index + 1 == layers.len() {
+                "└──"
+            } else {
+                "├──"
+            };
+            let _ = writeln!(text, "   {line} 🍒 {}", layer.digest);
+        }
+    }
+    if attachments.found.is_empty() {
+        let _ = write!(
+            text,
+            "No Supply Chain Security Related Artifacts found for image {image},\n start creating one with simply running$ cosign sign <img>\n"
+        );
+    }
+    text
 }
 
 /// Draws what hangs on `subject`, and what hangs on that. [`Attachments`] is bounded, and lists nothing twice.

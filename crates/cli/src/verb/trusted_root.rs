@@ -60,9 +60,167 @@ pub(crate) struct Create {
     #[arg(long)]
     no_default_tsa: bool,
 
+    #[command(flatten)]
+    apart: Apart,
+
     /// Where to write it (default: standard output)
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+}
+
+/// The services as cosign took them before: each part a flag of its own, matched by its place.
+#[derive(Args, Debug)]
+struct Apart {
+    /// Before --fulcio: certificates of an authority (PEM file, the root last)
+    #[arg(long, value_name = "FILE", hide = true, conflicts_with = "fulcio")]
+    certificate_chain: Vec<PathBuf>,
+
+    /// Before --fulcio: its address
+    #[arg(long, value_name = "URL", hide = true, conflicts_with = "fulcio")]
+    fulcio_uri: Vec<String>,
+
+    /// Before --rekor: public key of a transparency log (PEM file), perhaps a comma and the log's origin
+    #[arg(long, value_name = "FILE", hide = true, conflicts_with = "rekor")]
+    rekor_key: Vec<String>,
+
+    /// Before --rekor: its address
+    #[arg(long, value_name = "URL", hide = true, conflicts_with = "rekor")]
+    rekor_url: Vec<String>,
+
+    /// Before --rekor: since when it counts
+    #[arg(long, value_name = "TIME", hide = true, conflicts_with = "rekor")]
+    rekor_start_time: Vec<String>,
+
+    /// Before --rekor: until when it counts
+    #[arg(long, value_name = "TIME", hide = true, conflicts_with = "rekor")]
+    rekor_end_time: Vec<String>,
+
+    /// Before --ctfe: public key of a certificate transparency log (PEM file)
+    #[arg(long, value_name = "FILE", hide = true, conflicts_with = "ctfe")]
+    ctfe_key: Vec<String>,
+
+    /// Before --ctfe: its address
+    #[arg(long, value_name = "URL", hide = true, conflicts_with = "ctfe")]
+    ctfe_url: Vec<String>,
+
+    /// Before --ctfe: since when it counts
+    #[arg(long, value_name = "TIME", hide = true, conflicts_with = "ctfe")]
+    ctfe_start_time: Vec<String>,
+
+    /// Before --ctfe: until when it counts
+    #[arg(long, value_name = "TIME", hide = true, conflicts_with = "ctfe")]
+    ctfe_end_time: Vec<String>,
+
+    /// Before --tsa: certificates of a timestamp authority (PEM file, the root last)
+    #[arg(long, value_name = "FILE", hide = true, conflicts_with = "tsa")]
+    timestamp_certificate_chain: Vec<PathBuf>,
+
+    /// Before --tsa: its address
+    #[arg(long, value_name = "URL", hide = true, conflicts_with = "tsa")]
+    timestamp_uri: Vec<String>,
+}
+
+impl Apart {
+    fn add(&self, context: &Context, parts: &mut TrustRootParts) -> Result<(), Failure> {
+        let authorities = [
+            (
+                ("--certificate-chain", &self.certificate_chain),
+                ("--fulcio-uri", &self.fulcio_uri),
+                ("--fulcio", PartKind::Authorities),
+            ),
+            (
+                ("--timestamp-certificate-chain", &self.timestamp_certificate_chain),
+                ("--timestamp-uri", &self.timestamp_uri),
+                ("--tsa", PartKind::TimestampAuthorities),
+            ),
+        ];
+        for ((flag, files), (url_flag, urls), (new, kind)) in authorities {
+            in_place((flag, files.len()), &[(url_flag, urls)])?;
+            old(context, !files.is_empty(), flag, new);
+            for (index, file) in files.iter().enumerate() {
+                let url = urls.get(index).map_or("", String::as_str);
+                parts
+                    .add_authority(kind, url, &read_text(file)?, Validity { start: None, end: None })
+                    .map_err(|error| Failure::usage(error.code(), format!("{}: {}", file.display(), chain(&error))))?;
+            }
+        }
+        self.add_logs(context, parts)
+    }
+
+    fn add_logs(&self, context: &Context, parts: &mut TrustRootParts) -> Result<(), Failure> {
+        let logs = [
+            (
+                ("--rekor-key", &self.rekor_key),
+                [
+                    ("--rekor-url", &self.rekor_url),
+                    ("--rekor-start-time", &self.rekor_start_time),
+                    ("--rekor-end-time", &self.rekor_end_time),
+                ],
+                ("--rekor", PartKind::Logs),
+            ),
+            (
+                ("--ctfe-key", &self.ctfe_key),
+                [
+                    ("--ctfe-url", &self.ctfe_url),
+                    ("--ctfe-start-time", &self.ctfe_start_time),
+                    ("--ctfe-end-time", &self.ctfe_end_time),
+                ],
+                ("--ctfe", PartKind::CtLogs),
+            ),
+        ];
+        for ((flag, keys), rest, (new, kind)) in logs {
+            in_place((flag, keys.len()), &rest)?;
+            old(context, !keys.is_empty(), flag, new);
+            let [(_, urls), (start_flag, starts), (end_flag, ends)] = rest;
+            for (index, key) in keys.iter().enumerate() {
+                let (file, origin) = match key.split_once(',') {
+                    Some((file, origin)) if kind == PartKind::Logs => (file, Some(origin)),
+                    _ => (key.as_str(), None),
+                };
+                let validity = Validity {
+                    // As cosign writes it.
+                    start: Some(time(start_flag, starts.get(index))?.unwrap_or(UnixTime::EPOCH)),
+                    end: time(end_flag, ends.get(index))?,
+                };
+                let url = urls.get(index).map_or("", String::as_str);
+                parts
+                    .add_log(kind, url, &read_text(Path::new(file))?, validity, origin)
+                    .map_err(|error| Failure::usage(error.code(), format!("{file}: {}", chain(&error))))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An end that belongs to no log would be a log that never ends.
+fn in_place((flag, count): (&str, usize), rest: &[(&str, &Vec<String>)]) -> Result<(), Failure> {
+    match rest.iter().find(|(_, values)| values.len() > count) {
+        Some((name, values)) => Err(Failure::usage(
+            "malformed-service",
+            format!("{name} is given {} times, and {flag} {count}", values.len()),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn old(context: &Context, given: bool, flag: &str, new: &str) {
+    if given {
+        context
+            .output
+            .note(&format!("{flag} has been replaced; use {new} instead"));
+    }
+}
+
+fn time(flag: &str, text: Option<&String>) -> Result<Option<UnixTime>, Failure> {
+    let read = |text: &String| {
+        UnixTime::parse(text).map_err(|_| {
+            Failure::usage(
+                "malformed-service",
+                format!("{flag} is to be like 2024-01-01T00:00:00Z, got \"{text}\""),
+            )
+        })
+    };
+    text.map(read).transpose()
 }
 
 impl TrustedRoot {
@@ -99,6 +257,7 @@ impl Create {
                 add(&mut parts, &Spec::parse(flag, text)?, kind)?;
             }
         }
+        self.apart.add(context, &mut parts)?;
         let bytes = parts.to_json().map_err(unusable)?;
         finish(context, self.out.as_deref(), &bytes)
     }

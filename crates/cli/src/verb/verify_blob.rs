@@ -97,7 +97,7 @@ pub(crate) fn check(
     }
     // cosign's word, where cosign says it.
     context.output.note("Verified OK");
-    context.output.result(
+    context.done(
         &text,
         &json!({
             "file": blob.name, "digest": digest, "verdict": "pass",

@@ -4,7 +4,7 @@
 use std::os::unix::fs::symlink;
 
 use proofmark_testkit::command::{Outcome, Sandbox};
-use proofmark_testkit::images::debian_like;
+use proofmark_testkit::images::{Built, Layer, debian_like};
 use proofmark_testkit::layouts::LayoutServer;
 use proofmark_testkit::manifest::{Expected, Mode, cases};
 use proofmark_testkit::peers::COSIGN3;
@@ -185,4 +185,225 @@ fn covers(ours: &Value, theirs: &Value) -> bool {
         _ => true,
     };
     ours["critical"] == theirs["critical"] && optional
+}
+
+/// Verbs that print nothing in cosign say what they did on standard error; codes 10 to 13 are for the signatures of images.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_is_no_result() {
+    let registry = Registry::start().await;
+    let home = home();
+    let cosign = link(&home);
+    let image = registry.push(&debian_like(), "1.0").await;
+    let copy = registry.image("copy:1.0");
+    let words = |line: &str| -> Vec<String> {
+        line.split(' ')
+            .map(|word| word.replace("IMAGE", &image).replace("COPY", &copy))
+            .collect()
+    };
+    write(home.path(), "blob", "a file");
+    write(home.path(), "bill.json", r#"{"bomFormat": "CycloneDX"}"#);
+    let quiet = "--use-signing-config=false --tlog-upload=false -y";
+    for done in [
+        "generate-key-pair --output-key-prefix new",
+        &format!("sign {quiet} --key cosign.key IMAGE"),
+        "attach sbom --sbom bill.json --type cyclonedx IMAGE",
+        "copy IMAGE COPY",
+        "save --dir saved IMAGE",
+        "load --dir saved COPY",
+        "clean -f --type sbom COPY",
+        &format!("sign-blob {quiet} --key cosign.key --bundle blob.json blob"),
+        "verify-blob --key cosign.pub --insecure-ignore-tlog --bundle blob.json blob",
+    ] {
+        let outcome = home.run(&cosign, words(done));
+        assert_eq!(outcome.expect_success().stdout, "", "{done}");
+        assert_ne!(outcome.stderr, "", "{done}");
+    }
+    // The same under our own name is a result.
+    let ours = home.run(
+        PROOFMARK,
+        words("verify-blob --key cosign.pub --insecure-ignore-tlog --bundle blob.json blob"),
+    );
+    assert!(
+        ours.expect_success().stdout.starts_with("blob: verified"),
+        "{}",
+        ours.stdout
+    );
+    for (failing, code, own) in [
+        ("verify --key cosign.pub --insecure-ignore-tlog IMAGE-none", 11, 11),
+        (
+            "verify-attestation --key cosign.pub --insecure-ignore-tlog IMAGE-none",
+            1,
+            11,
+        ),
+        (
+            "verify-blob --key other.pub --insecure-ignore-tlog --bundle blob.json blob",
+            1,
+            12,
+        ),
+        ("download signature IMAGE-none", 1, 11),
+        ("tree IMAGE-none", 1, 11),
+        ("triangulate IMAGE-none", 1, 11),
+        ("copy IMAGE-none COPY", 1, 11),
+        (
+            "sign --use-signing-config=false --tlog-upload=false -y --key cosign.key IMAGE-none",
+            1,
+            11,
+        ),
+    ] {
+        home.run(&cosign, words(failing)).expect_code(code);
+        home.run(PROOFMARK, words(failing)).expect_code(own);
+    }
+    // A group without a command is a question, not a mistake.
+    for group in ["bundle", "download", "pkcs11-tool"] {
+        home.run(&cosign, [group]).expect_code(0);
+        home.run(PROOFMARK, [group]).expect_code(2);
+    }
+    for refused in ["public-key --sk", "public-key --key cosign.key --slot signature"] {
+        let outcome = home.run(&cosign, words(refused));
+        outcome.expect_code(1);
+        assert!(
+            outcome.stderr.contains("[security-key-not-supported]"),
+            "{}",
+            outcome.stderr
+        );
+    }
+}
+
+/// `cosign tree` is read by scripts: ours has the same lines.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tree_is_that_of_cosign_3() {
+    let registry = Registry::start().await;
+    let home = home();
+    let cosign = link(&home);
+    let image = registry.push(&debian_like(), "1.0").await;
+    let run = |words: &str| home.run(&cosign, words.split(' ').map(|word| word.replace("IMAGE", &image)));
+    let tree = |program: &str| -> Vec<String> {
+        let outcome = home.run(program, ["tree", &image]);
+        let mut lines: Vec<String> = outcome.expect_success().stdout.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let peer = COSIGN3.or_skip().map(|path| path.display().to_string());
+    let empty = tree(&cosign);
+    assert_eq!(empty.len(), 3, "{empty:?}");
+    if let Some(peer) = &peer {
+        assert_eq!(empty, tree(peer));
+    }
+    let quiet = "--use-signing-config=false --tlog-upload=false -y --key cosign.key";
+    write(home.path(), "predicate.json", r#"{"scanner": "none"}"#);
+    for signing in [
+        &format!("sign {quiet} IMAGE"),
+        &format!("sign {quiet} --new-bundle-format=false IMAGE"),
+        &format!("sign {quiet} --new-bundle-format=false -a a=b IMAGE"),
+        &format!("attest {quiet} --type vuln --predicate predicate.json IMAGE"),
+        &format!("attest {quiet} --new-bundle-format=false --type custom --predicate predicate.json IMAGE"),
+        "attach sbom --sbom predicate.json --type cyclonedx IMAGE",
+    ] {
+        run(signing).expect_success();
+    }
+    let full = tree(&cosign);
+    assert_eq!(full.iter().filter(|line| line.contains("🍒")).count(), 6, "{full:?}");
+    assert_eq!(
+        full.iter().filter(|line| line.starts_with("└── ")).count(),
+        5,
+        "{full:?}"
+    );
+    if let Some(peer) = &peer {
+        assert_eq!(full, tree(peer));
+    }
+}
+
+/// What has nothing to do says so, once; several images are verified at once and reported as they were named.
+#[tokio::test(flavor = "multi_thread")]
+async fn flags_that_change_nothing_say_so() {
+    let registry = Registry::start().await;
+    let home = home();
+    let cosign = link(&home);
+    let other = Built::image("linux/arm64", &[Layer::gzip().file("a", "b")], |_| ());
+    let images: Vec<String> = [
+        registry.push(&debian_like(), "1.0").await,
+        registry.push(&other, "2.0").await,
+    ]
+    .into();
+    let quiet = [
+        "--use-signing-config=false",
+        "--tlog-upload=false",
+        "-y",
+        "--key",
+        "cosign.key",
+    ];
+    let names = || images.iter().map(String::as_str);
+    home.run(&cosign, ["sign"].into_iter().chain(quiet).chain(names()))
+        .expect_success();
+    let verify = ["verify", "--key", "cosign.pub", "--insecure-ignore-tlog", "-o", "text"];
+    let plain = home.run(&cosign, verify.into_iter().chain(names()));
+    plain.expect_success();
+    for flag in ["--k8s-keychain", "--experimental-oci11", "--new-bundle-format=false"] {
+        let outcome = home.run(&cosign, verify.into_iter().chain([flag]).chain(names()));
+        assert_eq!(outcome.expect_success().stdout, plain.stdout, "{flag}");
+        let said = outcome
+            .stderr
+            .lines()
+            .filter(|line| line.contains(&format!("{flag}:")))
+            .count();
+        assert_eq!(said, 1, "{flag}: {}", outcome.stderr);
+        let name = flag.split('=').next().unwrap();
+        assert!(!plain.stderr.contains(name), "{}", plain.stderr);
+    }
+    let digests = |outcome: &Outcome| -> Vec<String> {
+        let lines = outcome.expect_success().stdout.lines();
+        lines
+            .filter(|line| !line.is_empty())
+            .map(|line| {
+                let payload: Value = serde_json::from_str(line).unwrap();
+                payload["critical"]["image"].to_string()
+            })
+            .collect()
+    };
+    let order = digests(&plain);
+    assert_eq!(order.len(), 2, "{order:?}");
+    for workers in ["1", "2", "200"] {
+        let outcome = home.run(
+            &cosign,
+            verify.into_iter().chain(["--max-workers", workers]).chain(names()),
+        );
+        assert_eq!(digests(&outcome), order, "{workers}");
+    }
+    let turned = home.run(
+        &cosign,
+        verify.into_iter().chain(images.iter().rev().map(String::as_str)),
+    );
+    assert_eq!(digests(&turned), order.iter().rev().cloned().collect::<Vec<_>>());
+    // Of several that fail the first that was named decides, whichever answers first.
+    let missing = registry.image("none:1");
+    let (first, second) = (images[0].as_str(), images[1].as_str());
+    let wrong = [
+        "verify",
+        "--key",
+        "other.pub",
+        "--insecure-ignore-tlog",
+        "--max-workers=8",
+    ];
+    home.run(&cosign, wrong.into_iter().chain([first, missing.as_str()]))
+        .expect_code(12);
+    home.run(&cosign, wrong.into_iter().chain([missing.as_str(), second]))
+        .expect_code(11);
+}
+
+#[test]
+fn debug_says_where_tokens_would_come_from() {
+    let home = Sandbox::new().with("SIGSTORE_ID_TOKEN", "a.b.c");
+    let cosign = link(&home);
+    let text = home
+        .run(&cosign, ["debug", "providers"])
+        .expect_success()
+        .stdout
+        .clone();
+    assert!(text.lines().any(|line| line == "envvar: true"), "{text}");
+    assert!(text.lines().any(|line| line == "github-actions: false"), "{text}");
+    let Some(peer) = COSIGN3.or_skip() else { return };
+    let theirs = home.run(&peer, ["debug", "providers"]).expect_success().stdout.clone();
+    for line in theirs.lines() {
+        assert!(text.lines().any(|ours| ours == line), "{line}\nis not in\n{text}");
+    }
 }

@@ -414,6 +414,32 @@ fn made_documents_are_cosigns() {
     ];
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     same(&home, &cosign, &arguments);
+    // The flags that cosign had before, matched by their place.
+    for old in [
+        "--rekor-key e.pub,r.test/log --rekor-url https://r.test --rekor-start-time 2024-01-01T00:00:00Z",
+        "--rekor-key k.pub --rekor-key r.pub --rekor-url https://r.test --rekor-url https://r2.test \
+            --rekor-start-time 2024-01-01T00:00:00Z --rekor-end-time 2025-01-01T00:00:00Z",
+        "--ctfe-key k.pub --ctfe-url https://c.test --ctfe-start-time 2024-01-01T00:00:00Z",
+        "--ctfe-key k.pub --ctfe-url https://c.test --ctfe-start-time 2024-01-01T00:00:00Z --ctfe-end-time 2025-01-01T00:00:00Z",
+        "--certificate-chain ca.pem --fulcio-uri https://f.test",
+        "--timestamp-certificate-chain tsa.pem --timestamp-uri https://t.test",
+    ] {
+        let words: Vec<&str> = old.split_whitespace().collect();
+        same(
+            &home,
+            &cosign,
+            &[&["trusted-root", "create"], words.as_slice()].concat(),
+        );
+    }
+    for wrong in [
+        "--rekor-key k.pub --rekor-end-time soon",
+        "--rekor-key k.pub --rekor-end-time 2025-01-01T00:00:00Z --rekor-end-time 2026-01-01T00:00:00Z",
+        "--ctfe-url https://c.test",
+        "--fulcio-uri https://f.test",
+    ] {
+        let words = ["trusted-root", "create"].into_iter().chain(wrong.split_whitespace());
+        fails(&run(&home, words), 2, "malformed-service");
+    }
     // What neither takes.
     for (wrong, code) in [
         (
@@ -448,6 +474,12 @@ fn same(home: &Sandbox, cosign: &Path, arguments: &[&str]) {
     let ours = run(home, arguments.iter().copied()).expect_success().stdout.clone();
     let read = |text: &str| {
         let mut value: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        // cosign keeps logs by their key, and writes them in any order.
+        for list in ["tlogs", "ctlogs"] {
+            if let Some(logs) = value.get_mut(list).and_then(Value::as_array_mut) {
+                logs.sort_by_key(|log| log["logId"]["keyId"].to_string());
+            }
+        }
         if arguments.contains(&"--with-default-services") {
             for list in ["certificateAuthorities", "timestampAuthorities"] {
                 let authorities = value.get_mut(list).and_then(Value::as_array_mut);

@@ -88,6 +88,15 @@ pub async fn detect(sources: &Sources<'_>) -> Result<IdentityToken, TokenError> 
     Ok(token)
 }
 
+/// Each source of the surroundings, and whether it is here. No token is asked for.
+pub async fn providers(sources: &Sources<'_>) -> Vec<(Provider, bool)> {
+    let mut seen = Vec::new();
+    for provider in Provider::ALL {
+        seen.push((provider, is_here(provider, sources).await));
+    }
+    seen
+}
+
 async fn find(sources: &Sources<'_>) -> Result<IdentityToken, TokenError> {
     // 1.
     if let Some(given) = sources.given {
