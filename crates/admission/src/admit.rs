@@ -69,6 +69,9 @@ impl Admission {
             policies: config.policies.clone(),
             no_match: config.no_match,
             trust_root: config.trust_root.clone(),
+            open_keys: config.open_keys.clone(),
+            keys: config.limits.keys,
+            keys_retry: config.limits.keys_retry,
         })?;
         let metrics = Arc::new(Metrics::new());
         let lookups = Lookups::new(

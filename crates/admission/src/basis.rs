@@ -1,17 +1,21 @@
 //! What decisions rest on: the policies and the trust root, read from disk, compiled once, swapped whole.
 //!
 //! A set that does not compile never replaces one that does: the old one stays in force, and that is said in the log,
-//! in a metric and by `/readyz`. Nothing here is read on the path of a request.
+//! in a metric and by `/readyz`. Keys that policies name by where they live are opened with them, and again from time to
+//! time; one that cannot be opened is a set that does not compile. Nothing here is read on the path of a request.
 
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
-use proofmark_policy::{Mode, NoMatch, PolicyError, PolicySet};
+use proofmark_policy::{KeyAnswers, KeyPlaces, Mode, NoMatch, PolicyError, PolicySet};
 use proofmark_types::{Digest, Hasher, UnixTime};
 use proofmark_verify::{TrustRoot, TrustRootError, Verifier};
 use thiserror::Error;
+
+use crate::config::OpenKeys;
 
 /// The most files of a policy folder; a cluster with a policy a team has some hundred.
 const MAX_POLICY_FILES: usize = 1000;
@@ -26,11 +30,16 @@ const MAX_POLICIES_BYTES: usize = 32 * 1024 * 1024;
 const MAX_TRUST_ROOT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Where policies and trust root are.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Sources {
     pub(crate) policies: PathBuf,
     pub(crate) no_match: NoMatch,
     pub(crate) trust_root: Option<PathBuf>,
+    /// Opens keys that policies name by where they live.
+    pub(crate) open_keys: Option<OpenKeys>,
+    /// How often they are opened again, and when after a failure.
+    pub(crate) keys: Duration,
+    pub(crate) keys_retry: Duration,
 }
 
 /// One generation of policies and trust anchors; immutable.
@@ -41,6 +50,8 @@ pub(crate) struct Basis {
     pub(crate) generation: Digest,
     /// When the trust root's file was written.
     pub(crate) trust_root_written: Option<UnixTime>,
+    /// Whether policies name keys by where they live.
+    pub(crate) names_keys: bool,
     /// How many policies there are.
     pub(crate) number: usize,
     /// Whether some image may be refused at all: not while every rule only warns or records.
@@ -78,6 +89,14 @@ pub enum BasisError {
         /// Why.
         source: Box<PolicyError>,
     },
+    /// A key that a policy names by where it lives could not be opened.
+    #[error("the policies in {path} cannot be used: {source}")]
+    Keys {
+        /// The folder.
+        path: PathBuf,
+        /// Which policy, which key, and why.
+        source: Box<PolicyError>,
+    },
     /// The trust root does not parse.
     #[error("the trust root {path} does not parse: {source}")]
     TrustRoot {
@@ -96,6 +115,7 @@ impl BasisError {
             Self::Read { .. } => "policies-unreadable",
             Self::TooLarge { .. } => "policies-too-large",
             Self::Policies { .. } => "policies-do-not-compile",
+            Self::Keys { .. } => "policy-keys-unresolved",
             Self::TrustRoot { .. } => "trust-root-malformed",
         }
     }
@@ -117,11 +137,14 @@ pub(crate) struct Keeper {
     sources: Sources,
     current: RwLock<Arc<Basis>>,
     looked: Mutex<LastLook>,
+    /// Apart from `looked`, which is locked while keys are opened.
+    failure: RwLock<Option<String>>,
 }
 
 struct LastLook {
     content: Option<Digest>,
-    failure: Option<String>,
+    /// When keys are to be opened again although the files are the same; `None` while no policy names any.
+    keys_due: Option<Instant>,
 }
 
 impl Keeper {
@@ -129,13 +152,15 @@ impl Keeper {
     pub(crate) fn open(sources: Sources) -> Result<Self, BasisError> {
         let read = Raw::read(&sources)?;
         let basis = read.compile(&sources)?;
+        let keys_due = basis.names_keys.then(|| Instant::now() + sources.keys);
         Ok(Self {
             sources,
             current: RwLock::new(Arc::new(basis)),
             looked: Mutex::new(LastLook {
                 content: Some(read.content()),
-                failure: None,
+                keys_due,
             }),
+            failure: RwLock::new(None),
         })
     }
 
@@ -146,11 +171,11 @@ impl Keeper {
 
     /// Why what is on disk is not in force; `None` when it is.
     pub(crate) fn failure(&self) -> Option<String> {
-        self.looked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .failure
-            .clone()
+        self.failure.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_failure(&self, failure: Option<String>) {
+        *self.failure.write().unwrap_or_else(PoisonError::into_inner) = failure;
     }
 
     /// Looks at the disk again. Blocking.
@@ -158,30 +183,41 @@ impl Keeper {
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = Raw::read(&self.sources).and_then(|read| {
             let content = Some(read.content());
-            if looked.content == content {
+            let same = looked.content == content;
+            if same && looked.keys_due.is_none_or(|due| Instant::now() < due) {
                 return Ok(None);
             }
             looked.content = content;
-            read.compile(&self.sources).map(Some)
+            looked.keys_due = None;
+            let basis = read.compile(&self.sources)?;
+            looked.keys_due = basis.names_keys.then(|| Instant::now() + self.sources.keys);
+            // The files are those of the generation in force, and the keys too: nothing is new.
+            if same && self.failure().is_none() && basis.generation == self.current().generation {
+                return Ok(None);
+            }
+            Ok(Some(basis))
         });
+        if let Err(BasisError::Keys { .. }) = &outcome {
+            looked.keys_due = Some(Instant::now() + self.sources.keys_retry);
+        }
         match outcome {
             // A file that could not be read for a moment, and is unchanged now, is no failure any more; a set that
             // does not compile is remembered by its content and stays one.
             Ok(None) => Looked::Unchanged,
             Ok(Some(basis)) => {
-                looked.failure = None;
+                self.set_failure(None);
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(basis);
                 Looked::Replaced
             }
             Err(error) => {
                 let text = with_causes(&error);
-                if looked.failure.as_ref() == Some(&text) {
+                if self.failure().as_ref() == Some(&text) {
                     return Looked::Unchanged;
                 }
                 if matches!(error, BasisError::Read { .. } | BasisError::TooLarge { .. }) {
                     looked.content = None;
                 }
-                looked.failure = Some(text);
+                self.set_failure(Some(text));
                 Looked::Kept(error)
             }
         }
@@ -230,10 +266,20 @@ impl Raw {
             .iter()
             .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
             .collect();
-        let policies = PolicySet::load(&files).map_err(|source| BasisError::Policies {
-            path: sources.policies.clone(),
-            source: Box::new(source),
-        })?;
+        let unusable = |source: PolicyError| {
+            let (path, source) = (sources.policies.clone(), Box::new(source));
+            match *source {
+                PolicyError::KeyUnresolved { .. } => BasisError::Keys { path, source },
+                _ => BasisError::Policies { path, source },
+            }
+        };
+        // The folder is usually a ConfigMap: its policies do not read this machine's files or variables.
+        let draft = PolicySet::read(&files, KeyPlaces::Cluster).map_err(unusable)?;
+        let answers = match (&sources.open_keys, draft.key_references()) {
+            (None, _) | (_, []) => KeyAnswers::new(),
+            (Some(open), references) => open(references),
+        };
+        let policies = draft.with_keys(&answers).map_err(unusable)?;
         let policies = policies.with_no_match(sources.no_match);
         let mut verifier = Verifier::new();
         let mut hasher = Hasher::sha256();
@@ -258,6 +304,7 @@ impl Raw {
             .flat_map(|summary| &summary.rules)
             .map(|(_, mode)| *mode);
         Ok(Basis {
+            names_keys: !policies.named_keys().is_empty(),
             number: summaries.len(),
             enforces: sources.no_match == NoMatch::Deny || modes.any(|mode| mode == Mode::Enforce),
             policies,

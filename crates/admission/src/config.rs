@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use proofmark_policy::NoMatch;
+use proofmark_policy::{KeyAnswers, NoMatch};
 use proofmark_registry::Client;
-use proofmark_types::UnixTime;
+use proofmark_types::{KeyReference, UnixTime};
 
 use crate::certificates::TlsConfig;
 use crate::hold::Bounds;
@@ -16,6 +16,10 @@ use crate::images::Kinds;
 
 /// Tells the time; another than the system's in tests.
 pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
+
+/// Opens the public keys that policies name by where they live. Blocking, and bounded in time by whoever makes it; never
+/// called on the path of a request. An answer is asked for every reference; one that is left out is none.
+pub type OpenKeys = Arc<dyn Fn(&[KeyReference]) -> KeyAnswers + Send + Sync>;
 
 /// Everything that a [`crate::Server`] needs. Nothing is read from the environment.
 #[derive(Clone)]
@@ -30,6 +34,8 @@ pub struct Config {
     pub no_match: NoMatch,
     /// `trusted_root.json`; needed for keyless signatures.
     pub trust_root: Option<PathBuf>,
+    /// What opens keys that policies name by where they live; without it, such policies are refused.
+    pub open_keys: Option<OpenKeys>,
     /// How registries are reached, with which credentials.
     pub client: Client,
     /// Kinds whose images are looked at.
@@ -50,6 +56,7 @@ impl Config {
             policies,
             no_match: NoMatch::default(),
             trust_root: None,
+            open_keys: None,
             client,
             kinds: Kinds::default(),
             limits: Limits::default(),
@@ -89,6 +96,10 @@ pub struct Limits {
     pub lookup: Duration,
     /// How often policies and trust root are looked at.
     pub reload: Duration,
+    /// How often keys are opened again that policies name by where they live.
+    pub keys: Duration,
+    /// When they are tried again that could not be opened.
+    pub keys_retry: Duration,
     /// How often the certificates are looked at.
     pub renewal: Duration,
     /// How long requests under way may take when the server stops.
@@ -110,6 +121,8 @@ impl Default for Limits {
             // The longest `timeoutSeconds` of a webhook.
             lookup: Duration::from_secs(30),
             reload: Duration::from_secs(3),
+            keys: Duration::from_secs(10 * 60),
+            keys_retry: Duration::from_secs(30),
             renewal: Duration::from_secs(60),
             drain: Duration::from_secs(10),
         }

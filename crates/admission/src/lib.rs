@@ -15,7 +15,8 @@
 //! | `installation` | the webhook configurations, their rules made from `images` |
 //!
 //! It holds no state that decides: two replicas need not know of each other. It never asks a transparency log, a
-//! certificate authority or a TUF repository; registries are all it talks to.
+//! certificate authority or a TUF repository. Registries are all it talks to; keys that policies name by where they live are
+//! opened by a function that it is given, when policies are loaded.
 
 mod admit;
 mod basis;
@@ -34,7 +35,7 @@ mod text;
 pub use admit::Admission;
 pub use basis::BasisError;
 pub use certificates::{Certificates, Renewal, TlsConfig, TlsError};
-pub use config::{Clock, Config, Limits};
+pub use config::{Clock, Config, Limits, OpenKeys};
 pub use evidence::Deadline;
 pub use hold::Bounds;
 pub use images::{CustomKind, Found, ImagePath, Kinds, MAX_IMAGES, Rule, WalkError};

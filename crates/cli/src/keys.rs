@@ -1,7 +1,11 @@
 //! The keys that flags name, opened and made, and where their passwords come from.
 
 use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
 
+use proofmark_admission::OpenKeys;
+use proofmark_policy::KeyAnswers;
 use proofmark_sign::keys::{self, KeyError, PasswordError, Surroundings};
 use proofmark_sign::{Password, SigningKey, Timing};
 use proofmark_types::KeyReference;
@@ -31,6 +35,83 @@ pub(crate) fn surroundings() -> Surroundings<'static> {
         password: &ask,
         pin: &pin,
         timing: Timing::default(),
+    }
+}
+
+/// How long all keys that policies name may take together: policies are looked at every few seconds, and a webhook that
+/// starts is waited for.
+const POLICY_KEYS_TIME: Duration = Duration::from_secs(15);
+
+/// The keys that policies name by where they live.
+pub(crate) struct PolicyKeys {
+    pub(crate) answers: KeyAnswers,
+    /// Whether some place was only not reached: the same may succeed later.
+    pub(crate) unreachable: bool,
+}
+
+/// For the webhook: opens keys as it loads policies.
+pub(crate) fn open_keys() -> OpenKeys {
+    Arc::new(|references| of_policies(references).answers)
+}
+
+/// Opens the public keys, side by side. Blocking; nobody is asked for a password.
+pub(crate) fn of_policies(references: &[KeyReference]) -> PolicyKeys {
+    let failed = |reason: String| PolicyKeys {
+        answers: references
+            .iter()
+            .map(|reference| (reference.clone(), Err(reason.clone())))
+            .collect(),
+        unreachable: true,
+    };
+    if references.is_empty() {
+        return PolicyKeys {
+            answers: KeyAnswers::new(),
+            unreachable: false,
+        };
+    }
+    // A thread and a runtime of its own: this is called within the runtime and outside.
+    let opened = std::thread::scope(|scope| {
+        let run = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let opened = runtime.block_on(open_all(references));
+            // A name that is still being looked up is not waited for.
+            runtime.shutdown_background();
+            Ok::<_, std::io::Error>(opened)
+        };
+        scope.spawn(run).join()
+    });
+    match opened {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(error)) => failed(format!("cannot start opening it: {error}")),
+        Err(_) => failed("opening it ended in an internal error".to_owned()),
+    }
+}
+
+async fn open_all(references: &[KeyReference]) -> PolicyKeys {
+    let nobody: &keys::AskPassword<'_> = &|what| Err(PasswordError::Missing { what: what.to_owned() });
+    let with = Surroundings {
+        password: nobody,
+        pin: nobody,
+        ..surroundings()
+    };
+    let each = references.iter().map(|reference| {
+        let opening = tokio::time::timeout(POLICY_KEYS_TIME, keys::public(reference, &with));
+        async move {
+            let (answer, unreachable) = match opening.await {
+                Ok(Ok(key)) => (Ok(key), false),
+                Ok(Err(error)) => (Err(chain(&error)), error.is_unreachable()),
+                Err(_) => {
+                    let seconds = POLICY_KEYS_TIME.as_secs();
+                    (Err(format!("no answer within {seconds} seconds")), true)
+                }
+            };
+            ((reference.clone(), answer), unreachable)
+        }
+    });
+    let opened = futures::future::join_all(each).await;
+    PolicyKeys {
+        unreachable: opened.iter().any(|(_, unreachable)| *unreachable),
+        answers: opened.into_iter().map(|(answer, _)| answer).collect(),
     }
 }
 

@@ -68,6 +68,7 @@ impl World {
         );
         let mut config = proofmark_admission::Config::new(loopback(port), tls, self.policies(), client);
         config.trust_root = Some(self.trusted_root_file());
+        config.open_keys = Some(crate::keys::open_keys());
         let server = proofmark_admission::Server::start(config).await.map_err(|error| {
             let taken = matches!(error, proofmark_admission::StartError::Listen { .. });
             not_started("admission", error.code(), &error, taken)

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use proofmark_types::KeyReferenceError;
 use proofmark_verify::KeyError;
 use thiserror::Error;
 
@@ -128,6 +129,42 @@ pub enum PolicyError {
         /// Why.
         error: KeyError,
     },
+    /// A private key, where everyone reads it who reads policies. It is not repeated.
+    #[error(
+        "{place}: this is a private key; policies hold public keys only. Whoever could read the policy may have it: take it out of use, and write the public half of a new one (`proofmark public-key`)"
+    )]
+    PrivateKey {
+        /// The field.
+        place: Place,
+    },
+    /// Neither a key nor a reference to one.
+    #[error("{place}: expected a public key in PEM, or where it lives: {error}")]
+    KeyReference {
+        /// The field.
+        place: Place,
+        /// Why.
+        error: KeyReferenceError,
+    },
+    /// A reference to a place that this policy, or this field, may not name.
+    #[error("{place}: a {kind} cannot be named here: {reason}")]
+    KeyPlace {
+        /// The field.
+        place: Place,
+        /// The kind of place.
+        kind: &'static str,
+        /// Why, and what to write.
+        reason: String,
+    },
+    /// No key was found where the policy says that it lives.
+    #[error("{place}: no key from {reference}: {reason}")]
+    KeyUnresolved {
+        /// The field.
+        place: Place,
+        /// Where it should live.
+        reference: String,
+        /// Why there is none.
+        reason: String,
+    },
     /// A condition that does not compile.
     #[error("{place}: {error}")]
     Condition {
@@ -203,6 +240,10 @@ impl PolicyError {
             Self::Pattern { .. } => "policy-image-pattern-invalid",
             Self::Text { .. } => "policy-identity-pattern-invalid",
             Self::Key { .. } => "policy-key-invalid",
+            Self::PrivateKey { .. } => "policy-private-key",
+            Self::KeyReference { .. } => "policy-key-reference-invalid",
+            Self::KeyPlace { .. } => "policy-key-place-refused",
+            Self::KeyUnresolved { .. } => "policy-key-unresolved",
             Self::Condition { .. } => "policy-condition-invalid",
             Self::TooManyKeys { .. } => "policy-too-many-keys",
             Self::KeylessWithoutIdentity { .. } => "policy-keyless-without-identity",
@@ -227,6 +268,10 @@ impl PolicyError {
             | Self::Pattern { place, .. }
             | Self::Text { place, .. }
             | Self::Key { place, .. }
+            | Self::PrivateKey { place }
+            | Self::KeyReference { place, .. }
+            | Self::KeyPlace { place, .. }
+            | Self::KeyUnresolved { place, .. }
             | Self::Condition { place, .. }
             | Self::TooManyKeys { place, .. }
             | Self::KeylessWithoutIdentity { place, .. }

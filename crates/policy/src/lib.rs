@@ -11,6 +11,7 @@
 //! | `set` | many policies: load, which concern an image, decide |
 //! | `model` | the one model that every format is read into |
 //! | `read` | the readers: `ImagePolicy`, Kyverno `ClusterPolicy`, `ClusterImagePolicy` |
+//! | `keys` | keys that policies name by where they live |
 //! | `condition` | CEL and JMESPath conditions over a predicate |
 //! | `statement_policy` | CEL and Rego files over one verified statement |
 //! | `image_pattern`, `text` | patterns over parsed references, and over identities |
@@ -20,6 +21,7 @@
 mod condition;
 mod error;
 mod image_pattern;
+mod keys;
 mod model;
 mod question;
 mod read;
@@ -31,6 +33,7 @@ mod text;
 pub use condition::ConditionError;
 pub use error::{Place, PolicyError};
 pub use image_pattern::{ImagePattern, PatternError};
+pub use keys::{KeyAnswers, KeyPlaces, NamedKey, PolicyDraft};
 pub use question::{
     Accepted, Concern, Decision, DecisionReason, Mode, OnUnreachable, Operation, Outcome, Question, RequestContext,
     Unavailable, Via,

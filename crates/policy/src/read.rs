@@ -13,6 +13,7 @@ use proofmark_verify::PublicKey;
 use serde_json::Value;
 
 use crate::error::{Place, PolicyError};
+use crate::keys::Keys;
 use crate::model::Policy;
 use node::{Node, describe};
 
@@ -26,16 +27,16 @@ const MAX_DEPTH: usize = 48;
 const MAX_DOCUMENTS: usize = 1000;
 
 /// Different keys in all policies: what `proofmark_verify::Verifier` tries on one signature.
-const MAX_KEYS: usize = 64;
+pub(crate) const MAX_KEYS: usize = 64;
 
 /// Values in one file; a policy of 1.5 MB has fewer.
 const MAX_NODES: usize = 200_000;
 
-pub(crate) fn policies(files: &[(&str, &[u8])]) -> Result<Vec<Policy>, PolicyError> {
+pub(crate) fn policies(files: &[(&str, &[u8])], keys: &Keys<'_>) -> Result<Vec<Policy>, PolicyError> {
     let mut all: Vec<Policy> = Vec::new();
     for (file, bytes) in files {
-        for document in documents(file, bytes)? {
-            let node = Node::root(&document, file);
+        for document in documents(file, bytes, keys)? {
+            let node = Node::root(&document, file, keys);
             let policy = policy(&node)?;
             if let Some(first) = all
                 .iter()
@@ -82,7 +83,7 @@ fn bound_keys(all: &[Policy]) -> Result<(), PolicyError> {
 }
 
 /// The documents of a file, those of lists taken out.
-fn documents(file: &str, bytes: &[u8]) -> Result<Vec<Value>, PolicyError> {
+fn documents(file: &str, bytes: &[u8], keys: &Keys<'_>) -> Result<Vec<Value>, PolicyError> {
     let place = || Place {
         file: file.to_owned(),
         ..Place::default()
@@ -111,7 +112,7 @@ fn documents(file: &str, bytes: &[u8]) -> Result<Vec<Value>, PolicyError> {
     let mut found = Vec::new();
     for root in roots {
         if root.get("kind").and_then(Value::as_str) == Some("List") {
-            let node = Node::root(&root, file);
+            let node = Node::root(&root, file, keys);
             let items = node.object(&["apiVersion", "kind", "metadata", "items"], &[], |list| {
                 list.ignore(&["apiVersion", "kind", "metadata"]);
                 Ok(list

@@ -4,20 +4,21 @@ mod evaluate;
 mod hint;
 mod quorum;
 
-use proofmark_types::ImageRef;
+use proofmark_types::{ImageRef, KeyReference};
 use proofmark_verify::PublicKey;
 use serde::Serialize;
 
 use crate::error::PolicyError;
+use crate::keys::{KeyAnswers, KeyPlaces, NamedKey, PolicyDraft};
 use crate::model::{Check, Policy, Rule};
 use crate::question::{Concern, Decision, Mode, OnUnreachable, Question, RequestContext};
-use crate::read;
 
 /// Policies that were understood whole.
 #[derive(Clone, Debug)]
 pub struct PolicySet {
     policies: Vec<Policy>,
     no_match: NoMatch,
+    named: Vec<NamedKey>,
 }
 
 /// What happens to an image that no policy concerns.
@@ -60,21 +61,29 @@ pub struct PolicySummary {
 
 impl PolicySet {
     /// Reads files of policies, each with the name that messages call it. A file may hold several documents and lists.
-    /// Nothing is skipped: whatever is not understood is an error that says where.
+    /// Nothing is skipped: whatever is not understood is an error that says where. Keys that are named by where they live
+    /// are not opened here: those are errors too, see [`PolicySet::read`].
     pub fn load(files: &[(&str, &[u8])]) -> Result<Self, PolicyError> {
-        Ok(Self {
-            policies: read::policies(files)?,
+        PolicyDraft::read(files, KeyPlaces::Cluster)?.with_keys(&KeyAnswers::new())
+    }
+
+    /// Reads files as [`PolicySet::load`] does, up to the keys that they name by where those live.
+    pub fn read<'a>(files: &'a [(&'a str, &'a [u8])], places: KeyPlaces) -> Result<PolicyDraft<'a>, PolicyError> {
+        PolicyDraft::read(files, places)
+    }
+
+    pub(crate) fn of(policies: Vec<Policy>, named: Vec<NamedKey>) -> Self {
+        Self {
+            policies,
             no_match: NoMatch::default(),
-        })
+            named,
+        }
     }
 
     /// A set without any policy, in which [`NoMatch`] decides everything.
     #[must_use]
     pub fn empty() -> Self {
-        Self {
-            policies: Vec::new(),
-            no_match: NoMatch::default(),
-        }
+        Self::of(Vec::new(), Vec::new())
     }
 
     /// The same policies, with another answer for images that none concerns.
@@ -140,7 +149,25 @@ impl PolicySet {
                 text: text.clone(),
             })
         });
-        notes.collect()
+        let only_here = self
+            .named
+            .iter()
+            .filter(|key| matches!(key.reference, KeyReference::File(_) | KeyReference::Environment(_)));
+        let local = only_here.map(|key| Note {
+            policy: key.place.policy.clone(),
+            file: key.place.file.clone(),
+            text: format!(
+                "{}: {} is read of this machine; the admission webhook refuses it",
+                key.place.path, key.reference
+            ),
+        });
+        notes.chain(local).collect()
+    }
+
+    /// The keys that policies name by where they live, and what was found there; one for each field that names one.
+    #[must_use]
+    pub fn named_keys(&self) -> &[NamedKey] {
+        &self.named
     }
 
     /// The policies, in the order of the files.

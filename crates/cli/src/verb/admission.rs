@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use proofmark_admission::{
-    Config, Installation, Server, StartError, Target, TlsConfig, webhook_configuration, webhook_configuration_yaml,
+    BasisError, Config, Installation, Server, StartError, Target, TlsConfig, webhook_configuration,
+    webhook_configuration_yaml,
 };
 use proofmark_policy::NoMatch;
 use serde_json::json;
@@ -13,6 +14,7 @@ use serde_json::json;
 use crate::args::RegistryArgs;
 use crate::context::{Context, read_text};
 use crate::failure::{Exit, Failure, chain};
+use crate::keys;
 use crate::verb::policy::policy_files;
 use crate::verb::up::until_stopped;
 
@@ -100,13 +102,14 @@ impl Serve {
         let tls = TlsConfig::new(self.tls_dir.clone(), self.tls_names);
         let mut config = Config::new(self.listen, tls, self.policies.clone(), client);
         config.trust_root = self.trusted_root;
+        config.open_keys = Some(keys::open_keys());
         if self.allow_unmatched {
             config.no_match = NoMatch::Allow;
         }
         let server = Server::start(config).await.map_err(|error| {
-            // An address that is taken is no mistake in what was written.
+            // An address that is taken is no mistake in what was written, nor a key that cannot be reached.
             let exit = match error {
-                StartError::Listen { .. } => Exit::Undecided,
+                StartError::Listen { .. } | StartError::Basis(BasisError::Keys { .. }) => Exit::Undecided,
                 _ => Exit::Usage,
             };
             Failure::new(exit, error.code(), chain(&error))

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use proofmark_policy::{Mode, PolicySet};
+use proofmark_policy::{KeyPlaces, Mode, PolicyError, PolicySet};
 use serde_json::json;
 
 use crate::context::{Context, read_file};
-use crate::failure::{Failure, chain};
+use crate::failure::{Exit, Failure, chain};
+use crate::keys;
 
 /// Image policies
 #[derive(Subcommand, Debug)]
@@ -41,6 +42,23 @@ impl Policy {
                 let _ = writeln!(text, "  rule {rule}: {mode}");
             }
         }
+        for key in set.named_keys() {
+            let _ = writeln!(
+                text,
+                "key {} of {}: {}",
+                key.reference, key.place.policy, key.fingerprint
+            );
+        }
+        let keys: Vec<_> = set
+            .named_keys()
+            .iter()
+            .map(|key| {
+                json!({
+                    "policy": key.place.policy, "file": key.place.file, "field": key.place.path,
+                    "reference": key.reference, "fingerprint": key.fingerprint,
+                })
+            })
+            .collect();
         let notes = set.notes();
         for note in &notes {
             let _ = writeln!(text, "note on {}: {}", note.policy, note.text);
@@ -62,7 +80,7 @@ impl Policy {
             .collect();
         context
             .output
-            .result(&text, &json!({ "policies": policies, "notes": notes }));
+            .result(&text, &json!({ "policies": policies, "keys": keys, "notes": notes }));
         Ok(())
     }
 }
@@ -93,7 +111,18 @@ fn load(paths: &[PathBuf]) -> Result<PolicySet, Failure> {
         .iter()
         .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
         .collect();
-    PolicySet::load(&named).map_err(|error| Failure::usage(error.code(), chain(&error)))
+    let draft = PolicySet::read(&named, KeyPlaces::Local).map_err(failure)?;
+    let opened = keys::of_policies(draft.key_references());
+    let unreachable = opened.unreachable;
+    draft.with_keys(&opened.answers).map_err(|error| match error {
+        // The policy may be right: nothing was decided about it.
+        PolicyError::KeyUnresolved { .. } if unreachable => Failure::new(Exit::Undecided, error.code(), chain(&error)),
+        _ => failure(error),
+    })
+}
+
+fn failure(error: PolicyError) -> Failure {
+    Failure::usage(error.code(), chain(&error))
 }
 
 /// The policy files of a folder, in order of their names; hidden files (as Kubernetes' `..data`) are not policies.

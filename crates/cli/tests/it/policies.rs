@@ -108,3 +108,91 @@ fn a_failure_is_a_document_for_scripts() {
     // A person who looks at the job's log sees it too.
     assert!(outcome.stderr.starts_with("error: "), "{}", outcome.stderr);
 }
+
+/// A policy whose key is `reference`.
+fn by_key(reference: &str) -> String {
+    POLICY.replace(
+        "keyless: { subject: a@example.com, issuer: https://issuer.example.com }",
+        &format!("key: \"{reference}\""),
+    )
+}
+
+#[test]
+fn keys_are_read_of_where_policies_say_that_they_live() {
+    let home = Sandbox::new();
+    let key = std::fs::read_to_string(fixture_path("cosign/keys/p256/cosign.pub")).unwrap();
+    write(home.path(), "release.pub", &key);
+    let fingerprint = proofmark_verify::PublicKey::from_pem(&key)
+        .unwrap()
+        .fingerprint()
+        .to_string();
+    let file = write(home.path(), "policy.yaml", &by_key("release.pub"));
+    let text = run(&home, ["policy", "check", &file]);
+    let text = &text.expect_success().stdout;
+    assert!(
+        text.contains(&format!("key release.pub of release: {fingerprint}")),
+        "{text}"
+    );
+    assert!(text.contains("the admission webhook refuses it"), "{text}");
+    let value = json(&home, ["policy", "check", &file]);
+    assert_eq!(value["keys"][0]["reference"], json!("release.pub"));
+    assert_eq!(value["keys"][0]["fingerprint"], json!(fingerprint));
+    // Another key there is another signer.
+    let other = std::fs::read_to_string(fixture_path("cosign/keys/p256-other/cosign.pub")).unwrap();
+    write(home.path(), "release.pub", &other);
+    let value = json(&home, ["policy", "check", &file]);
+    assert_ne!(value["keys"][0]["fingerprint"], json!(fingerprint));
+}
+
+#[test]
+fn keys_that_are_not_there_are_no_policy() {
+    let home = Sandbox::new();
+    write(home.path(), "no-key", "not a key");
+    let cases = [
+        ("absent.pub", 2, "policy-key-unresolved", "absent.pub"),
+        ("no-key", 2, "policy-key-unresolved", "PUBLIC KEY"),
+        ("env://PROOFMARK_TEST_NOT_SET", 2, "policy-key-unresolved", "is not set"),
+        // Nobody listens there: undecided, and the policy, the key and the cause are named.
+        (
+            "https://127.0.0.1:1/cosign.pub",
+            1,
+            "policy-key-unresolved",
+            "https://127.0.0.1:1/cosign.pub",
+        ),
+        ("pkcs11:token=t;object=k", 2, "policy-key-place-refused", "PKCS #11"),
+        (
+            "http://127.0.0.1:1/cosign.pub",
+            2,
+            "policy-key-reference-invalid",
+            "https://",
+        ),
+    ];
+    for (reference, exit, code, said) in cases {
+        let file = write(home.path(), "policy.yaml", &by_key(reference));
+        let failed = run(&home, ["policy", "check", &file]);
+        fails(&failed, exit, code);
+        assert!(failed.stderr.contains(said), "{reference}: {}", failed.stderr);
+        assert!(failed.stderr.contains("(release)"), "{reference}: {}", failed.stderr);
+    }
+    // The webhook does not start either, and reads no file of its machine.
+    std::fs::create_dir(home.path().join("policies")).unwrap();
+    for (reference, exit, code) in [
+        ("https://127.0.0.1:1/cosign.pub", 1, "policy-keys-unresolved"),
+        ("no-key", 2, "policies-do-not-compile"),
+    ] {
+        write(&home.path().join("policies"), "policy.yaml", &by_key(reference));
+        let failed = run(
+            &home,
+            [
+                "admission",
+                "serve",
+                "--policies",
+                "policies",
+                "--listen",
+                "127.0.0.1:0",
+            ],
+        );
+        fails(&failed, exit, code);
+        assert!(failed.stderr.contains("(release)"), "{reference}: {}", failed.stderr);
+    }
+}

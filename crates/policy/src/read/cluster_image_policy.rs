@@ -7,7 +7,7 @@ use proofmark_verify::PublicKey;
 
 use super::native::{metadata, predicate_type};
 use super::node::{Node, Object};
-use super::signers::{PlainText, identity, key_rule, public_keys};
+use super::signers::{self, PlainText, identity};
 use crate::error::PolicyError;
 use crate::image_pattern::ImagePattern;
 use crate::model::{Check, Demand, Format, ImageSelector, Policy, Quorum, Rule, Scope, Slot};
@@ -151,22 +151,18 @@ fn fixed_answer(node: &Node<'_>) -> Result<Demand, PolicyError> {
 }
 
 fn key_authority(node: &Node<'_>, keys: &mut Vec<PublicKey>) -> Result<Authority, PolicyError> {
-    const UNSUPPORTED: [(&str, &str); 2] = [
-        (
-            "secretRef",
-            "keys are not read from the cluster; put the public key into data",
-        ),
-        ("kms", "keys are not fetched; put the public key into data"),
-    ];
-    node.object(&["data", "hashAlgorithm"], &UNSUPPORTED, |key| {
+    node.object(&["data", "kms", "secretRef", "hashAlgorithm"], &[], |key| {
         if let Some(hash) = key.get("hashAlgorithm") {
             hash.word(&[("sha256", ()), ("sha384", ()), ("sha512", ())])?;
         }
-        let read = public_keys(&key.required("data", "a public key in PEM")?)?;
-        let signers = read.iter().map(key_rule).collect();
-        keys.extend(read);
+        let read = match (key.get("data"), key.get("kms"), key.get("secretRef")) {
+            (Some(node), None, None) => signers::keys(&node)?,
+            (None, Some(node), None) => vec![signers::kms(&node)?],
+            (None, None, Some(node)) => vec![signers::secret(&node)?],
+            _ => return Err(node.wrong("exactly one of data, kms and secretRef")),
+        };
         Ok(Authority {
-            signers,
+            signers: signers::rules(read, keys),
             // policy-controller does not look at the log for keys unless ctlog is there.
             log: LogRule::NotRequired,
             timestamp: false,

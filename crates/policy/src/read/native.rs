@@ -22,6 +22,7 @@
 //!     signers:
 //!       - key: |
 //!           -----BEGIN PUBLIC KEY-----
+//!       - key: k8s://signing/release              # or where it lives, as in --key
 //!       - keyless:
 //!           issuer: https://token.actions.githubusercontent.com
 //!           subjectRegExp: https://github\.com/org/app/\.github/workflows/release\.yml@refs/tags/.*
@@ -41,7 +42,7 @@ use proofmark_evidence::predicate::PredicateType;
 use proofmark_verify::PublicKey;
 
 use super::node::{Node, Object};
-use super::signers::{MAX_SIGNERS, PlainText, identity, key_rule, public_key};
+use super::signers::{MAX_SIGNERS, PlainText, identity, key};
 use crate::condition::{CelCondition, Condition};
 use crate::error::PolicyError;
 use crate::image_pattern::ImagePattern;
@@ -323,10 +324,9 @@ fn signers(node: &Node<'_>, keys: &mut Vec<PublicKey>) -> Result<Vec<SignerRule>
             object.ignore(&["name"]);
             match (object.get("key"), object.get("keyless")) {
                 (Some(node), None) => {
-                    let key = public_key(&node)?;
-                    let rule = key_rule(&key);
-                    keys.push(key);
-                    Ok(rule)
+                    let signer = key(&node)?;
+                    keys.extend(signer.key);
+                    Ok(signer.rule)
                 }
                 (None, Some(node)) => keyless(&node),
                 _ => Err(item.wrong("either key or keyless")),

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::condition::ConditionError;
 use crate::error::{Place, PolicyError};
 use crate::image_pattern::PatternError;
+use crate::keys::Keys;
 use crate::text::TextError;
 
 /// What a message repeats of a value, in characters.
@@ -18,6 +19,7 @@ const MAX_SHOWN: usize = 60;
 pub(super) struct Node<'a> {
     value: &'a Value,
     place: Place,
+    keys: &'a Keys<'a>,
 }
 
 /// A mapping whose fields are all asked for, or refused.
@@ -25,10 +27,11 @@ pub(super) struct Object<'a> {
     fields: &'a Map<String, Value>,
     place: Place,
     read: RefCell<BTreeSet<String>>,
+    keys: &'a Keys<'a>,
 }
 
 impl<'a> Node<'a> {
-    pub(super) fn root(value: &'a Value, file: &str) -> Self {
+    pub(super) fn root(value: &'a Value, file: &str, keys: &'a Keys<'a>) -> Self {
         let name = value
             .pointer("/metadata/name")
             .and_then(Value::as_str)
@@ -40,6 +43,7 @@ impl<'a> Node<'a> {
                 policy: name.chars().take(MAX_SHOWN).collect(),
                 path: String::new(),
             },
+            keys,
         }
     }
 
@@ -49,6 +53,11 @@ impl<'a> Node<'a> {
 
     pub(super) fn place(&self) -> Place {
         self.place.clone()
+    }
+
+    /// What the keys are that are named by where they live.
+    pub(super) fn keys(&self) -> &'a Keys<'a> {
+        self.keys
     }
 
     /// Reads a mapping that has no other fields than `known`. Those of `unsupported` get the reason beside them.
@@ -80,6 +89,7 @@ impl<'a> Node<'a> {
             fields,
             place: self.place.clone(),
             read: RefCell::new(BTreeSet::new()),
+            keys: self.keys,
         };
         let value = read(&object)?;
         // A field that is known and was not asked for would be a rule that is not enforced (CVE-2025-29778).
@@ -126,6 +136,7 @@ impl<'a> Node<'a> {
                 path: format!("{}[{position}]", self.place.path),
                 ..self.place.clone()
             },
+            keys: self.keys,
         });
         Ok(nodes.collect())
     }
@@ -214,6 +225,7 @@ impl<'a> Object<'a> {
         Some(Node {
             value,
             place: below(&self.place, name),
+            keys: self.keys,
         })
     }
 

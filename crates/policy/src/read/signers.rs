@@ -1,5 +1,6 @@
 //! Keys and identities, as all three formats have them.
 
+use proofmark_types::{Digest, KeyReference};
 use proofmark_verify::PublicKey;
 
 use super::node::{Node, Object};
@@ -10,16 +11,113 @@ use crate::text::{TextError, TextMatch};
 /// The most keys or identities in one list: a quorum is paired in time that grows with the cube.
 pub(super) const MAX_SIGNERS: usize = 64;
 
-/// One PEM block; several are refused by the caller that cannot mean several.
-pub(super) fn public_key(node: &Node<'_>) -> Result<PublicKey, PolicyError> {
-    PublicKey::from_pem(node.string()?).map_err(|source| PolicyError::Key {
+/// Someone who signs with a key, and the key; without it while it is only found out which keys are needed.
+pub(super) struct KeySigner {
+    pub(super) rule: SignerRule,
+    pub(super) key: Option<PublicKey>,
+}
+
+impl KeySigner {
+    fn of(key: PublicKey) -> Self {
+        Self {
+            rule: SignerRule::Key(key.fingerprint().clone()),
+            key: Some(key),
+        }
+    }
+}
+
+/// Takes the keys out of `signers`, for the verifier.
+pub(super) fn rules(signers: Vec<KeySigner>, keys: &mut Vec<PublicKey>) -> Vec<SignerRule> {
+    let rule = |signer: KeySigner| {
+        keys.extend(signer.key);
+        signer.rule
+    };
+    signers.into_iter().map(rule).collect()
+}
+
+/// One key, in PEM or by where it lives.
+pub(super) fn key(node: &Node<'_>) -> Result<KeySigner, PolicyError> {
+    if let Some(reference) = reference_text(node)? {
+        return referenced(node, reference);
+    }
+    let key = PublicKey::from_pem(node.string()?).map_err(|error| PolicyError::Key {
         place: node.place(),
-        error: source,
+        error,
+    })?;
+    Ok(KeySigner::of(key))
+}
+
+/// As many keys as there are PEM blocks, or one by where it lives.
+pub(super) fn keys(node: &Node<'_>) -> Result<Vec<KeySigner>, PolicyError> {
+    match reference_text(node)? {
+        Some(reference) => Ok(vec![referenced(node, reference)?]),
+        None => Ok(public_keys(node)?.into_iter().map(KeySigner::of).collect()),
+    }
+}
+
+/// The `kms` of the peers' formats: a key service and nothing else.
+pub(super) fn kms(node: &Node<'_>) -> Result<KeySigner, PolicyError> {
+    let text = reference_text(node)?.ok_or_else(|| node.wrong(KMS))?;
+    let reference = parse(node, text)?;
+    match reference {
+        KeyReference::Aws { .. }
+        | KeyReference::Google { .. }
+        | KeyReference::Azure { .. }
+        | KeyReference::Vault { .. } => ask(node, &reference),
+        other => Err(PolicyError::KeyPlace {
+            place: node.place(),
+            kind: other.kind(),
+            reason: format!("expected {KMS}"),
+        }),
+    }
+}
+
+const KMS: &str = "a key service: awskms://, gcpkms://, azurekms:// or hashivault://";
+
+/// The `secret` or `secretRef` of the peers' formats, by name and namespace.
+pub(super) fn secret(node: &Node<'_>) -> Result<KeySigner, PolicyError> {
+    let text = node.object(&["name", "namespace"], &[], |secret| {
+        let name = secret.required("name", "the name of a Secret")?.string()?;
+        let namespace = secret.required("namespace", "the namespace of the Secret")?.string()?;
+        Ok(format!("k8s://{namespace}/{name}"))
+    })?;
+    referenced(node, &text)
+}
+
+/// The text, if it is none in PEM.
+fn reference_text<'a>(node: &Node<'a>) -> Result<Option<&'a str>, PolicyError> {
+    let text = node.string()?.trim();
+    // Also in the middle of other blocks, and before anything repeats the text.
+    if text.contains("PRIVATE KEY-----") {
+        return Err(PolicyError::PrivateKey { place: node.place() });
+    }
+    Ok((!text.contains("-----") && !text.contains('\n')).then_some(text))
+}
+
+fn parse(node: &Node<'_>, text: &str) -> Result<KeyReference, PolicyError> {
+    KeyReference::parse(text).map_err(|error| PolicyError::KeyReference {
+        place: node.place(),
+        error,
+    })
+}
+
+fn referenced(node: &Node<'_>, text: &str) -> Result<KeySigner, PolicyError> {
+    ask(node, &parse(node, text)?)
+}
+
+fn ask(node: &Node<'_>, reference: &KeyReference) -> Result<KeySigner, PolicyError> {
+    Ok(match node.keys().ask(reference, &node.place())? {
+        Some(key) => KeySigner::of(key),
+        // Told apart from others by its reference; no set is made of it.
+        None => KeySigner {
+            rule: SignerRule::Key(Digest::sha256_of(reference.to_string().as_bytes())),
+            key: None,
+        },
     })
 }
 
 /// As many PEM blocks as there are.
-pub(super) fn public_keys(node: &Node<'_>) -> Result<Vec<PublicKey>, PolicyError> {
+fn public_keys(node: &Node<'_>) -> Result<Vec<PublicKey>, PolicyError> {
     const END: &str = "-----END PUBLIC KEY-----";
     let text = node.string()?.trim();
     let mut keys = Vec::new();
@@ -37,10 +135,6 @@ pub(super) fn public_keys(node: &Node<'_>) -> Result<Vec<PublicKey>, PolicyError
         rest = behind;
     }
     Ok(keys)
-}
-
-pub(super) fn key_rule(key: &PublicKey) -> SignerRule {
-    SignerRule::Key(key.fingerprint().clone())
 }
 
 /// How a format reads its plain `subject` and `issuer`.

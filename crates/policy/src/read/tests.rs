@@ -1,6 +1,7 @@
 //! Reject twins of every field, and of files as a whole.
 
 mod cluster_image_policy;
+mod keys;
 mod kyverno;
 mod native;
 

@@ -8,7 +8,7 @@ use crate::error::PolicyError;
 use crate::model::{Demand, Quorum, Slot};
 use crate::read::cluster_image_policy::note_anchors;
 use crate::read::node::{Node, Object};
-use crate::read::signers::{MAX_SIGNERS, PlainText, identity, key_rule, public_keys};
+use crate::read::signers::{self, MAX_SIGNERS, PlainText, identity};
 use crate::requirement::{GithubField, LogRule, Requirement, SignerRule};
 use crate::text::TextMatch;
 
@@ -167,25 +167,21 @@ fn read_keys(
     keys: &mut Vec<PublicKey>,
     notes: &mut Vec<String>,
 ) -> Result<(Vec<SignerRule>, Vouchers), PolicyError> {
-    const UNSUPPORTED: [(&str, &str); 2] = [
-        ("kms", "keys are not fetched; put the public key into publicKeys"),
-        (
-            "secret",
-            "keys are not read from the cluster; put the public key into publicKeys",
-        ),
-    ];
-    const FIELDS: [&str; 4] = ["publicKeys", "signatureAlgorithm", "rekor", "ctlog"];
-    node.object(&FIELDS, &UNSUPPORTED, |object| {
+    const FIELDS: [&str; 6] = ["publicKeys", "kms", "secret", "signatureAlgorithm", "rekor", "ctlog"];
+    node.object(&FIELDS, &[], |object| {
         algorithm(object)?;
-        let node = object.required("publicKeys", "public keys in PEM")?;
-        let text = node.string()?;
-        if text.starts_with("k8s://") || text.contains("{{") {
-            return Err(node.unsupported("keys are not looked up; put the public key here"));
-        }
-        let read = public_keys(&node)?;
-        let signers = read.iter().map(key_rule).collect();
-        keys.extend(read);
-        Ok((signers, vouchers(object, notes)?))
+        let read = match (object.get("publicKeys"), object.get("kms"), object.get("secret")) {
+            (Some(node), None, None) => {
+                if node.string()?.contains("{{") {
+                    return Err(node.unsupported("variables are not filled in; put the public key here"));
+                }
+                signers::keys(&node)?
+            }
+            (None, Some(node), None) => vec![signers::kms(&node)?],
+            (None, None, Some(node)) => vec![signers::secret(&node)?],
+            _ => return Err(node.wrong("exactly one of publicKeys, kms and secret")),
+        };
+        Ok((signers::rules(read, keys), vouchers(object, notes)?))
     })
 }
 

@@ -148,15 +148,15 @@ const ROWS: &[Twin] = &[
     ),
     (
         "hashAlgorithm: sha256",
-        "secretRef: {}",
-        "policy-field-unsupported",
-        "spec.authorities[1].key.secretRef",
+        "secretRef: {name: a, namespace: b}",
+        "policy-value-invalid",
+        "spec.authorities[1].key",
     ),
     (
         "hashAlgorithm: sha256",
-        "kms: a",
-        "policy-field-unsupported",
-        "spec.authorities[1].key.kms",
+        "kms: hashivault://a",
+        "policy-value-invalid",
+        "spec.authorities[1].key",
     ),
     (
         "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE",

@@ -326,9 +326,9 @@ const ROWS: &[Twin] = &[
     ),
     (
         "                    publicKeys: |\n",
-        "                    kms: a\n                    publicKeys: |\n",
-        "policy-field-unsupported",
-        "spec.rules[0].verifyImages[0].attestors[0].entries[0].keys.kms",
+        "                    kms: hashivault://a\n                    publicKeys: |\n",
+        "policy-value-invalid",
+        "spec.rules[0].verifyImages[0].attestors[0].entries[0].keys",
     ),
     (
         "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE",
