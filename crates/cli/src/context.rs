@@ -1,6 +1,7 @@
 //! What verbs run with: the output, the clock, files of trust, a registry client. The one place where the environment
 //! and the clock are read.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::{Arc, Once};
 use std::time::{Duration, SystemTime};
@@ -213,14 +214,21 @@ fn refuse_unsupported(args: &RegistryArgs) -> Result<(), Failure> {
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
     let failure =
         |error: std::io::Error| Failure::usage("file-unreadable", format!("cannot read {}: {error}", path.display()));
-    let size = std::fs::metadata(path).map_err(failure)?.len();
-    if size > MAX_FILE_BYTES {
+    // What has no size beforehand, a pipe or a device, has a limit as well.
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(failure)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(Failure::usage(
             "file-too-large",
-            format!("{} has {size} bytes, at most {MAX_FILE_BYTES} are read", path.display()),
+            format!(
+                "{} is too large, at most {MAX_FILE_BYTES} bytes are read",
+                path.display()
+            ),
         ));
     }
-    std::fs::read(path).map_err(failure)
+    Ok(bytes)
 }
 
 /// Reads a text file that the command line names.
@@ -285,5 +293,17 @@ pub(crate) fn registry_failure(error: RegistryError) -> Failure {
     match error.hint() {
         Some(hint) => failure.with_hint(hint),
         None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn what_has_no_size_is_read_to_the_limit() {
+        let failure = read_file(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(failure.code, "file-too-large");
     }
 }

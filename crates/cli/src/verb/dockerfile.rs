@@ -96,14 +96,7 @@ fn read(
     outside: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Read, String> {
     let mut read = Read {
-        frontend: text
-            .lines()
-            .take_while(|line| line.trim_start().starts_with('#'))
-            .any(|line| {
-                line.trim_start_matches(['#', ' '])
-                    .to_ascii_lowercase()
-                    .starts_with("syntax=")
-            }),
+        frontend: names_frontend(text),
         ..Read::default()
     };
     let mut variables: BTreeMap<String, String> = BTreeMap::new();
@@ -175,6 +168,17 @@ fn read(
         }
     }
     Ok(read)
+}
+
+/// Whether a `# syntax=` line names an image that reads the file.
+fn names_frontend(text: &str) -> bool {
+    text.lines()
+        .take_while(|line| line.trim_start().starts_with('#'))
+        .any(|line| {
+            line.trim_start_matches(['#', ' '])
+                .to_ascii_lowercase()
+                .starts_with("syntax=")
+        })
 }
 
 /// The fields of ARG or ENV as variables; what `given` has goes before what the file says.
