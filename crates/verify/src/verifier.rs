@@ -51,7 +51,8 @@ impl Verifier {
         self
     }
 
-    /// Believes the authorities, logs and timestamp authorities of `trust_root`.
+    /// Believes the authorities, logs and timestamp authorities of `trust_root`; where authorities of one's own are
+    /// given, those in place of its.
     #[must_use]
     pub fn with_trust_root(mut self, trust_root: Arc<TrustRoot>) -> Self {
         self.trust_root = Some(trust_root);

@@ -206,10 +206,13 @@ impl Believed<'_> {
     }
 }
 
+/// Where authorities of one's own are named, they stand in place of those of the trust root, whose logs and timestamp
+/// authorities go on counting: who names a root of one's own for certificates that say no issuer, asks for any.
 pub(super) fn authorities(verifier: &Verifier) -> impl Iterator<Item = Believed<'_>> {
     let listed = verifier
         .trust_root
         .iter()
+        .filter(|_| verifier.own_authorities.is_empty())
         .flat_map(|root| root.certificate_authorities().iter().map(Believed::Listed));
     let own = verifier.own_authorities.iter().map(|prepared| Believed::Own(prepared));
     listed.chain(own)

@@ -86,6 +86,26 @@ fn roots_and_intermediates_are_given_apart() {
     assert_eq!(verify(&only_between, &[]), "certificate-untrusted");
 }
 
+/// A trust root that is given for its logs does not bring its authority back.
+#[test]
+fn authorities_of_ones_own_stand_in_place_of_the_trust_roots() {
+    let world = World::new();
+    let other = World::new();
+    let own = world.verifier().with_authority_pem(&pem(&[&other.root]), None).unwrap();
+    let verify = |verifier: &Verifier, leaf: &Party, between: &Party| {
+        let content = ItemContent::LegacySignature(layer(&world, leaf, &[between]));
+        code(&world::verify(verifier, content))
+    };
+    let (listed, ours) = (world.leaf(), other.leaf());
+    assert_eq!(verify(&world.verifier(), &listed, &world.intermediate), "accepted");
+    assert_eq!(verify(&own, &listed, &world.intermediate), "certificate-untrusted");
+    assert_eq!(verify(&own, &ours, &other.intermediate), "accepted");
+    assert_eq!(
+        verify(&world.verifier(), &ours, &other.intermediate),
+        "certificate-untrusted"
+    );
+}
+
 /// The intermediates of the trust root are its own business: those beside an older signature are not taken for it.
 #[test]
 fn authorities_of_the_trust_root_take_no_intermediates_from_older_layouts() {
