@@ -225,3 +225,17 @@ fn legacy(manifest: &Value, seeds: &mut Seeds) {
         }
     }
 }
+
+/// Writes the seeds to `corpus/<target>/`, and says how many there are of each.
+pub fn write() -> std::io::Result<()> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    for (target, seeds) in seeds() {
+        let folder = corpus.join(target);
+        fs::create_dir_all(&folder)?;
+        for (number, seed) in seeds.iter().enumerate() {
+            fs::write(folder.join(format!("seed-{number:02}")), seed)?;
+        }
+        println!("{target}: {}", seeds.len());
+    }
+    Ok(())
+}
