@@ -1,6 +1,7 @@
-#![no_main]
 //! Every target in one program, chosen by `PROOFMARK_FUZZ`: what `fuzz/run` builds, since linking 35 programs takes longer
 //! than a smoke run. With `PROOFMARK_FUZZ=seed` it writes the seeds and ends.
+
+#![no_main]
 
 use std::sync::OnceLock;
 

@@ -84,7 +84,7 @@ impl Tree {
             .collect();
         let manifests: Vec<Value> = attachments.found.iter().map(manifest_json).collect();
         if context.manner.is_cosign() {
-            text = as_cosign(&image, &client.evidence_home(repository), &digest, &attachments);
+            text = as_cosign(&image, client.evidence_home(repository), &digest, &attachments);
             warn_of_missing(context.output, &attachments.missing);
             for (place, reason, _) in &gaps {
                 context.output.warn(&format!("not read: {place}: {reason}"));

@@ -189,6 +189,7 @@ fn covers(ours: &Value, theirs: &Value) -> bool {
 
 /// Verbs that print nothing in cosign say what they did on standard error; codes 10 to 13 are for the signatures of images.
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one scenario, told from its beginning to its end")]
 async fn what_was_done_is_no_result() {
     let registry = Registry::start().await;
     let home = home();
@@ -315,6 +316,7 @@ async fn the_tree_is_that_of_cosign_3() {
 
 /// What has nothing to do says so, once; several images are verified at once and reported as they were named.
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one scenario, told from its beginning to its end")]
 async fn flags_that_change_nothing_say_so() {
     let registry = Registry::start().await;
     let home = home();

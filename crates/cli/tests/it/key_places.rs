@@ -60,6 +60,7 @@ async fn public_keys_are_fetched_over_https_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one scenario, told from its beginning to its end")]
 async fn images_are_signed_with_a_token_and_checked_with_cosign() {
     let (Some(module), Some(tool), Some(openssl)) = (SOFTHSM.or_skip(), SOFTHSM_UTIL.or_skip(), OPENSSL.or_skip())
     else {

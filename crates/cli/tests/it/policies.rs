@@ -126,7 +126,7 @@ fn keys_are_read_of_where_policies_say_that_they_live() {
         .unwrap()
         .fingerprint()
         .to_string();
-    let file = write(home.path(), "policy.yaml", &by_key("release.pub"));
+    let file = write(home.path(), "policy.yaml", by_key("release.pub"));
     let text = run(&home, ["policy", "check", &file]);
     let text = &text.expect_success().stdout;
     assert!(
@@ -168,7 +168,7 @@ fn keys_that_are_not_there_are_no_policy() {
         ),
     ];
     for (reference, exit, code, said) in cases {
-        let file = write(home.path(), "policy.yaml", &by_key(reference));
+        let file = write(home.path(), "policy.yaml", by_key(reference));
         let failed = run(&home, ["policy", "check", &file]);
         fails(&failed, exit, code);
         assert!(failed.stderr.contains(said), "{reference}: {}", failed.stderr);
@@ -180,7 +180,7 @@ fn keys_that_are_not_there_are_no_policy() {
         ("https://127.0.0.1:1/cosign.pub", 1, "policy-keys-unresolved"),
         ("no-key", 2, "policies-do-not-compile"),
     ] {
-        write(&home.path().join("policies"), "policy.yaml", &by_key(reference));
+        write(&home.path().join("policies"), "policy.yaml", by_key(reference));
         let failed = run(
             &home,
             [

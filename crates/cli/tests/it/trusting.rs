@@ -206,6 +206,7 @@ async fn an_archive_crosses_an_air_gap_and_does_not_go_back() {
 
 /// Online it is refreshed after the verb; offline not at all; and a mirror that never answers holds nobody up.
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one scenario, told from its beginning to its end")]
 async fn a_refresh_in_the_background_delays_nothing() {
     let trust = Trust::start().await;
     let (mirror, root) = (mirror(&trust), trust.file("tuf_root.json"));
@@ -370,6 +371,7 @@ async fn cosign_initializes_from_our_mirror() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one scenario, told from its beginning to its end")]
 fn made_documents_are_cosigns() {
     let (Some(cosign), Some(openssl)) = (COSIGN3.or_skip(), OPENSSL.or_skip()) else {
         return;

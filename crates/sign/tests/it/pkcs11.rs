@@ -124,6 +124,7 @@ async fn refused_before_any_login(module: &str) {
     assert!(text.contains("team token"), "{text}");
 }
 
+#[expect(clippy::too_many_lines, reason = "one scenario, told from its beginning to its end")]
 async fn refused(module: &str) {
     let query = format!("module-path={module}&pin-value={PIN}");
     for (uri, expected, reason) in [
@@ -285,7 +286,7 @@ fn ec(session: &Session, label: &str, id: u8, curve: &[u8]) -> (ObjectHandle, Ob
 }
 
 fn rsa(session: &Session, label: &str, id: u8, bits: u64) -> (ObjectHandle, ObjectHandle) {
-    let bits = Attribute::ModulusBits(bits.try_into().unwrap());
+    let bits = Attribute::ModulusBits(bits.into());
     pair(session, &Mechanism::RsaPkcsKeyPairGen, label, id, bits)
 }
 
@@ -301,6 +302,7 @@ fn pair(session: &Session, how: &Mechanism<'_>, label: &str, id: u8, kind: Attri
 }
 
 /// A certificate on the key: what matters is whose key it is on, not who signed it.
+#[expect(clippy::too_many_lines, reason = "one scenario, told from its beginning to its end")]
 fn certify(session: &Session, public: ObjectHandle, id: u8) {
     use cryptoki::object::AttributeType;
     let read = session.get_attributes(public, &[AttributeType::EcPoint]).unwrap();

@@ -5,7 +5,9 @@
     clippy::unwrap_used,
     clippy::too_many_lines,
     clippy::type_complexity,
-    reason = "tables of cases are long and their types are spelt once; a test reads its fixtures from files, and a fixture that cannot be read is a failure"
+    clippy::print_stderr,
+    clippy::large_enum_variant,
+    reason = "tables of cases are long and their types are spelt once; a test reads its fixtures from files, and a fixture that cannot be read is a failure; how many changes were tried is said aloud"
 )]
 
 mod advisories;

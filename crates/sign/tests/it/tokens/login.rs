@@ -15,6 +15,12 @@ use serde_json::{Value, json};
 
 use super::{Fake, Job, SECRET, claims, form, hang, jwt};
 
+/// A change to a document.
+type Edit = fn(&mut Value);
+
+/// What a server says.
+type Answer = fn() -> Response;
+
 /// What the issuer does that it should not, or says in its own way.
 #[derive(Clone, Default)]
 struct Odd {
@@ -36,6 +42,7 @@ struct Issuer {
 }
 
 impl Issuer {
+    #[expect(clippy::too_many_lines, reason = "one server, path by path")]
     async fn start(odd: Odd) -> Self {
         let logins: Arc<Mutex<BTreeMap<String, BTreeMap<String, String>>>> = Arc::default();
         let kept = Arc::clone(&logins);
@@ -100,7 +107,7 @@ impl Issuer {
                     if let Some(error) = pending.lock().unwrap().pop() {
                         return no(error);
                     }
-                    let code = asked.get("code").or(asked.get("device_code")).unwrap();
+                    let code = asked.get("code").or_else(|| asked.get("device_code")).unwrap();
                     let Some(login) = kept.lock().unwrap().get(code).cloned() else {
                         return no("invalid_grant");
                     };
@@ -240,7 +247,7 @@ async fn ghsa_hm8f_75xx_w2vr_another_login_is_refused() {
     for (change, code) in redirects {
         assert_eq!(log_in(Odd::default(), change).await.unwrap_err().code(), code);
     }
-    let tokens: [(fn(&mut Value), &str); 6] = [
+    let tokens: [(Edit, &str); 6] = [
         (|claims| claims["nonce"] = json!("other"), "oidc-nonce-mismatch"),
         (|claims| claims["nonce"] = Value::Null, "oidc-nonce-mismatch"),
         (
@@ -263,7 +270,7 @@ async fn ghsa_hm8f_75xx_w2vr_another_login_is_refused() {
 /// The document decides where codes and secrets go.
 #[tokio::test]
 async fn an_issuer_that_will_not_do_is_not_asked_for_a_login() {
-    let documents: [(fn(&mut Value), &str); 7] = [
+    let documents: [(Edit, &str); 7] = [
         (
             |document| document["issuer"] = json!("https://other.test"),
             "oidc-issuer-mismatch",
@@ -475,7 +482,7 @@ async fn a_program_asks_with_its_own_secret() {
         issuer.job(Some(Flow::ClientCredentials)).code().await,
         "oidc-no-client-secret"
     );
-    let answers: [(fn() -> Response, &str); 6] = [
+    let answers: [(Answer, &str); 6] = [
         (
             || (StatusCode::INTERNAL_SERVER_ERROR, SECRET).into_response(),
             "service-refused",

@@ -262,6 +262,7 @@ async fn a_service_account_signs_for_itself() {
 
 /// The account to be is asked of IAM with what we are: a machine, a service account, or a person.
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one scenario, told from its beginning to its end")]
 async fn another_account_is_impersonated() {
     let folder = tempfile::tempdir().unwrap();
     let fake = Fake::start(|parts, body| {

@@ -248,7 +248,7 @@ struct Element {
     tag: u8,
     /// The bytes before the children: of a bit string its first.
     before: Vec<u8>,
-    children: Vec<Element>,
+    children: Vec<Self>,
     content: Vec<u8>,
 }
 
