@@ -97,7 +97,7 @@ impl Wish {
         })
     }
 
-    fn new(verifier: Verifier, requirement: Requirement) -> Self {
+    pub(crate) fn new(verifier: Verifier, requirement: Requirement) -> Self {
         Self {
             verifier,
             requirement,
@@ -179,7 +179,7 @@ fn with_authorities(verifier: Verifier, signer: &SignerArgs, trust: &TrustArgs) 
 }
 
 /// The certificate of `--certificate`: the first of a PEM file, or DER.
-fn leaf_certificate(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(crate) fn leaf_certificate(path: &Path) -> Result<Vec<u8>, Failure> {
     let bytes = read_file(path)?;
     let text = String::from_utf8_lossy(&bytes);
     let Some((_, after)) = text.split_once("-----BEGIN CERTIFICATE-----") else {

@@ -1,5 +1,6 @@
 //! The hand that signs: a key or an identity, from the flags, and what it signs put beside the image.
 
+mod certified;
 mod place;
 mod services;
 
@@ -36,6 +37,8 @@ pub(crate) struct Hand {
     also_legacy: bool,
     logged: bool,
     trust_root: Option<Arc<TrustRoot>>,
+    /// Who vouches for the certificate of one's own that goes with a key, DER, the root last.
+    authority: Vec<Vec<u8>>,
     /// What the identity token claims, for provenance; absent when signing with a key.
     pub(crate) claims: Option<Claims>,
 }
@@ -52,23 +55,32 @@ impl Hand {
         // 2.
         let chosen = services::choose(context, args)?;
         let trust_root = match (&args.trusted_root, &chosen) {
-            // A key without services: nothing but the key is looked at afterwards.
-            (None, None) => None,
+            // A key without services: nothing but the key, or the chain given, is looked at afterwards.
+            (None, None) if args.certificate.is_none() || args.certificate_chain.is_some() => None,
             (given, _) => Context::trust_root(given.as_deref())?,
         };
+        certified::need_authority(trust_root.as_ref(), args)?;
+        let certificates = certified::given(args)?;
         let options = services::options(context, args, trust_root.as_ref())?;
         // 3.
-        let hand = match (&args.key, &chosen) {
-            (Some(reference), chosen) => {
-                let key = signing_key(context, reference).await?;
-                Self::by_key(key, chosen.as_ref().map(|chosen| &chosen.config), options)?
+        let key = match &args.key {
+            Some(reference) => Some(signing_key(context, reference).await?),
+            None => None,
+        };
+        let hand = match (key, &chosen) {
+            (Some(key), chosen) if !args.issue_certificate => {
+                let config = chosen.as_ref().map(|chosen| &chosen.config);
+                match &certificates {
+                    Some(certificates) => Self::certified(key, certificates, config, options)?,
+                    None => Self::by_key(key, config, options)?,
+                }
             }
-            (None, Some(chosen)) => {
+            (key, Some(chosen)) => {
                 services::confirm(context, chosen, args.yes)?;
                 let token = services::token(context, &args.oidc, chosen).await?;
-                Self::by_identity(&chosen.config, token, options).await?
+                Self::by_identity(&chosen.config, token, key, options).await?
             }
-            (None, None) => {
+            (_, None) => {
                 return Err(
                     Failure::usage("nothing-to-sign-with", "neither a key nor signing services are given").with_hint(
                         "give --key FILE (`proofmark key generate` makes one), or --signing-config for keyless signing",
@@ -95,6 +107,7 @@ impl Hand {
             also_legacy: false,
             logged: config.is_some_and(|config| config.has(ServiceKind::Log)),
             trust_root,
+            authority: Vec::new(),
             claims: None,
         })
     }
@@ -109,21 +122,30 @@ impl Hand {
             trust_root: Some(trust_root),
             ..Options::default()
         };
-        Self::by_identity(config, token, options).await
+        Self::by_identity(config, token, None, options).await
     }
 
-    async fn by_identity(config: &SigningConfig, token: IdentityToken, options: Options) -> Result<Self, Failure> {
+    /// A certificate is asked for a new key, or for `key` (`--issue-certificate`).
+    async fn by_identity(
+        config: &SigningConfig,
+        token: IdentityToken,
+        key: Option<SigningKey>,
+        options: Options,
+    ) -> Result<Self, Failure> {
         let claims = token.claims().clone();
         let trust_root = options.trust_root.clone();
-        let session = KeylessSession::begin(config, token, options)
-            .await
-            .map_err(sign_failure)?;
+        let session = match key {
+            Some(key) => KeylessSession::begin_with_key(config, token, key, options).await,
+            None => KeylessSession::begin(config, token, options).await,
+        }
+        .map_err(sign_failure)?;
         Ok(Self {
             signer: Signer::Keyless(session),
             bundles: true,
             also_legacy: false,
             logged: config.has(ServiceKind::Log),
             trust_root,
+            authority: Vec::new(),
             claims: Some(claims),
         })
     }
@@ -178,8 +200,14 @@ impl Hand {
     pub(crate) fn wish(&self, signed: &Bundle, subject: &Digest) -> Result<Wish, Failure> {
         let mut wish = match (&self.signer, &self.trust_root) {
             (Signer::Keyless(_), Some(root)) => {
-                let (name, issuer) = identity(signed, subject, root)?;
+                let (name, Some(issuer)) = identity(signed, subject, &self.believer()?)? else {
+                    return Err(unverified("the certificate names no issuer"));
+                };
                 Wish::by_identity(&name, &issuer, Arc::clone(root))?
+            }
+            (signer, _) if signer.certificate().is_some() => {
+                let (name, issuer) = identity(signed, subject, &self.believer()?)?;
+                self.certified_wish(&name, issuer.as_deref())?
             }
             (signer, root) => Wish::by_key(signer.public_key().clone(), root.clone()),
         };
@@ -197,27 +225,29 @@ pub(crate) struct Attached {
     pub(crate) bundle: Bundle,
 }
 
-/// The identity in a bundle's certificate, read through the verifier as anyone else would read it.
-fn identity(signed: &Bundle, subject: &Digest, root: &Arc<TrustRoot>) -> Result<(String, String), Failure> {
-    let internal = |what: &str| Failure::new(Exit::Undecided, "own-signature-unverified", what);
+fn unverified(what: &str) -> Failure {
+    Failure::new(Exit::Undecided, "own-signature-unverified", what)
+}
+
+/// The subject in a bundle's certificate, and the issuer if it names one, read through the verifier as anyone else
+/// would read it.
+fn identity(signed: &Bundle, subject: &Digest, verifier: &Verifier) -> Result<(String, Option<String>), Failure> {
     let mut evidence = EvidenceSet::new(subject.clone());
     evidence.items.push(Item {
         origin: Origin::Local,
         content: ItemContent::Bundle(signed.clone()),
     });
-    let proofs = Verifier::new()
-        .with_trust_root(Arc::clone(root))
-        .verify(&evidence, Context::now());
+    let proofs = verifier.verify(&evidence, Context::now());
     let Some(SignerProof::Certificate(facts)) = proofs.proofs().first().map(|proof| proof.signer()) else {
         let why = proofs
             .rejections()
             .first()
             .map(|rejection| rejection.reason.to_string());
-        return Err(internal(&why.unwrap_or_else(|| "no certificate".to_owned())));
+        return Err(unverified(&why.unwrap_or_else(|| "no certificate".to_owned())));
     };
-    match (facts.identity.subjects.first(), &facts.identity.issuer) {
-        (Some(subject), Some(issuer)) => Ok((subject.value().to_owned(), issuer.clone())),
-        _ => Err(internal("the certificate names no subject or no issuer")),
+    match facts.identity.subjects.first() {
+        Some(subject) => Ok((subject.value().to_owned(), facts.identity.issuer.clone())),
+        None => Err(unverified("the certificate names no subject")),
     }
 }
 
@@ -254,24 +284,18 @@ fn refuse_unsupported(context: &Context, args: &SigningArgs) -> Result<(), Failu
     if args.sk || args.slot.is_some() {
         return Err(security_key());
     }
-    if args.key.is_some() && args.oidc.identity_token.is_some() {
+    if args.key.is_some() && args.oidc.identity_token.is_some() && !args.issue_certificate {
         return Err(Failure::usage(
             "two-signers",
             "--key and --identity-token are both given, and one signature has one signer",
-        ));
+        )
+        .with_hint("--issue-certificate asks for a certificate on the key"));
     }
-    let refused = [
-        (
-            args.certificate.is_some(),
-            "--certificate: a certificate of one's own is not put beside a key's signature; readers can be given it (verify --certificate)",
-        ),
-        (
-            args.issue_certificate,
-            "--issue-certificate: certificates are issued for keys that are made for one signature, and for no other",
-        ),
-    ];
-    if let Some((_, message)) = refused.iter().find(|(given, _)| *given) {
-        return Err(Failure::usage("flag-not-supported", message));
+    if args.certificate.is_some() && args.issue_certificate {
+        return Err(Failure::usage(
+            "two-signers",
+            "--certificate and --issue-certificate are both given, and a signature comes with one certificate",
+        ));
     }
     if args.services.insecure_skip_verify {
         context

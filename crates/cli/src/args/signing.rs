@@ -31,7 +31,7 @@ pub(crate) struct SigningArgs {
     #[arg(long, alias = "cert-chain", value_name = "FILE", requires = "certificate")]
     pub(crate) certificate_chain: Option<PathBuf>,
 
-    /// Ask for a certificate for the key too
+    /// Have the certificate authority certify the key for an identity, in place of one made for this signature
     #[arg(long)]
     pub(crate) issue_certificate: bool,
 

@@ -46,7 +46,7 @@ pub(super) fn choose(context: &Context, args: &SigningArgs) -> Result<Option<Cho
     ]
     .iter()
     .any(|given| given.is_some());
-    let keyless = args.key.is_none();
+    let keyless = args.key.is_none() || args.issue_certificate;
     if addressed && (services.signing_config.is_some() || services.use_signing_config == Some(true)) {
         return Err(Failure::usage(
             "services-named-twice",

@@ -276,7 +276,10 @@ fn what_cannot_be_done_is_said() {
     let image = format!("{}/app:1.0", closed_port());
     for (words, code) in [
         ("sign --sk IMAGE", "security-key-not-supported"),
-        ("sign --key cosign.key --issue-certificate IMAGE", "flag-not-supported"),
+        (
+            "sign --key cosign.key --certificate c.pem --issue-certificate IMAGE",
+            "two-signers",
+        ),
         ("sign --key cosign.key --attachment sbom IMAGE", "flag-not-supported"),
         ("sign --key cosign.key --identity-token x IMAGE", "two-signers"),
         (

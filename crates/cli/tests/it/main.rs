@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod blobs;
+mod certified;
 mod concurrency;
 mod cosign_flags;
 mod cosign_name;

@@ -150,6 +150,10 @@ impl Trust {
         self.folder.path().join("trust").join(name).display().to_string()
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
     pub(crate) fn issuer(&self) -> String {
         self.issuer.ci_issuer()
     }
