@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use proofmark_types::UnixTime;
 use proofmark_verify::{TrustRoot, TrustRootError};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -238,11 +240,22 @@ impl Place {
         if pinned.folder == self.folder {
             return Ok(());
         }
-        remove(&self.folder)?;
-        std::fs::rename(&pinned.folder, &self.folder).map_err(|source| HomeError::Remove {
+        let failed = |source: std::io::Error| HomeError::Remove {
             path: self.folder.clone(),
             source,
-        })
+        };
+        if self.folder.symlink_metadata().is_ok() {
+            // The two change places in one step. Were the old one removed first, a run that ends there would leave an
+            // instance that is built in with the root of the program in place of the one that was chosen.
+            let exchanged = renameat_with(CWD, &pinned.folder, CWD, &self.folder, RenameFlags::EXCHANGE);
+            match exchanged {
+                Ok(()) => return remove(&pinned.folder),
+                // A file system that cannot: NFS, for one.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => remove(&self.folder)?,
+                Err(errno) => return Err(failed(errno.into())),
+            }
+        }
+        std::fs::rename(&pinned.folder, &self.folder).map_err(failed)
     }
 
     /// How the copy here came about.

@@ -103,7 +103,7 @@ impl Generate {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let pair = Pair::new(&self.output_key_prefix, self.yes);
         let Some(place) = self.kms.or(self.place) else {
-            pair.make_room(&[&pair.private, &pair.public])?;
+            let pair = pair.with_room_for(Halves::Both)?;
             let key = SigningKey::generate(self.signing_algorithm)
                 .map_err(|error| Failure::new(Exit::Undecided, error.code(), error))?;
             return pair.write(context, &key);
@@ -115,7 +115,7 @@ impl Generate {
             .with_hint("files are named with --output-key-prefix"));
         }
         // Before the key is made: its public half is to be had at once.
-        pair.make_room(&[&pair.public])?;
+        let pair = pair.with_room_for(Halves::Public)?;
         let public = keys::create(&place, self.signing_algorithm).await?;
         write_file(&pair.public, public.to_pem().as_bytes())?;
         context.done(
@@ -132,8 +132,7 @@ impl Generate {
 impl Import {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let key = keys::signing_key(context, &self.key).await?;
-        let pair = Pair::new(&self.output_key_prefix, self.yes);
-        pair.make_room(&[&pair.private, &pair.public])?;
+        let pair = Pair::new(&self.output_key_prefix, self.yes).with_room_for(Halves::Both)?;
         pair.write(context, &key)
     }
 }
@@ -157,6 +156,13 @@ impl Public {
     }
 }
 
+/// What of a pair is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Halves {
+    Both,
+    Public,
+}
+
 /// The two files of a pair.
 struct Pair {
     private: PathBuf,
@@ -174,13 +180,16 @@ impl Pair {
     }
 
     /// Both files are new, or may be replaced, or nothing is written: a key that is overwritten is lost for good.
-    fn make_room(&self, files: &[&PathBuf]) -> Result<(), Failure> {
-        for path in files {
+    fn with_room_for(mut self, halves: Halves) -> Result<Self, Failure> {
+        let private = (halves == Halves::Both).then_some(&self.private);
+        let mut replace = self.replace;
+        for path in private.into_iter().chain([&self.public]) {
             if self.replace || path.symlink_metadata().is_err() {
                 continue;
             }
             let asked = output::stdin_is_terminal();
             if asked && output::confirm(&format!("{} exists. Overwrite it (y/n)? ", path.display())) {
+                replace |= Some(path) == private;
                 continue;
             }
             return Err(Failure::usage(
@@ -191,7 +200,8 @@ impl Pair {
                 "name other files with --output-key-prefix, move the old ones away, or replace them with --yes",
             ));
         }
-        Ok(())
+        self.replace = replace;
+        Ok(self)
     }
 
     fn write(&self, context: &Context, key: &SigningKey) -> Result<(), Failure> {
