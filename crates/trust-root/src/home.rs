@@ -97,8 +97,18 @@ impl Home {
     /// The mirror that `initialize` chose, or the public instance's.
     pub fn chosen(&self) -> Result<Place, HomeError> {
         let path = self.folder.join("chosen.json");
-        let Some(bytes) = crate::tuf::read(&path) else {
+        // Only a file that is not there means that nothing was chosen: another error must not lead to the public instance.
+        if path
+            .symlink_metadata()
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        {
             return Ok(self.place(Instance::Public.mirror()));
+        }
+        let Some(bytes) = crate::tuf::read(&path) else {
+            return Err(HomeError::Choice {
+                path,
+                reason: "it is there and cannot be read".to_owned(),
+            });
         };
         let choice: Choice = serde_json::from_slice(&bytes).map_err(|error| HomeError::Choice {
             path,
@@ -212,8 +222,11 @@ impl Place {
     /// The root that trust begins with: the one given to `initialize`, or the one in the program.
     #[must_use]
     pub fn pinned(&self) -> Option<Cow<'static, [u8]>> {
-        match crate::tuf::read(&self.folder.join("pinned-root.json")) {
+        let path = self.folder.join("pinned-root.json");
+        match crate::tuf::read(&path) {
             Some(bytes) => Some(Cow::Owned(bytes)),
+            // It is there and cannot be read: the root in the program is not what was chosen.
+            None if path.symlink_metadata().is_ok() => None,
             None => self.instance.map(|instance| Cow::Borrowed(instance.tuf_root())),
         }
     }

@@ -51,7 +51,15 @@ impl Initialize {
         })?;
         let place = home.place(&mirror);
         let repository = repository(place.mirror())?;
-        let pinned = match self.root.clone().or_else(|| variable("TUF_ROOT_JSON")) {
+        let root = self.root.clone().or_else(|| variable("TUF_ROOT_JSON"));
+        if root.is_none() && self.root_checksum.is_some() {
+            return Err(Failure::usage(
+                "root-checksum-without-root",
+                "--root-checksum says what --root must be, and no root is given",
+            )
+            .with_hint("give --root FILE or ADDRESS beside it"));
+        }
+        let pinned = match root {
             Some(root) => place
                 .pin(&self.read_root(&root).await?)
                 .map_err(|error| Failure::new(Exit::Undecided, error.code(), chain(&error)))?,

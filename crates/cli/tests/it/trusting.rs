@@ -91,6 +91,7 @@ async fn initialize_believes_only_what_the_root_leads_to() {
     );
     let address = format!("{mirror}/1.root.json");
     refused(&["--root", &address], 2, "root-checksum-missing");
+    refused(&["--root-checksum", &"00".repeat(32)], 2, "root-checksum-without-root");
     run(&home, ["initialize", "--mirror", &mirror, "--staging"]).expect_code(2);
     // Nothing of it changed what is trusted.
     assert_eq!(
@@ -114,6 +115,14 @@ async fn initialize_believes_only_what_the_root_leads_to() {
     let status = json(&home, ["trust", "status"]);
     assert_eq!(status["repositories"][0]["mirror"], mirror.as_str());
     assert_eq!(status["repositories"][0]["state"]["rootVersion"], 1, "{status}");
+    // A choice that cannot be read is not the public instance's.
+    let chosen = home.path().join(".cache/proofmark/tuf/chosen.json");
+    let kept = fs::read(&chosen).unwrap();
+    fs::remove_file(&chosen).unwrap();
+    fs::create_dir(&chosen).unwrap();
+    assert!(!run(&home, ["trust", "status"]).succeeded());
+    fs::remove_dir(&chosen).unwrap();
+    fs::write(&chosen, kept).unwrap();
 
     let unreachable = format!("http://{}/tuf", closed_port());
     let outcome = run(&home, ["initialize", "--mirror", &unreachable, "--root", &own]);
