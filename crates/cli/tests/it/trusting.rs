@@ -65,6 +65,7 @@ async fn an_initialized_machine_verifies_without_a_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one scenario, told from its beginning to its end")]
 async fn initialize_believes_only_what_the_root_leads_to() {
     let (home, trust, stranger) = (Sandbox::new(), Trust::start().await, Trust::start().await);
     let mirror = mirror(&trust);
