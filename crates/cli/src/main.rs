@@ -254,7 +254,9 @@ fn run(cli: Cli, output: Output, manner: Manner) -> Result<(), Failure> {
         .then_some("info,proofmark=debug,proofmark_registry=debug,proofmark_sign=debug");
     let filter = cli.log.as_deref().or(verbose);
     start_log(filter, usual_log(&cli.verb))?;
-    if let Some(path) = &cli.output_file {
+    // What `sbom` writes to its file is the document; its result stays on standard output.
+    let is_document = matches!(cli.verb, Verb::Sbom(_));
+    if let Some(path) = cli.output_file.as_deref().filter(|_| !is_document) {
         output::send_results_to(path)?;
     }
     let patience = cli.timeout.or_else(|| manner.is_cosign().then_some(cosign::TIMEOUT));
