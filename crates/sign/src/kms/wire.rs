@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Certificate, Method, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
+use url::form_urlencoded;
+use zeroize::Zeroizing;
 
 use super::KmsError;
 use crate::http::{Answer, Http, HttpError, Timing, is_later, retry_after};
@@ -73,6 +76,18 @@ impl Wire {
         self.attempts(url, |_| false, make, timeout, METADATA_ATTEMPTS).await
     }
 
+    /// Posts a form that asks for a token: asking twice changes nothing.
+    pub(super) async fn post_form(&self, url: &Url, fields: &[(&str, &str)]) -> Result<Answer, KmsError> {
+        let body = form(fields);
+        let request = || {
+            Ok(self
+                .request(&Method::POST, url)
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(body.as_bytes().to_vec()))
+        };
+        self.ask(url, |_| false, request).await
+    }
+
     /// Does something that must not be done twice.
     pub(super) async fn once(&self, url: &Url, request: RequestBuilder) -> Result<Answer, KmsError> {
         let http = &self.http;
@@ -109,6 +124,15 @@ impl Wire {
             pause = pause.saturating_mul(2);
         }
     }
+}
+
+/// The fields as a form. There are secrets among them, so that it is wiped.
+pub(super) fn form(fields: &[(&str, &str)]) -> Zeroizing<String> {
+    Zeroizing::new(
+        form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish(),
+    )
 }
 
 /// Reads an answer that must be JSON of one shape.

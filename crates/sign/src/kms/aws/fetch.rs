@@ -4,7 +4,6 @@ use proofmark_types::UnixTime;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
-use url::form_urlencoded;
 use zeroize::Zeroizing;
 
 use super::credentials::{Credentials, Role, Source};
@@ -12,7 +11,7 @@ use super::sigv4::Scope;
 use super::throttled;
 use crate::http::Answer;
 use crate::kms::settings::{Secret, join, read_file};
-use crate::kms::wire::{Wire, json, place, shown};
+use crate::kms::wire::{Wire, form, json, place, shown};
 use crate::kms::{KmsError, now};
 
 const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
@@ -237,12 +236,4 @@ fn between<'t>(text: &'t str, name: &str) -> Option<&'t str> {
 /// The id goes into a header: letters and digits, 16 to 128 (IAM API Reference, AccessKey).
 fn is_key_id(text: &str) -> bool {
     (16..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-fn form(fields: &[(&str, &str)]) -> Zeroizing<String> {
-    Zeroizing::new(
-        form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(fields)
-            .finish(),
-    )
 }

@@ -12,13 +12,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use proofmark_types::UnixTime;
-use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::Mutex;
-use url::form_urlencoded;
-use zeroize::Zeroizing;
 
 use crate::http::Answer;
 use crate::kms::settings::{Secret, Settings, address, join, local_address, read_file};
@@ -248,23 +245,7 @@ fn token_address(settings: &Settings<'_>, authority: &Url) -> Result<Url, KmsErr
 }
 
 async fn grant(wire: &Wire, url: &Url, fields: &[(&str, &str)]) -> Result<(Secret, UnixTime), KmsError> {
-    let body = Zeroizing::new(
-        form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(fields)
-            .finish(),
-    );
-    let answer = wire
-        .ask(
-            url,
-            |_| false,
-            || {
-                Ok(wire
-                    .request(&Method::POST, url)
-                    .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                    .body(body.as_bytes().to_vec()))
-            },
-        )
-        .await?;
+    let answer = wire.post_form(url, fields).await?;
     granted(&answer, url)
 }
 

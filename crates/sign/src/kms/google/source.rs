@@ -16,11 +16,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pkcs8::SecretDocument;
 use proofmark_types::UnixTime;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
+use reqwest::header::AUTHORIZATION;
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::{Value, json as value};
-use url::form_urlencoded;
 use zeroize::Zeroizing;
 
 use super::credentials::Token;
@@ -431,23 +430,7 @@ fn assertion(email: &str, key: &Secret, key_id: Option<&str>, audience: &Url) ->
 
 /// Asks a token endpoint.
 async fn grant(wire: &Wire, url: &Url, fields: &[(&str, &str)]) -> Result<Token, KmsError> {
-    let body = Zeroizing::new(
-        form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(fields)
-            .finish(),
-    );
-    let answer = wire
-        .ask(
-            url,
-            |_| false,
-            || {
-                Ok(wire
-                    .request(&Method::POST, url)
-                    .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                    .body(body.as_bytes().to_vec()))
-            },
-        )
-        .await?;
+    let answer = wire.post_form(url, fields).await?;
     if answer.status != StatusCode::OK {
         let denied: Denied = serde_json::from_slice(&answer.body).unwrap_or_default();
         let code = denied.error.as_str().unwrap_or_default();
