@@ -149,6 +149,15 @@ impl Blob {
             BlobContent::Digest(digest) => digest.clone(),
         }
     }
+
+    /// Its digest by another function; of a large file only one that was [`Need`]ed is known, of a digest only itself.
+    pub(crate) fn digest_by(&self, algorithm: DigestAlgorithm) -> Option<Digest> {
+        match &self.content {
+            BlobContent::Bytes(bytes) => Some(Digest::of(algorithm, bytes)),
+            BlobContent::Digests(digests) => digests.get(algorithm).cloned(),
+            BlobContent::Digest(digest) => (digest.algorithm() == algorithm).then(|| digest.clone()),
+        }
+    }
 }
 
 /// Bytes as they come: held while they are few, hashed once they are many.

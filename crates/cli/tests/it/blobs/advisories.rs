@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proofmark_evidence::legacy::set_payload;
 use proofmark_sign::SigningKey;
-use proofmark_types::{Digest, UnixTime};
+use proofmark_types::{Digest, DigestAlgorithm, UnixTime};
 use proofmark_verify::KeyAlgorithm;
 use serde_json::{Value, json};
 
@@ -208,7 +208,7 @@ impl Rekor {
         let set = self.key.sign(&set_payload(body.as_bytes(), at, &id, 7)).await.unwrap();
         json!({"SignedEntryTimestamp": STANDARD.encode(set), "Payload": {
             "body": STANDARD.encode(body), "integratedTime": at.seconds(), "logIndex": 7,
-            "logID": Digest::from_bytes(proofmark_types::DigestAlgorithm::Sha256, &id).unwrap().hex(),
+            "logID": Digest::from_bytes(DigestAlgorithm::Sha256, &id).unwrap().hex(),
         }})
     }
 }
@@ -318,4 +318,57 @@ fn v01(signature: &str, pem: &str, promise: &Value) -> Value {
     }]);
     json!({"mediaType": "application/vnd.dev.sigstore.bundle+json;version=0.1", "verificationMaterial": material,
         "messageSignature": {"signature": signature}})
+}
+
+/// What was not checked is not called verified, and a digest beside the file is the file's.
+#[test]
+fn what_was_not_checked_is_said_before_the_result() {
+    let home = home();
+    write(home.path(), "file", "what is signed");
+    write(home.path(), "predicate", r#"{"spdxVersion": "SPDX-2.3"}"#);
+    let key = ["--key", "cosign.key", "--predicate", "predicate", "--type", "spdxjson"];
+    let attest = ["attest-blob", "--bundle", "bundle", "file"];
+    run(&home, attest.into_iter().chain(key).collect::<Vec<_>>()).expect_success();
+    let check = |program: &[&str], more: &[&str]| {
+        let fixed = ["verify-blob-attestation", "--bundle", "bundle", "--type", "spdxjson"];
+        let all = program.iter().copied().chain(fixed).chain(KEY);
+        run(&home, all.chain(more.iter().copied()).collect::<Vec<_>>())
+    };
+    let sha256 = Digest::of(DigestAlgorithm::Sha256, b"what is signed");
+    let checked = check(&[], &["file"]);
+    assert!(checked.expect_success().stdout.contains(": verified, sha256:"));
+    // Of no file, and of one that it is not about.
+    write(home.path(), "other", "another file");
+    for file in [&[][..], &["other"]] {
+        let said = check(&[], &[&["--check-claims=false"], file].concat());
+        said.expect_success();
+        assert!(
+            said.stderr.starts_with("warning: --check-claims=false"),
+            "{}",
+            said.stderr
+        );
+        assert!(!said.stderr.contains("Verified OK"), "{}", said.stderr);
+        let first = said.stdout.lines().next().unwrap();
+        assert_eq!(
+            first,
+            format!("the attestation is verified; which file it is about was not checked, it says of itself {sha256}")
+        );
+        let value = check(&["-o", "json"], &[&["--check-claims=false"], file].concat());
+        let value: Value = serde_json::from_str(&value.expect_success().stdout).unwrap();
+        assert_eq!((&value["claimsChecked"], &value["file"]), (&json!(false), &Value::Null));
+        assert_eq!(value["claimedDigest"], sha256.to_string());
+    }
+    // Beside the file.
+    let digest = |algorithm, hex: &str, file| check(&[], &["--digestAlg", algorithm, "--digest", hex, file]);
+    let sha512 = Digest::of(DigestAlgorithm::Sha512, b"what is signed");
+    digest("sha256", &sha256.hex(), "file").expect_success();
+    digest("sha512", &sha512.hex(), "file").expect_success();
+    for (algorithm, hex, file) in [
+        ("sha256", sha256.hex(), "other"),
+        ("sha256", Digest::sha256_of(b"another file").hex(), "file"),
+        ("sha512", sha256.hex().repeat(2), "file"),
+    ] {
+        fails(&digest(algorithm, &hex, file), 2, "digest-of-another-file");
+    }
+    fails(&digest("sha512", &sha256.hex(), "file"), 2, "malformed-digest");
 }
