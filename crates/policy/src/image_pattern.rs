@@ -123,24 +123,27 @@ impl ImagePattern {
         }
     }
 
-    /// Whether the image is to be checked. Where the reference has no tag, or none any more because it was pinned, a
-    /// pattern that names a tag selects it: a digest must not be a way around a policy. So does a pattern without tag.
+    /// Whether the image is to be checked. A pattern that names a tag selects every reference of its repositories that has a
+    /// digest, whatever tag stands beside that: the digest alone decides what runs, nobody resolves the tag, and so neither
+    /// a digest nor another tag before it is a way around a policy. A reference without either means `latest`.
     #[must_use]
     pub fn selects(&self, image: &ImageRef) -> bool {
+        self.selects_but_for_its_tag(image) && (image.digest().is_some() || self.tag_matches(image))
+    }
+
+    fn selects_but_for_its_tag(&self, image: &ImageRef) -> bool {
         self.matches_repository(image.repository(), Side::Select)
-            && self
-                .tag
-                .as_ref()
-                .is_none_or(|wanted| match (image.tag(), image.digest()) {
-                    (Some(tag), _) => wildcard(wanted, tag.as_str()),
-                    (None, Some(_)) => true,
-                    (None, None) => wildcard(wanted, "latest"),
-                })
             && self.digest.as_ref().is_none_or(|wanted| {
                 image
                     .digest()
                     .is_none_or(|digest| wildcard(wanted, &digest.to_string()))
             })
+    }
+
+    /// Whether the tag that is written matches, or `latest` where there is none.
+    fn tag_matches(&self, image: &ImageRef) -> bool {
+        let written = image.tag().map_or("latest", |tag| tag.as_str());
+        self.tag.as_ref().is_none_or(|wanted| wildcard(wanted, written))
     }
 
     /// Whether the image is let through. What the pattern names must be in the reference as it is written: a tag pattern
@@ -169,13 +172,18 @@ impl ImagePattern {
         self.allows(image) && (image.digest().is_none() || !self.names_tag() || one_digest)
     }
 
-    /// Whether the image is turned away. As [`ImagePattern::selects`], but a digest without a tag is not taken for a tag
-    /// that it may not have: `!*:latest` is about tags that move.
+    /// Whether the image is turned away. As [`ImagePattern::selects`], but the tag is the one that is written, and a digest
+    /// without a tag is not taken for a tag that it may not have: `!*:latest` is about tags that move.
     #[must_use]
     pub fn denies(&self, image: &ImageRef) -> bool {
         let tag_unknown = image.tag().is_none() && image.digest().is_some();
         let any_tag = |wanted: &String| wanted.chars().all(|c| c == '*');
-        self.selects(image) && (!tag_unknown || self.tag.as_ref().is_none_or(any_tag))
+        let tag_denied = if tag_unknown {
+            self.tag.as_ref().is_none_or(any_tag)
+        } else {
+            self.tag_matches(image)
+        };
+        self.selects_but_for_its_tag(image) && tag_denied
     }
 
     /// Whether every image is meant.

@@ -43,6 +43,45 @@ pub(crate) struct Policy {
     pub(crate) notes: Vec<String>,
 }
 
+impl Policy {
+    /// Notes what tags in its patterns mean: they name what moves, and beside a digest nobody resolves them.
+    pub(crate) fn note_tags(&mut self) {
+        let mut found = Vec::new();
+        for rule in &self.rules {
+            let unseen = rule.passes_unseen();
+            for pattern in rule.images.include.iter().filter(|pattern| pattern.names_tag()) {
+                found.push(if unseen {
+                    format!("\"{pattern}\" is about some tags: no reference with a digest is let through by it")
+                } else {
+                    format!(
+                        "\"{pattern}\" is about some tags: every reference with a digest is concerned, whatever tag stands beside it; a reference by another tag alone is not concerned, although that tag may be the same image"
+                    )
+                });
+            }
+            for pattern in rule.images.exclude.iter().filter(|pattern| pattern.names_tag()) {
+                found.push(format!(
+                    "\"{pattern}\" is about some tags: no reference with a digest is excluded by it"
+                ));
+            }
+            for pattern in rule
+                .checks
+                .iter()
+                .flat_map(Check::allowed)
+                .filter(|pattern| pattern.names_tag())
+            {
+                found.push(format!(
+                    "\"{pattern}\" is about some tags: a tag beside a digest is taken as it is written, and nobody resolves it; where it matters what the image is, ask for a signature"
+                ));
+            }
+        }
+        for note in found {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
     pub(crate) name: String,
@@ -191,6 +230,17 @@ pub(crate) enum Check {
     },
     /// Something is proven about the digest.
     Evidence(Demand),
+}
+
+impl Check {
+    /// The patterns that let an image through.
+    fn allowed(&self) -> impl Iterator<Item = &ImagePattern> {
+        let choices = match self {
+            Self::ImageAllowed { choices, .. } => choices.as_slice(),
+            Self::DigestRequired { .. } | Self::Evidence(_) => &[],
+        };
+        choices.iter().flat_map(|choice| &choice.all)
+    }
 }
 
 /// Patterns that must all match, and some that must not (Kyverno: `a & !b`).

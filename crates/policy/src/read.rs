@@ -37,7 +37,8 @@ pub(crate) fn policies(files: &[(&str, &[u8])], keys: &Keys<'_>) -> Result<Vec<P
     for (file, bytes) in files {
         for document in documents(file, bytes, keys)? {
             let node = Node::root(&document, file, keys);
-            let policy = policy(&node)?;
+            let mut policy = policy(&node)?;
+            policy.note_tags();
             if let Some(first) = all
                 .iter()
                 .find(|known| known.format == policy.format && known.name == policy.name)

@@ -34,6 +34,11 @@ fn policies_are_read_and_what_they_mean_here_is_said() {
     );
     assert_eq!(value["policies"][0]["onUnreachable"], json!("deny"));
     assert!(value["notes"].as_array().is_some_and(|notes| !notes.is_empty()));
+    // What a pattern over tags means.
+    let tags = write(home.path(), "tags.yaml", POLICY.replace("/**", "/app:v*"));
+    let text = run(&home, ["policy", "check", &tags]);
+    let note = "note on release: \"registry.example.com/app:v*\" is about some tags: every reference with a digest is concerned";
+    assert!(text.expect_success().stdout.contains(note), "{text:?}");
     // A folder of them, all three formats.
     let folder = fixture_path("policies");
     let value = json(&home, ["policy", "check", &folder]);

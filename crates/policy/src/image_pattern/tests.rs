@@ -96,6 +96,8 @@ fn kyverno_wildcards_cross_slashes_but_not_out_of_the_host() {
             ("ghcr.io/org/app:1.*", "ghcr.io/org/app:2.0", false, false),
             // A digest must not be a way around a policy over tags, nor a pass through one.
             ("ghcr.io/org/app:1.*", "ghcr.io/org/app@D", true, false),
+            ("ghcr.io/org/app:1.*", "ghcr.io/org/app:2.0@D", true, false),
+            ("ghcr.io/org/app:1.*", "ghcr.io/org/other:2.0@D", false, false),
             ("*:*", "ghcr.io/app", true, false),
             ("*:*", "ghcr.io/app:1", true, true),
             ("*:*", "registry.example.com:5000/app", true, false),
@@ -153,6 +155,9 @@ fn cluster_image_policy_globs_stay_within_a_component() {
             // After the digest is written in, policy-controller no longer matches this one.
             ("ghcr.io/org/app:v1*", "ghcr.io/org/app@D", true, false),
             ("ghcr.io/org/app:v1*", "ghcr.io/org/app:v1.2@D", true, true),
+            // Nor one that has another tag before it.
+            ("ghcr.io/org/app:v1*", "ghcr.io/org/app:v2@D", true, false),
+            ("ghcr.io/org/app:v1*", "ghcr.io/org/app:v2", false, false),
             ("ghcr.io/org/app*", "ghcr.io/org/app-two:1", true, true),
             ("ghcr.io/org/app", "ghcr.io/org/app:5", true, true),
             ("ghcr.io/**/app", "ghcr.io/a/b/app:5", true, true),
@@ -193,6 +198,11 @@ fn native_patterns_name_their_registry() {
             ("*/app", "ghcr.io/app", true, true),
             ("*/app", "ghcr.io/x/app", false, false),
             ("docker.io/library/nginx", "nginx:1.27", true, true),
+            ("ghcr.io/app:prod-*", "ghcr.io/app:prod-1", true, true),
+            ("ghcr.io/app:prod-*", "ghcr.io/app:dev", false, false),
+            ("ghcr.io/app:prod-*", "ghcr.io/app:dev@D", true, false),
+            ("ghcr.io/app:prod-*", "ghcr.io/app@D", true, false),
+            ("ghcr.io/app:prod-*", "ghcr.io/other:dev@D", false, false),
         ],
     );
     assert!(ImagePattern::native("**").unwrap().is_everything());
@@ -211,6 +221,16 @@ fn a_tag_beside_a_digest_exempts_nothing() {
     let named = format!("ghcr.io/app:debug@sha256:{HEX}");
     assert!(exempts(&named, "ghcr.io/app:debug@D"));
     assert!(!exempts("ghcr.io/app:debug@sha256:*", "ghcr.io/app:debug@D"));
+}
+
+#[test]
+fn a_denied_tag_is_the_one_that_is_written() {
+    let denies = |reference: &str| ImagePattern::kyverno("*:latest").unwrap().denies(&image(reference));
+    assert!(denies("ghcr.io/app"));
+    assert!(denies("ghcr.io/app:latest"));
+    assert!(denies("ghcr.io/app:latest@D"));
+    assert!(!denies("ghcr.io/app:1@D"));
+    assert!(!denies("ghcr.io/app@D"));
 }
 
 #[test]

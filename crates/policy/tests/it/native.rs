@@ -6,7 +6,8 @@ use proofmark_types::ImageRef;
 use proofmark_verify::{Proofs, Verifier};
 
 use crate::world::{
-    GITHUB, WORKFLOW, assert_denied, assert_pass, decide, decide_with_index, key, load, now, pem, proofs, verifier,
+    GITHUB, WORKFLOW, assert_denied, assert_pass, decide, decide_by_tag, decide_with_index, key, load, now, pem,
+    proofs, verifier,
 };
 
 const APP: &str = "registry.example.com/team/app:1.0";
@@ -516,4 +517,45 @@ fn a_denial_reads_well() {
         "{}",
         unsigned[1]
     );
+}
+
+/// A policy over some tags is dodged neither by a digest nor by another tag before it; its notes say what tags mean.
+#[test]
+fn a_tag_beside_a_digest_dodges_no_policy_over_tags() {
+    const OTHER: &str = "registry.example.com/team/app:2.0";
+    let tags = |text: &str| text.replace("registry.example.com/**", "registry.example.com/team/app:1.*");
+    let set = load(&tags(&by_keys(&["p256"], ""))).with_no_match(NoMatch::Allow);
+    let signed = seen_by(&set, "cosign/v3-sign-p256", "1.0");
+    let unsigned = seen_by(&set, "cosign/unsigned", "1.0");
+    // `decide` writes the digest beside the tag.
+    for name in [APP, OTHER, "registry.example.com/team/app"] {
+        assert_pass(&decide(&set, name, &signed));
+        assert_denied(&decide(&set, name, &unsigned), "unsigned");
+    }
+    assert_pass(&decide(&set, "registry.example.com/team/other:1.0", &unsigned));
+    assert_denied(&decide_by_tag(&set, APP, &unsigned), "unsigned");
+    assert_pass(&decide_by_tag(&set, OTHER, &unsigned));
+    let notes = |set: &PolicySet| set.notes().into_iter().map(|note| note.text).collect::<Vec<_>>();
+    let said = notes(&set);
+    assert!(
+        said.len() == 1 && said[0].contains("whatever tag stands beside it"),
+        "{said:?}"
+    );
+    // What is let through by its tag must have no digest: a tag there may be any.
+    let excluding = by_keys(&["p256"], "").replace(
+        "    images: [\"registry.example.com/**\"]\n",
+        "    images: [\"registry.example.com/**\"]\n    exclude: [\"registry.example.com/team/app:2.*\"]\n",
+    );
+    let set = load(&excluding).with_no_match(NoMatch::Allow);
+    assert_pass(&decide_by_tag(&set, OTHER, &unsigned));
+    assert_denied(&decide(&set, OTHER, &unsigned), "unsigned");
+    let said = notes(&set);
+    assert!(said.len() == 1 && said[0].contains("is excluded by it"), "{said:?}");
+    let allowing = load(&policy("registries: [\"registry.example.com/team/app:1.*\"]\n"));
+    let said = notes(&allowing);
+    assert!(
+        said.len() == 1 && said[0].contains("taken as it is written"),
+        "{said:?}"
+    );
+    assert_eq!(notes(&load(&by_keys(&["p256"], ""))), Vec::<String>::new());
 }

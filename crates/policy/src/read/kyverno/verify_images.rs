@@ -168,11 +168,6 @@ pub(super) fn note_pattern(pattern: &ImagePattern, notes: &mut Vec<String>) {
             "\"{pattern}\": the host ends in a wildcard, which matches registries of others; write the slash after the host"
         ));
     }
-    if pattern.names_tag() {
-        add(format!(
-            "\"{pattern}\": a reference by digest without a tag is taken to be concerned; in Kyverno it is not"
-        ));
-    }
 }
 
 fn attestation(node: &Node<'_>, policy: &mut Policy) -> Result<Attestation, PolicyError> {
