@@ -5,12 +5,13 @@ use super::Problem;
 use super::metadata::Packages;
 
 /// The level of each room. A crate that is not here has no room yet: add it to ARCHITECTURE.md first.
-const LEVELS: [(&str, u8); 17] = [
+const LEVELS: [(&str, u8); 18] = [
     ("proofmark-types", 0),
     ("proofmark-oci", 1),
     ("proofmark-evidence", 1),
     ("proofmark-merkle", 1),
     ("proofmark-sbom", 1),
+    ("proofmark-advisories", 1),
     ("proofmark-verify", 2),
     ("proofmark-policy", 2),
     ("proofmark-registry", 3),

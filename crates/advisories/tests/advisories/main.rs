@@ -1,0 +1,3 @@
+//! The crate from outside: comparison vectors and laws of order.
+
+mod order;
