@@ -128,6 +128,12 @@ impl Wish {
         ))
     }
 
+    /// Whether one signature answers it. Attestations are all read: their content is the answer, and a newer one must not
+    /// stay unread behind an older.
+    fn one_is_enough(&self) -> bool {
+        matches!(self.requirement.what, Wanted::Signature { .. }) && self.policies.is_empty()
+    }
+
     /// The same signer, asked for attestations of a type.
     pub(crate) fn for_attestation(&self, predicate_type: PredicateType) -> Self {
         let mut wish = self.clone();
@@ -447,8 +453,19 @@ pub(crate) async fn check(target: &Target, wish: &Wish) -> Result<Checked, Failu
         .await
         .map_err(|error| unresolved(target, error))?;
     let digest = resolved.descriptor.digest;
-    let evidence = target.source.evidence(&digest).await.map_err(registry_failure)?;
-    check_evidence(target, evidence, wish)
+    if !wish.one_is_enough() {
+        let evidence = target.source.evidence(&digest).await.map_err(registry_failure)?;
+        return check_evidence(target, evidence, wish);
+    }
+    let mut gathering = target.source.gather(&digest).await.map_err(registry_failure)?;
+    loop {
+        let proofs = verified(gathering.evidence_mut(), wish);
+        // What is not whole has a gap, so that nothing but a pass can end this early.
+        if gathering.is_whole() || wish.requirement.check(&proofs).is_trusted() {
+            return hold(target, gathering.into_evidence(), proofs, wish);
+        }
+        gathering.read_more().await;
+    }
 }
 
 /// The image that is to be checked could not be had. Its registry may have sent another one than was asked for: that is
@@ -478,12 +495,22 @@ fn unresolved(target: &Target, error: RegistryError) -> Failure {
 /// 4. The policies: each that was accepted must satisfy them, as in cosign. A newer finding of the same signer is not
 ///    hidden behind an older one.
 pub(crate) fn check_evidence(target: &Target, mut evidence: EvidenceSet, wish: &Wish) -> Result<Checked, Failure> {
+    let proofs = verified(&mut evidence, wish);
+    hold(target, evidence, proofs, wish)
+}
+
+/// Steps 1 and 2 of [`check_evidence`].
+fn verified(evidence: &mut EvidenceSet, wish: &Wish) -> Proofs {
     // 1.
     if let Some(certificate) = &wish.certificate {
         evidence.items.iter_mut().for_each(|item| supply(item, certificate));
     }
     // 2.
-    let proofs = wish.verifier.verify(&evidence, Context::now());
+    wish.verifier.verify(evidence, Context::now())
+}
+
+/// Steps 3 and 4 of [`check_evidence`].
+fn hold(target: &Target, evidence: EvidenceSet, proofs: Proofs, wish: &Wish) -> Result<Checked, Failure> {
     let digest = evidence.subject.clone();
     let looked = target.looked(&digest, evidence.items.len());
     // 3.

@@ -145,6 +145,14 @@ pub(crate) fn manifests(count: usize) -> String {
 /// (`cosign`), the envelope beside each attestation (`envelope`). Under the name `cosign` standard output has cosign's
 /// shape and nothing else.
 pub(crate) fn publish(context: &Context, wish: &Wish, checked: &[(&Target, &Checked)]) {
+    for (target, checked) in checked {
+        for gap in checked.proofs.incomplete() {
+            let name = target.label();
+            context
+                .output
+                .note(&format!("note: {name}: {}: {} [{}]", gap.place, gap.reason, gap.code));
+        }
+    }
     let attestations = matches!(wish.requirement.what, Wanted::Attestation { .. });
     if context.manner.is_cosign() {
         for (target, checked) in checked {
@@ -163,6 +171,9 @@ pub(crate) fn publish(context: &Context, wish: &Wish, checked: &[(&Target, &Chec
         let name = if attestations { "attestations" } else { "signatures" };
         values.push(json!({
             "image": target.label(), "digest": checked.digest, "verdict": "pass",
+            "notRead": checked.proofs.incomplete().iter().map(|gap| json!({
+                "place": gap.place, "code": gap.code, "reason": gap.reason,
+            })).collect::<Vec<_>>(),
             name: proofs.iter().map(|proof| full_json(target, checked, proof, attestations)).collect::<Vec<_>>(),
         }));
     }

@@ -65,20 +65,59 @@ pub fn is_bundle_media_type(media_type: &MediaType) -> bool {
     media_type.as_str().starts_with("application/vnd.dev.sigstore.bundle")
 }
 
+/// What a list of referrers lets one expect of one of them. Good for the order of reading and for nothing else: registries
+/// and cosign's own fallback index get types wrong, and anyone who may push can lie in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Promise {
+    /// It is listed as a signature, an attestation or a bundle.
+    Evidence,
+    /// The list does not say, or says something that every artifact may be listed as.
+    Unknown,
+    /// It is listed as something else.
+    SomethingElse,
+}
+
+impl Promise {
+    /// Reads the type and the annotations.
+    #[must_use]
+    pub fn of(listed: &Descriptor) -> Self {
+        let annotated = listed.annotations.contains_key(CONTENT_ANNOTATION)
+            || listed.annotations.contains_key(PREDICATE_TYPE_ANNOTATION);
+        match &listed.artifact_type {
+            _ if annotated => Self::Evidence,
+            None => Self::Unknown,
+            Some(artifact_type) if is_evidence_type(artifact_type) => Self::Evidence,
+            // What go-containerregistry and cosign put there: the type of the config (sigstore/cosign 4641).
+            Some(artifact_type) if ANY_ARTIFACT.contains(&artifact_type.as_str()) => Self::Unknown,
+            Some(_) => Self::SomethingElse,
+        }
+    }
+}
+
+/// Types of configs that say nothing of the artifact.
+const ANY_ARTIFACT: [&str; 4] = [
+    media_types::OCI_EMPTY,
+    media_types::OCI_CONFIG,
+    media_types::DOCKER_CONFIG,
+    "application/vnd.unknown.config.v1+json",
+];
+
+/// Whether a type says that something is evidence.
+fn is_evidence_type(media_type: &MediaType) -> bool {
+    is_bundle_media_type(media_type)
+        || matches!(
+            media_type.as_str(),
+            SIMPLE_SIGNING | DSSE_ENVELOPE | COSIGN_SIGNATURE_ARTIFACT | IN_TOTO_ARTIFACT
+        )
+}
+
 /// Whether a manifest found as a referrer holds evidence. The server's artifact types are not believed (registries and
 /// cosign's own fallback index get them wrong): the manifest itself and its layers decide.
 #[must_use]
 pub fn is_evidence(manifest: &ImageManifest) -> bool {
-    let by_type = |media_type: &MediaType| {
-        is_bundle_media_type(media_type)
-            || matches!(
-                media_type.as_str(),
-                SIMPLE_SIGNING | DSSE_ENVELOPE | COSIGN_SIGNATURE_ARTIFACT | IN_TOTO_ARTIFACT
-            )
-    };
-    manifest.artifact_type.as_ref().is_some_and(by_type)
-        || by_type(&manifest.config.media_type)
-        || manifest.layers.iter().any(|layer| by_type(&layer.media_type))
+    manifest.artifact_type.as_ref().is_some_and(is_evidence_type)
+        || is_evidence_type(&manifest.config.media_type)
+        || manifest.layers.iter().any(|layer| is_evidence_type(&layer.media_type))
 }
 
 /// Whether a layer of such a manifest is itself a piece of evidence.

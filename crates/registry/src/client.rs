@@ -29,6 +29,7 @@ pub use self::bring::Brought;
 pub use self::builder::ClientBuilder;
 pub use self::copy::Copied;
 pub(crate) use self::copy::{is_distributable, plan};
+pub use self::evidence::{Gathering, NOT_READ};
 pub use self::manifests::{Head, Resolved};
 pub use self::referrers::{Referrers, ReferrersSource};
 use crate::counts::RequestCounts;

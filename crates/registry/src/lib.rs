@@ -33,7 +33,8 @@ mod transport;
 
 pub use attachment::{Attachment, Attachments, Place};
 pub use client::{
-    BlobReader, BlobStream, Brought, Client, ClientBuilder, Copied, Head, Referrers, ReferrersSource, Resolved,
+    BlobReader, BlobStream, Brought, Client, ClientBuilder, Copied, Gathering, Head, NOT_READ, Referrers,
+    ReferrersSource, Resolved,
 };
 pub use counts::RequestCounts;
 pub use credentials::{Credential, CredentialError, CredentialStore, Kept, Secret, store_login};

@@ -22,7 +22,7 @@ pub use self::layout_write::LayoutWriter;
 pub(crate) use self::verified::local;
 use crate::RegistryError;
 use crate::attachment::Attachments;
-use crate::client::{Client, Resolved};
+use crate::client::{Client, Gathering, Resolved};
 
 /// Where an image is read from. Whatever the place, digests and sizes are checked on the way.
 #[derive(Clone, Debug)]
@@ -110,6 +110,14 @@ impl ImageSource {
             Self::Registry { client, reference } => client.evidence(reference.repository(), digest).await,
             Self::Layout(layout) => Ok(layout.evidence(digest)),
             Self::DockerArchive(_) => Ok(EvidenceSet::new(digest.clone())),
+        }
+    }
+
+    /// The same in order of promise, for those to whom one signature is enough. What is on disk is read whole at once.
+    pub async fn gather(&self, digest: &Digest) -> Result<Gathering, RegistryError> {
+        match self {
+            Self::Registry { client, reference } => client.gather(reference.repository(), digest).await,
+            other => other.evidence(digest).await.map(Gathering::whole),
         }
     }
 

@@ -19,6 +19,7 @@ mod fixtures;
 mod from_cosign;
 mod hanging;
 mod inside;
+mod junk;
 mod key_places;
 mod keyless;
 mod keys;

@@ -38,3 +38,38 @@ fn the_manifest_decides_what_is_evidence_not_the_listing() {
     manifest.layers.clear();
     assert!(!is_evidence(&manifest));
 }
+
+#[test]
+fn a_list_is_believed_about_the_order_alone() {
+    let listed = |artifact_type: Option<&str>, annotation: Option<&str>| {
+        let mut listed = Descriptor::of(media_type(media_types::OCI_MANIFEST), b"referrer");
+        listed.artifact_type = artifact_type.map(media_type);
+        listed
+            .annotations
+            .extend(annotation.map(|name| (name.to_owned(), String::new())));
+        Promise::of(&listed)
+    };
+    for evidence in [
+        "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "application/vnd.dev.sigstore.bundle+json;version=0.1",
+        COSIGN_SIGNATURE_ARTIFACT,
+        IN_TOTO_ARTIFACT,
+        SIMPLE_SIGNING,
+        DSSE_ENVELOPE,
+    ] {
+        assert_eq!(listed(Some(evidence), None), Promise::Evidence, "{evidence}");
+    }
+    for anything in [None, Some(media_types::OCI_EMPTY), Some(media_types::OCI_CONFIG)] {
+        assert_eq!(listed(anything, None), Promise::Unknown, "{anything:?}");
+        assert_eq!(
+            listed(anything, Some("org.example/note")),
+            Promise::Unknown,
+            "{anything:?}"
+        );
+        assert_eq!(listed(anything, Some(CONTENT_ANNOTATION)), Promise::Evidence);
+    }
+    let other = Some("application/vnd.example.note.v1");
+    assert_eq!(listed(other, None), Promise::SomethingElse);
+    assert_eq!(listed(other, Some(PREDICATE_TYPE_ANNOTATION)), Promise::Evidence);
+    assert!(Promise::Evidence < Promise::Unknown && Promise::Unknown < Promise::SomethingElse);
+}

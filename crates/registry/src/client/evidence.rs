@@ -4,17 +4,22 @@
 //! its bundle), 1 for each of the two legacy tags and 1 for each layer found there. With the resolution of the tag that
 //! is 2 + 2n for n bundles, and 2 for the legacy tags.
 //!
+//! [`Client::gather`] reads in order of promise, so that junk beside a signature costs nothing where one signature is all
+//! that is asked for. The order believes the list about nothing but the order: whoever needs everything, or has not found
+//! what was sought, reads on, and until then the set says of itself that it is not whole.
+//!
 //! What is there and cannot be read is an item; what could not be asked for is [`Incomplete`]; only if neither exists was
 //! there nothing. The caps protect against a registry, or anyone who may push to it, making us work for ever
 //! (CVE-2023-46737, CVE-2024-29902, CVE-2024-29903).
 
+use std::collections::VecDeque;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream;
-use proofmark_evidence::layout::{att_tag, is_bundle_media_type, is_evidence, is_evidence_layer, sig_tag};
+use proofmark_evidence::layout::{Promise, att_tag, is_evidence, is_evidence_layer, sig_tag};
 use proofmark_evidence::legacy::read_layer;
 use proofmark_evidence::{EvidenceSet, Incomplete, Item, ItemContent, MAX_EVIDENCE_BYTES, Origin};
 use proofmark_oci::{Descriptor, ImageManifest, Manifest};
@@ -31,17 +36,123 @@ struct Found {
     incomplete: Vec<Incomplete>,
 }
 
+/// What hangs on one digest, read in order of promise.
+///
+/// Until it is whole its evidence has a gap ([`NOT_READ`]), so that nothing but a pass can be concluded from it.
+#[derive(Debug)]
+pub struct Gathering {
+    set: EvidenceSet,
+    rest: Option<Rest>,
+}
+
+/// The code of the gap of a [`Gathering`] that is not whole.
+pub const NOT_READ: &str = "not-read";
+
+/// What a gathering has not read.
+#[derive(Debug)]
+struct Rest {
+    client: Client,
+    home: Repository,
+    /// In order; none of them is empty.
+    steps: VecDeque<Vec<Descriptor>>,
+    bytes_left: AtomicU64,
+}
+
+impl Gathering {
+    /// One that is whole.
+    pub(crate) fn whole(set: EvidenceSet) -> Self {
+        Self { set, rest: None }
+    }
+
+    /// Reads the next most promising referrers.
+    pub async fn read_more(&mut self) {
+        let Some(mut rest) = self.rest.take() else { return };
+        let step = rest.steps.pop_front().unwrap_or_default();
+        let found = rest.client.open_referrers(&rest.home, step, &rest.bytes_left).await;
+        self.set.incomplete.retain(|gap| gap.code != NOT_READ);
+        self.set.items.extend(found.items);
+        self.set.incomplete.extend(found.incomplete);
+        self.leave(rest);
+    }
+
+    /// What was read, for changes that do not depend on what was not.
+    pub fn evidence_mut(&mut self) -> &mut EvidenceSet {
+        &mut self.set
+    }
+
+    /// What was read so far.
+    #[must_use]
+    pub fn evidence(&self) -> &EvidenceSet {
+        &self.set
+    }
+
+    /// Whether nothing was left unread for want of promise.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.rest.is_none()
+    }
+
+    /// What was read, with a gap for what was not.
+    #[must_use]
+    pub fn into_evidence(self) -> EvidenceSet {
+        self.set
+    }
+
+    fn leave(&mut self, rest: Rest) {
+        let count: usize = rest.steps.iter().map(Vec::len).sum();
+        if count == 0 {
+            return;
+        }
+        self.set.incomplete.push(Incomplete {
+            place: referrers_of(&self.set.subject),
+            code: NOT_READ,
+            reason: format!("{count} were not opened: they are not listed as signatures or attestations"),
+        });
+        self.rest = Some(rest);
+    }
+}
+
 impl Client {
     /// Everything that hangs on `digest`: referrers by the API or the fallback tag, and the layers of the `.sig` and
     /// `.att` tags. Looked for in the repository where evidence for `repository` is kept.
     ///
     /// Fails only if nothing could be asked at all: an unreachable registry, refused credentials.
     pub async fn evidence(&self, repository: &Repository, digest: &Digest) -> Result<EvidenceSet, RegistryError> {
+        let gathering = self.begin(repository, digest, false).await?;
+        Ok(gathering.into_evidence())
+    }
+
+    /// The same in order of promise: both tags and the referrers that are listed as evidence now, then, asked for with
+    /// [`Gathering::read_more`], those of which the list says nothing, and last those that it says are something else.
+    pub async fn gather(&self, repository: &Repository, digest: &Digest) -> Result<Gathering, RegistryError> {
+        self.begin(repository, digest, true).await
+    }
+
+    async fn begin(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        in_steps: bool,
+    ) -> Result<Gathering, RegistryError> {
         let home = self.evidence_home(repository);
         let bytes_left = AtomicU64::new(MAX_EVIDENCE_TOTAL_BYTES);
         let (sig, att) = (sig_tag(digest), att_tag(digest));
+        let mut steps = VecDeque::new();
+        let referrers = async {
+            let (mut found, candidates) = self.candidates(home, digest).await?;
+            steps = if in_steps {
+                in_order(candidates)
+            } else {
+                VecDeque::from([candidates])
+            };
+            let first = steps.pop_front().unwrap_or_default();
+            let opened = self.open_referrers(home, first, &bytes_left).await;
+            found.items.extend(opened.items);
+            found.incomplete.extend(opened.incomplete);
+            Ok(found)
+        };
         let (referrers, signatures, attestations) = futures::join!(
-            self.evidence_of_referrers(home, digest, &bytes_left),
+            referrers,
             self.evidence_of_tag(home, &sig, &bytes_left, |tag, layer| Origin::SignatureTag {
                 tag,
                 layer
@@ -55,7 +166,7 @@ impl Client {
         let mut failure = None;
         let mut asked = false;
         let places = [
-            (format!("the referrers of {digest}"), referrers),
+            (referrers_of(digest), referrers),
             (format!("the tag {sig}"), signatures),
             (format!("the tag {att}"), attestations),
         ];
@@ -72,41 +183,54 @@ impl Client {
                 }
             }
         }
-        match failure {
-            Some(error) if !asked => Err(error),
-            _ => Ok(set),
+        if let Some(error) = failure.filter(|_| !asked) {
+            return Err(error);
         }
+        let mut gathering = Gathering::whole(set);
+        gathering.leave(Rest {
+            client: self.clone(),
+            home: home.clone(),
+            steps,
+            bytes_left,
+        });
+        Ok(gathering)
     }
 
-    async fn evidence_of_referrers(
+    /// The referrers to open, and why they are not all, if they are not.
+    async fn candidates(
         &self,
         repository: &Repository,
         digest: &Digest,
-        bytes_left: &AtomicU64,
-    ) -> Result<Found, RegistryError> {
+    ) -> Result<(Found, Vec<Descriptor>), RegistryError> {
         let listed = self.referrers(repository, digest).await?;
-        let place = format!("the referrers of {digest}");
         let mut found = Found::default();
         if let Some(error) = &listed.cut_short {
-            found.incomplete.push(gap(place.clone(), error));
+            found.incomplete.push(gap(referrers_of(digest), error));
         }
         let mut candidates = listed.descriptors;
         if candidates.len() > MAX_REFERRERS_CONSIDERED {
             found.incomplete.push(Incomplete {
-                place,
+                place: referrers_of(digest),
                 code: "too-large",
                 reason: format!(
                     "{} referrers are listed, {MAX_REFERRERS_CONSIDERED} were looked at",
                     candidates.len()
                 ),
             });
-            // Nothing is left out for its type unless something must be; then what says it is a bundle goes first.
-            candidates.sort_by_key(|descriptor| {
-                let says_bundle = descriptor.artifact_type.as_ref().is_some_and(is_bundle_media_type);
-                !says_bundle
-            });
+            // Nothing is left out for its type unless something must be; then what says it is evidence goes first.
+            candidates.sort_by_key(Promise::of);
             candidates.truncate(MAX_REFERRERS_CONSIDERED);
         }
+        Ok((found, candidates))
+    }
+
+    async fn open_referrers(
+        &self,
+        repository: &Repository,
+        candidates: Vec<Descriptor>,
+        bytes_left: &AtomicU64,
+    ) -> Found {
+        let mut found = Found::default();
         let mut opened = stream::iter(candidates)
             .map(|candidate| self.evidence_of_referrer(repository, candidate, bytes_left))
             .buffered(EVIDENCE_CONCURRENCY);
@@ -114,7 +238,7 @@ impl Client {
             found.items.extend(each.items);
             found.incomplete.extend(each.incomplete);
         }
-        Ok(found)
+        found
     }
 
     /// One referrer: its manifest decides what it is, not the list that named it.
@@ -244,6 +368,26 @@ impl Client {
         }
         self.blob(repository, layer, MAX_EVIDENCE_BYTES).await
     }
+}
+
+fn referrers_of(digest: &Digest) -> String {
+    format!("the referrers of {digest}")
+}
+
+/// The steps in which candidates are opened: the first is of those listed as evidence, and may be empty; the others are
+/// not.
+fn in_order(candidates: Vec<Descriptor>) -> VecDeque<Vec<Descriptor>> {
+    let (mut evidence, mut unknown, mut other) = (Vec::new(), Vec::new(), Vec::new());
+    for candidate in candidates {
+        match Promise::of(&candidate) {
+            Promise::Evidence => evidence.push(candidate),
+            Promise::Unknown => unknown.push(candidate),
+            Promise::SomethingElse => other.push(candidate),
+        }
+    }
+    let mut steps = VecDeque::from([evidence]);
+    steps.extend([unknown, other].into_iter().filter(|step| !step.is_empty()));
+    steps
 }
 
 /// An error about one piece: either the piece is bad for certain, or it could not be had.
