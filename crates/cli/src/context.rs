@@ -143,8 +143,7 @@ impl Context {
             {
                 trusting::trust_root(Some(path))?
             }
-            Some(path) => proofmark_trust_root::load_trust_root(path)
-                .map_err(|error| Failure::usage("trusted-root-unusable", chain(&error)))?,
+            Some(path) => trusting::trust_root_of(path)?,
             None => trusting::trust_root(None)?,
         };
         Ok(Some(Arc::new(root)))
@@ -152,13 +151,11 @@ impl Context {
 
     /// Whom to ask when signing: the file that is named, else what this machine has chosen, else the public instance.
     /// Reads and parses; never fetches.
-    pub(crate) fn signing_config(given: Option<&Path>) -> Result<Option<SigningConfig>, Failure> {
+    pub(crate) fn signing_config(given: Option<&Path>) -> Result<SigningConfig, Failure> {
         let Some(path) = given else {
             return trusting::signing_config();
         };
-        let config = proofmark_trust_root::load_signing_config(path)
-            .map_err(|error| Failure::usage(error.code(), chain(&error)))?;
-        Ok(Some(config))
+        proofmark_trust_root::load_signing_config(path).map_err(|error| Failure::usage(error.code(), chain(&error)))
     }
 }
 

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::checking::{Checked, Target, Wish};
 use crate::context::Context;
 use crate::output::Format;
+use crate::trusting;
 
 /// A proof for a person, some indented lines.
 pub(crate) fn proof_text(proof: &Proof) -> String {
@@ -162,6 +163,7 @@ pub(crate) fn publish(context: &Context, wish: &Wish, checked: &[(&Target, &Chec
     }
     let mut text = String::new();
     let mut values = Vec::new();
+    let (trust_line, trust_root) = trusting::used();
     for (target, checked) in checked {
         let proofs = checked.accepted(&wish.requirement);
         let _ = writeln!(text, "{}: verified", target.pinned(&checked.digest));
@@ -170,13 +172,14 @@ pub(crate) fn publish(context: &Context, wish: &Wish, checked: &[(&Target, &Chec
         }
         let name = if attestations { "attestations" } else { "signatures" };
         values.push(json!({
-            "image": target.label(), "digest": checked.digest, "verdict": "pass",
+            "image": target.label(), "digest": checked.digest, "verdict": "pass", "trustRoot": trust_root,
             "notRead": checked.proofs.incomplete().iter().map(|gap| json!({
                 "place": gap.place, "code": gap.code, "reason": gap.reason,
             })).collect::<Vec<_>>(),
             name: proofs.iter().map(|proof| full_json(target, checked, proof, attestations)).collect::<Vec<_>>(),
         }));
     }
+    text.push_str(&trust_line);
     context.output.result(&text, &values);
     if attestations && !context.output.is_json() {
         context.output.note("what it says is printed with -o json");

@@ -2,7 +2,7 @@
 //! refreshed or as this program was built with it. What verbs use is read here and never fetched; a refresh that is due
 //! runs afterwards, in a process of its own that nobody waits for.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
@@ -19,6 +19,21 @@ use crate::output::Output;
 
 /// What a verb of this process read, for a word about its age and for the refresh.
 static USED: Mutex<Option<(Place, Document)>> = Mutex::new(None);
+
+/// The trust root that a verb of this process checked with, for its result.
+static CHECKED_WITH: Mutex<Option<Source>> = Mutex::new(None);
+
+/// Where a trust root came from.
+#[derive(Clone)]
+enum Source {
+    /// A file that was named.
+    File(PathBuf),
+    /// What this machine has chosen, some parts of it replaced by the files that variables name.
+    Default {
+        document: Document,
+        replaced: Vec<(&'static str, String)>,
+    },
+}
 
 /// The parts of the trust root that cosign's variables replace.
 const REPLACING: [(&str, PartKind); 3] = [
@@ -48,20 +63,29 @@ pub(crate) fn place() -> Result<Option<Place>, Failure> {
 pub(crate) fn trust_root(root_file: Option<&Path>) -> Result<TrustRoot, Failure> {
     let document = document(TRUSTED_ROOT)?;
     let unusable = |error: &dyn std::error::Error| Failure::usage("trusted-root-unusable", chain(error));
-    if root_file.is_none() && REPLACING.iter().all(|(name, _)| variable(name).is_none()) {
-        return TrustRoot::parse(&document.bytes).map_err(|error| unusable(&error));
+    let mut files: Vec<(&'static str, String, PartKind)> = REPLACING
+        .iter()
+        .filter_map(|(name, kind)| Some((*name, variable(name)?, *kind)))
+        .collect();
+    files.extend(root_file.map(|path| {
+        let path = path.display().to_string();
+        ("SIGSTORE_ROOT_FILE", path, PartKind::Authorities)
+    }));
+    let source = Source::Default {
+        document: document.clone(),
+        replaced: files.iter().map(|(name, path, _)| (*name, path.clone())).collect(),
+    };
+    if files.is_empty() {
+        let root = TrustRoot::parse(&document.bytes).map_err(|error| unusable(&error))?;
+        checked_with(source);
+        return Ok(root);
     }
     let mut parts = TrustRootParts::of(&document.bytes).map_err(|error| unusable(&error))?;
     let forever = Validity {
         start: UnixTime::from_seconds(0).ok(),
         end: None,
     };
-    let mut files: Vec<(String, PartKind)> = REPLACING
-        .iter()
-        .filter_map(|(name, kind)| Some((variable(name)?, *kind)))
-        .collect();
-    files.extend(root_file.map(|path| (path.display().to_string(), PartKind::Authorities)));
-    for (path, kind) in files {
+    for (_, path, kind) in files {
         let text = read_text(Path::new(&path))?;
         parts = parts.without(kind);
         let added = match kind {
@@ -71,7 +95,23 @@ pub(crate) fn trust_root(root_file: Option<&Path>) -> Result<TrustRoot, Failure>
         added.map_err(|error| Failure::usage("trusted-root-unusable", format!("{path}: {}", chain(&error))))?;
     }
     let bytes = parts.to_json().map_err(|error| unusable(&error))?;
-    TrustRoot::parse(&bytes).map_err(|error| unusable(&error))
+    let root = TrustRoot::parse(&bytes).map_err(|error| unusable(&error))?;
+    checked_with(source);
+    Ok(root)
+}
+
+/// The trust root in a file that was named.
+pub(crate) fn trust_root_of(path: &Path) -> Result<TrustRoot, Failure> {
+    let root = proofmark_trust_root::load_trust_root(path)
+        .map_err(|error| Failure::usage("trusted-root-unusable", chain(&error)))?;
+    checked_with(Source::File(path.to_owned()));
+    Ok(root)
+}
+
+fn checked_with(source: Source) {
+    if let Ok(mut checked) = CHECKED_WITH.lock() {
+        *checked = Some(source);
+    }
 }
 
 /// Whether a file holds PEM blocks.
@@ -79,23 +119,54 @@ pub(crate) fn is_pem(path: &Path) -> Result<bool, Failure> {
     Ok(read_file(path)?.trim_ascii_start().starts_with(b"-----BEGIN"))
 }
 
-/// The signing configuration without a file; an instance may have none.
-pub(crate) fn signing_config() -> Result<Option<SigningConfig>, Failure> {
+/// The signing configuration without a file. An instance may have none; the public one's does not take its place: what is
+/// signed, and for whom, would be published where this machine has chosen not to.
+pub(crate) fn signing_config() -> Result<SigningConfig, Failure> {
     match document(SIGNING_CONFIG) {
-        Ok(document) => SigningConfig::parse(&document.bytes)
-            .map(Some)
-            .map_err(|error| Failure::usage(error.code(), chain(&error))),
-        Err(_) if place()?.is_some_and(|place| place.state().refreshed.is_some() || place.instance().is_some()) => {
-            Ok(None)
+        Ok(document) => {
+            SigningConfig::parse(&document.bytes).map_err(|error| Failure::usage(error.code(), chain(&error)))
         }
-        Err(failure) => Err(failure),
+        Err(failure) => match place()? {
+            Some(place) if place.state().refreshed.is_some() || place.instance().is_some() => {
+                Err(no_services(place.mirror()))
+            }
+            _ => Err(failure),
+        },
     }
+}
+
+fn no_services(mirror: &str) -> Failure {
+    let message = format!(
+        "{mirror} is trusted here and names no services to sign with; nothing is sent to the public ones instead"
+    );
+    Failure::usage("signing-config-missing", message).with_hint(
+        "--signing-config FILE, or all of --fulcio-url, --rekor-url and --oidc-issuer, name services; \
+         `proofmark initialize` goes back to the public instance",
+    )
+}
+
+/// The instance that counts now, if it is one that is known by name.
+pub(crate) fn instance() -> Result<Option<Instance>, Failure> {
+    Ok(place()?.map_or(Some(Instance::Public), |place| place.instance()))
+}
+
+/// The public services may stand in for one that no flag names only where the public instance is what is trusted.
+pub(crate) fn may_stand_in(flag: &str) -> Result<(), Failure> {
+    if instance()? == Some(Instance::Public) {
+        return Ok(());
+    }
+    let mirror = place()?.map_or_else(String::new, |place| place.mirror().to_owned());
+    let message =
+        format!("{flag} is not given, and the public service does not stand in for it: {mirror} is trusted here");
+    Err(Failure::usage("public-service-not-chosen", message).with_hint(format!(
+        "give {flag}, or --signing-config FILE; `proofmark initialize` goes back to the public instance"
+    )))
 }
 
 /// A document of the mirror that counts now; remembered, so that its age is shown.
 pub(crate) fn document(name: &str) -> Result<Document, Failure> {
     // Without a home there is nothing to keep anything in, and the program's own copy is all there is.
-    let nowhere = Home::new(std::path::PathBuf::from("/nonexistent")).place(Instance::Public.mirror());
+    let nowhere = Home::new(PathBuf::from("/nonexistent")).place(Instance::Public.mirror());
     let place = place()?.unwrap_or(nowhere);
     let document = place.document(name).ok_or_else(|| {
         let message = format!("nothing of {} is kept on this machine", place.mirror());
@@ -117,15 +188,38 @@ pub(crate) fn describe(document: &Document, now: UnixTime) -> Value {
     };
     json!({
         "origin": origin, "since": document.since, "expires": document.expires,
-        "ageSeconds": now.since(document.since).as_secs(), "stale": document.staleness(now),
+        "versions": document.versions, "ageSeconds": now.since(document.since).as_secs(), "stale": document.staleness(now),
     })
 }
 
-/// What is said of the trust root that a verb of this process used by default; nothing if it used none.
-#[allow(dead_code, reason = "reports take it next")]
-pub(crate) fn used() -> Option<Value> {
-    let used = USED.lock().ok()?;
-    used.as_ref().map(|(_, document)| describe(document, Context::now()))
+/// The trust root that a verb of this process checked with, for its result: a line for a person, a value for a script.
+/// Nothing and `null` if it looked at none.
+pub(crate) fn used() -> (String, Value) {
+    let source = CHECKED_WITH.lock().ok().and_then(|source| source.clone());
+    let now = Context::now();
+    match source {
+        None => (String::new(), Value::Null),
+        Some(Source::File(path)) => (
+            format!("trust root: the file {}\n", path.display()),
+            json!({"origin": {"kind": "file", "path": path}, "stale": null}),
+        ),
+        Some(Source::Default { document, replaced }) => {
+            let mut text = format!("trust root: {}\n", document.description());
+            if let Some(reason) = document.staleness(now) {
+                text.push_str(&format!("  STALE: {reason}\n"));
+            }
+            for (name, path) in &replaced {
+                text.push_str(&format!("  a part of it replaced by {name}={path}\n"));
+            }
+            let mut value = describe(&document, now);
+            value["replaced"] = replaced
+                .into_iter()
+                .map(|(name, path)| (name.to_owned(), path.into()))
+                .collect::<serde_json::Map<_, _>>()
+                .into();
+            (text, value)
+        }
+    }
 }
 
 /// After a verb, its result written: a word if what it used is old, and a refresh in the background if one is due.

@@ -179,9 +179,37 @@ pub struct Document {
     pub since: UnixTime,
     /// When the metadata that it was announced by expires, where it came with some.
     pub expires: Option<UnixTime>,
+    /// The versions of that metadata.
+    pub versions: Option<Versions>,
+}
+
+/// Versions of the metadata that a document was announced by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Versions {
+    /// Of the root.
+    pub root: u64,
+    /// Of the timestamp.
+    pub timestamp: u64,
+    /// Of the targets.
+    pub targets: u64,
 }
 
 impl Document {
+    /// Where it comes from, which version it is, and when it was known to be the newest, in words.
+    #[must_use]
+    pub fn description(&self) -> String {
+        match (&self.origin, self.versions) {
+            (Origin::Kept { mirror }, Some(versions)) => format!(
+                "{mirror}, root version {}, targets version {}, refreshed {}",
+                versions.root, versions.targets, self.since
+            ),
+            (Origin::Kept { mirror }, None) => format!("{mirror}, refreshed {}", self.since),
+            (Origin::Embedded(instance), _) => {
+                format!("the {instance} instance's in this program, of {}", self.since)
+            }
+        }
+    }
+
     /// Why it is not to be relied on without a thought, in words; none while it is fresh.
     #[must_use]
     pub fn staleness(&self, now: UnixTime) -> Option<String> {
@@ -306,6 +334,7 @@ impl Place {
                 origin: Origin::Embedded(instance),
                 since: instance.taken(),
                 expires: None,
+                versions: None,
             })
         });
         let kept = state.refreshed.and_then(|since| {
@@ -316,6 +345,11 @@ impl Place {
                 },
                 since,
                 expires: state.expires,
+                versions: Some(Versions {
+                    root: state.root_version,
+                    timestamp: state.timestamp_version,
+                    targets: state.targets_version,
+                }),
             })
         });
         match (kept, embedded) {

@@ -17,7 +17,7 @@ pub mod tuf;
 pub use archive::{ArchiveError, export_archive, read_archive};
 pub use client_trust_config::{ClientTrustConfig, ClientTrustConfigError};
 pub use home::{
-    Document, Home, HomeError, Origin, Place, SIGNING_CONFIG, SIGNING_CONFIG_REKOR_V2, State, TRUSTED_ROOT,
+    Document, Home, HomeError, Origin, Place, SIGNING_CONFIG, SIGNING_CONFIG_REKOR_V2, State, TRUSTED_ROOT, Versions,
 };
 pub use instance::Instance;
 pub use load::{LoadError, load_client_trust_config, load_signing_config, load_trust_root};

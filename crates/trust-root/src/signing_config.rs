@@ -184,13 +184,18 @@ impl SigningConfig {
     /// Whether there is a service of a kind.
     #[must_use]
     pub fn has(&self, kind: ServiceKind) -> bool {
-        !match kind {
+        !self.services(kind).is_empty()
+    }
+
+    /// All services of a kind, of whatever version and time.
+    #[must_use]
+    pub fn services(&self, kind: ServiceKind) -> &[Service] {
+        match kind {
             ServiceKind::Authority => &self.authorities,
             ServiceKind::Issuer => &self.issuers,
             ServiceKind::Log => &self.logs,
             ServiceKind::TimestampAuthority => &self.timestamp_authorities,
         }
-        .is_empty()
     }
 
     fn of_kind(&mut self, kind: ServiceKind) -> &mut Vec<Service> {

@@ -15,6 +15,7 @@ use crate::checking::Wish;
 use crate::context::{Context, read_file};
 use crate::failure::Failure;
 use crate::report;
+use crate::trusting;
 
 /// Check the signature on a file
 #[derive(Args, Debug)]
@@ -95,12 +96,14 @@ pub(crate) fn check(
     for proof in &trusted {
         text.push_str(&report::proof_text(proof));
     }
+    let (trust_line, trust_root) = trusting::used();
+    text.push_str(&trust_line);
     // cosign's word, where cosign says it.
     context.output.note("Verified OK");
     context.done(
         &text,
         &json!({
-            "file": blob.name, "digest": digest, "verdict": "pass",
+            "file": blob.name, "digest": digest, "verdict": "pass", "trustRoot": trust_root,
             called: trusted.iter().map(|proof| proof_json(proof)).collect::<Vec<_>>(),
         }),
     );

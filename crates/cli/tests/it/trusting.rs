@@ -2,8 +2,8 @@
 //! and cosign, which does the same with the same flags.
 
 use std::fs;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
 use proofmark_testkit::command::Sandbox;
 use proofmark_testkit::images::debian_like;
@@ -13,6 +13,35 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::world::{Registry, Trust, WORKFLOW, closed_port, fails, flags, home, json, run};
+
+mod services;
+mod shown;
+
+/// Chooses the mirror of a trust domain.
+fn initialize(home: &Sandbox, trust: &Trust) -> String {
+    let (mirror, root) = (mirror(trust), trust.file("tuf_root.json"));
+    run(home, ["initialize", "--mirror", &mirror, "--root", &root]).expect_success();
+    mirror
+}
+
+/// The folder of the place that counts now.
+fn place(home: &Sandbox) -> PathBuf {
+    let status = json(home, ["trust", "status"]);
+    PathBuf::from(status["repositories"][0]["folder"].as_str().unwrap())
+}
+
+/// Changes what is kept about how the copy came about.
+fn change_state(home: &Sandbox, change: impl FnOnce(&mut Value)) {
+    let file = place(home).join("state.json");
+    let mut state: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    change(&mut state);
+    fs::write(&file, state.to_string()).unwrap();
+}
+
+fn days_ago(days: u64) -> Value {
+    let then = SystemTime::now() - Duration::from_secs(days * 86_400);
+    json!(proofmark_types::UnixTime::from_system(then))
+}
 
 /// The address of the mirror that a trust domain serves.
 fn mirror(trust: &Trust) -> String {
@@ -226,7 +255,7 @@ async fn a_refresh_in_the_background_delays_nothing() {
     let state_file = Path::new(place.as_str().unwrap()).join("state.json");
     // Two days ago.
     let mut state: Value = serde_json::from_slice(&fs::read(&state_file).unwrap()).unwrap();
-    let before = proofmark_types::UnixTime::from_system(std::time::SystemTime::now() - Duration::from_secs(2 * 86_400));
+    let before = proofmark_types::UnixTime::from_system(SystemTime::now() - Duration::from_secs(2 * 86_400));
     state["refreshed"] = json!(before);
     fs::write(&state_file, state.to_string()).unwrap();
     let verify = [
