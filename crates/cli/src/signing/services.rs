@@ -15,16 +15,20 @@ use crate::args::{AuthFlow, OidcArgs, SigningArgs, TimestampClientArgs};
 use crate::context::{Context, read_file};
 use crate::failure::{Exit, Failure, chain};
 use crate::output::Output;
+use crate::trusting;
 
 /// The authority that cosign asked before there were signing configurations, and still does without one.
 const PUBLIC_AUTHORITY: &str = "https://fulcio.sigstore.dev";
 /// The same for the log.
 const PUBLIC_LOG: &str = "https://rekor.sigstore.dev";
 
+/// Hosts below these are the public instance's and its staging copy's: what they log, anyone can read.
+const PUBLIC_DOMAINS: [&str; 2] = ["sigstore.dev", "sigstage.dev"];
+
 /// The services of one run.
 pub(super) struct Chosen {
     pub(super) config: SigningConfig,
-    /// They are the public instance's, which no flag named.
+    /// Some are the public instance's, which no flag named.
     public: bool,
 }
 
@@ -34,7 +38,8 @@ pub(super) struct Chosen {
 /// 2. those of which there are addresses; for an identity, the public instance's authority and log stand in for what
 ///    is not named, as in cosign;
 /// 3. for an identity, those of the instance that is trusted; for a key, only where that is said
-///    (`--use-signing-config`), or cosign's command line is taken, whose default it is;
+///    (`--use-signing-config`), or cosign's command line is taken, whose default it is. An instance that names none is
+///    refused: nobody who chose another instance is sent to the public one;
 /// 4. without logs where `--tlog-upload=false` says so.
 pub(super) fn choose(context: &Context, args: &SigningArgs) -> Result<Option<Chosen>, Failure> {
     let services = &args.services;
@@ -63,11 +68,16 @@ pub(super) fn choose(context: &Context, args: &SigningArgs) -> Result<Option<Cho
     };
     let chosen = match &services.signing_config {
         Some(path) => Some(Chosen {
-            config: Context::signing_config(Some(path))?.unwrap_or_else(SigningConfig::empty),
+            config: Context::signing_config(Some(path))?,
             public: false,
         }),
         None if addressed => Some(by_address(context, args, keyless)?),
-        None if by_default => Context::signing_config(None)?.map(|config| Chosen { config, public: true }),
+        None if by_default => {
+            let config = Context::signing_config(None)?;
+            // GitHub's has none of its own; a mirror of one's own may list the public services.
+            let public = trusting::instance()?.is_some() || names_public(&config);
+            Some(Chosen { config, public })
+        }
         None if keyless || context.manner.is_cosign() && services.tlog_upload => {
             Some(by_address(context, args, keyless)?)
         }
@@ -91,7 +101,10 @@ fn by_address(context: &Context, args: &SigningArgs, keyless: bool) -> Result<Ch
     let mut public = false;
     let mut add = |kind, flag: &str, given: Option<&str>, usual: Option<&str>| -> Result<(), Failure> {
         let Some(text) = given.or(usual) else { return Ok(()) };
-        public |= given.is_none();
+        if given.is_none() {
+            trusting::may_stand_in(flag)?;
+            public = true;
+        }
         let url = Url::parse(text)
             .map_err(|error| Failure::usage("malformed-url", format!("{flag}: \"{text}\" is no address: {error}")))?;
         let start = UnixTime::from_seconds(0).map_err(anyhow::Error::from)?;
@@ -126,6 +139,22 @@ fn by_address(context: &Context, args: &SigningArgs, keyless: bool) -> Result<Ch
         None,
     )?;
     Ok(Chosen { config, public })
+}
+
+/// Whether a certificate or a log entry would be the public instance's.
+fn names_public(config: &SigningConfig) -> bool {
+    let public = |service: &Service| {
+        service.url.host_str().is_some_and(|host| {
+            PUBLIC_DOMAINS.iter().any(|domain| {
+                host.trim_end_matches('.')
+                    .strip_suffix(domain)
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            })
+        })
+    };
+    [ServiceKind::Authority, ServiceKind::Log]
+        .into_iter()
+        .any(|kind| config.services(kind).iter().any(public))
 }
 
 /// What signing takes beside the services.
