@@ -132,13 +132,16 @@ impl Clean {
     }
 }
 
-/// Those wanted, and what hangs on them: it would be about nothing.
+/// Those wanted, and what hangs on referrers among them: it would be about nothing. What hangs on the image of a tag
+/// stays: another tag may name that image, as that of the same bill of two images does.
 fn chosen(found: &[Attachment], wanted: impl Fn(&Attachment) -> bool) -> Vec<&Attachment> {
     let mut gone = BTreeSet::new();
     let mut chosen = Vec::new();
     for attachment in found {
         if wanted(attachment) || gone.contains(&attachment.subject) {
-            gone.insert(attachment.resolved.descriptor.digest.clone());
+            if attachment.place == Place::Referrer {
+                gone.insert(attachment.resolved.descriptor.digest.clone());
+            }
             chosen.push(attachment);
         }
     }

@@ -371,6 +371,83 @@ async fn what_is_removed_is_said_and_gone() {
     }
 }
 
+/// docker-registry deletes by digest alone, and with a manifest all of its tags: the same bill of another image stays, and
+/// so does what hangs on the bill itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_image_keeps_the_same_bill() {
+    let registries = [
+        Registry::start().await,
+        Registry::with(|config| config.referrers_api = false).await,
+    ];
+    let docker = DockerRegistry::start_or_skip();
+    let addresses = registries
+        .iter()
+        .map(Registry::address)
+        .chain(docker.as_ref().map(DockerRegistry::address));
+    let home = home();
+    let bill = write(home.path(), "bom.json", r#"{"bomFormat":"CycloneDX"}"#);
+    for address in addresses {
+        debian_like().push(address, "app", "1.0").await;
+        Built::image("linux/arm64", &[], |_| ())
+            .push(address, "app", "2.0")
+            .await;
+        let [one, two] = ["1.0", "2.0"].map(|tag| format!("{address}/app:{tag}"));
+        for image in [&one, &two] {
+            run(&home, ["attach", "sbom", "--sbom", &bill, "--type", "cyclonedx", image]).expect_success();
+        }
+        let digest = |image: &str| {
+            let tree = as_json(&home, ["tree", image]);
+            tree["attachments"][0]["digest"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(digest(&one), digest(&two));
+        let signed = format!("{address}/app@{}", digest(&one));
+        run(&home, ["sign", "--key", "cosign.key", "-y", &signed]).expect_success();
+        for kind in ["sbom", "all"] {
+            let before = hanging(&home, &two);
+            run(&home, ["clean", "-f", "--type", kind, &one]).expect_success();
+            assert_eq!(hanging(&home, &one), (0, 0), "{kind} at {address}");
+            assert_eq!(hanging(&home, &two), before, "{kind} at {address}");
+            assert_eq!(
+                run(&home, ["download", "sbom", &two]).expect_success().stdout,
+                r#"{"bomFormat":"CycloneDX"}"#
+            );
+            verified(&home, &signed);
+            run(&home, ["attach", "sbom", "--sbom", &bill, "--type", "cyclonedx", &one]).expect_success();
+        }
+        assert_eq!(digest(&one), digest(&two));
+    }
+}
+
+/// A registry that lets nobody delete is found out before anything is touched.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_deleted_stays_as_it_was() {
+    let Some(docker) = DockerRegistry::start_without_deletion_or_skip() else {
+        return;
+    };
+    let home = home();
+    debian_like().push(docker.address(), "app", "1.0").await;
+    let image = format!("{}/app:1.0", docker.address());
+    run(&home, ["sign", "--key", "cosign.key", "-y", "--also-legacy", &image]).expect_success();
+    let bill = write(home.path(), "bom.json", "{}");
+    run(
+        &home,
+        ["attach", "sbom", "--sbom", &bill, "--type", "cyclonedx", &image],
+    )
+    .expect_success();
+    let before = as_json(&home, ["tree", &image]);
+    for kind in ["signature", "sbom"] {
+        let refused = run(&home, ["clean", "-f", "--type", kind, &image]);
+        let refused = fails(&refused, 1, "unexpected-status");
+        assert!(
+            refused.stderr.contains("let nobody delete"),
+            "{kind}: {}",
+            refused.stderr
+        );
+        assert_eq!(as_json(&home, ["tree", &image]), before, "{kind}");
+    }
+    verified(&home, &image);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_signed_elsewhere_is_attached() {
     let registry = Registry::start().await;

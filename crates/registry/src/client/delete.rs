@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::Method;
 use http::StatusCode;
 use proofmark_evidence::layout::fallback_tag;
+use proofmark_evidence::legacy;
 use proofmark_oci::{Descriptor, Index};
 use proofmark_types::{Digest, Repository, Tag};
 
@@ -18,6 +19,9 @@ use crate::auth::Access;
 use crate::counts::Operation;
 use crate::transport::Call;
 
+/// The annotation of the image that a tag names for a moment when it is removed.
+const REMOVED: &str = "dev.proofmark.removed";
+
 impl Client {
     /// Removes an attachment from `repository`, where it was found: from the list under the fallback tag, if there is
     /// one, then the manifest; or the tag. Blobs are the registry's to collect.
@@ -30,13 +34,59 @@ impl Client {
             self.delist(repository, &attachment.subject, digest).await?;
             return self.delete(repository, &digest.to_string()).await;
         };
+        self.untag(repository, &tag).await
+    }
+
+    /// Removes a tag, and nothing that another tag names too.
+    ///
+    /// distribution-spec 1.1 has deletion by tag. docker-registry up to 2.8 answers 400 or 405 to it and wants a digest,
+    /// and then takes every tag that names the digest: the same bill under another image's tag. There:
+    ///
+    /// 1. A manifest that nobody knows is stored and deleted: whether the registry deletes at all is found out without
+    ///    touching anything.
+    /// 2. Another such manifest gets the tag, and is deleted with it.
+    /// 3. Should that fail nevertheless, the tag gets back what it named.
+    async fn untag(&self, repository: &Repository, tag: &Tag) -> Result<bool, RegistryError> {
         match self.delete(repository, tag.as_str()).await {
-            // distribution-spec 1.1 has deletion by tag; docker-registry up to 2.8 answers 400 or 405 and wants the digest.
-            Err(RegistryError::UnexpectedStatus { status: 400 | 405, .. }) => {
-                self.delete(repository, &digest.to_string()).await
-            }
-            other => other,
+            Err(RegistryError::UnexpectedStatus { status: 400 | 405, .. }) => {}
+            other => return other,
         }
+        let before = match self.tagged(repository, tag).await {
+            Ok(before) => before,
+            Err(error) if error.is_not_found() => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        // 1.
+        let was = &before.descriptor.digest;
+        let probe = self
+            .push_marker(repository, None, format!("may {tag} go? {was}"))
+            .await?;
+        self.delete(repository, &probe.to_string()).await?;
+        // 2.
+        let marker = self
+            .push_marker(repository, Some(tag), format!("{tag} was {was}"))
+            .await?;
+        let deleted = self.delete(repository, &marker.to_string()).await;
+        // 3.
+        if deleted.is_err() {
+            self.put_manifest(repository, Some(tag), was, &before.descriptor.media_type, before.bytes)
+                .await?;
+        }
+        deleted
+    }
+
+    /// Stores an image with nothing in it but a text, so that it is no other's.
+    async fn push_marker(
+        &self,
+        repository: &Repository,
+        tag: Option<&Tag>,
+        text: String,
+    ) -> Result<Digest, RegistryError> {
+        let (mut manifest, config) = legacy::image(Vec::new());
+        manifest.annotations.insert(REMOVED.to_owned(), text);
+        self.push_blob(repository, config.into()).await?;
+        self.push_manifest(repository, tag, &manifest.media_type, manifest.to_json().into())
+            .await
     }
 
     /// Takes layers out of the image under one of cosign's tags, where evidence for `repository` is kept; the others stay.
@@ -77,12 +127,8 @@ impl Client {
         self.settle(repository, &tag, manifest, &mut merge).await?;
         match self.tagged(repository, &tag).await {
             Ok(resolved) if index_of(&resolved)?.manifests.is_empty() => {
-                match self.delete(repository, tag.as_str()).await {
-                    Err(RegistryError::UnexpectedStatus { status: 400 | 405, .. }) => {
-                        self.delete(repository, &resolved.descriptor.digest.to_string()).await?;
-                    }
-                    other => drop(other?),
-                }
+                // The empty list of another image is the same manifest.
+                self.untag(repository, &tag).await?;
                 Ok(())
             }
             Ok(_) => Ok(()),

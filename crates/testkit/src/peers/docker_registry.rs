@@ -26,7 +26,17 @@ impl DockerRegistry {
     /// If it is there and does not start.
     #[must_use]
     pub fn start_or_skip() -> Option<Self> {
-        DOCKER_REGISTRY.or_skip().map(|program| Self::start(&program))
+        DOCKER_REGISTRY.or_skip().map(|program| Self::start(&program, true))
+    }
+
+    /// One that lets nobody delete, as docker-registry does unless it is told otherwise; or says `SKIPPED`.
+    ///
+    /// # Panics
+    ///
+    /// If it is there and does not start.
+    #[must_use]
+    pub fn start_without_deletion_or_skip() -> Option<Self> {
+        DOCKER_REGISTRY.or_skip().map(|program| Self::start(&program, false))
     }
 
     /// Where it listens.
@@ -35,14 +45,14 @@ impl DockerRegistry {
         self.address
     }
 
-    fn start(program: &Path) -> Self {
+    fn start(program: &Path, deletion: bool) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = folder.path().join("config.yml");
         // JSON is YAML, and needs no thought about quoting. Its packaged configuration listens on every interface.
         let settings = serde_json::json!({
             "version": 0.1,
             "log": {"level": "info", "formatter": "json"},
-            "storage": {"filesystem": {"rootdirectory": folder.path().join("data")}, "delete": {"enabled": true}},
+            "storage": {"filesystem": {"rootdirectory": folder.path().join("data")}, "delete": {"enabled": deletion}},
             "http": {"addr": "127.0.0.1:0"},
         });
         fs::write(&config, settings.to_string()).expect("a writable folder");
