@@ -76,6 +76,9 @@ pub const MAX_FALLBACK_WRITES: u32 = 16;
 /// Bytes of an authentication file; the largest seen, with tokens for twenty registries, have under 100 KiB.
 pub const MAX_AUTH_FILE_BYTES: u64 = 1024 * 1024;
 
+/// How long a login waits for another one to finish: twice what a credential helper may take.
+pub const LOGIN_LOCK_TIME: Duration = Duration::from_secs(30);
+
 /// Bytes that a credential helper may print; the protocol's answer is one JSON object with a token.
 pub const MAX_HELPER_OUTPUT_BYTES: u64 = 64 * 1024;
 

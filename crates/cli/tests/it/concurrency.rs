@@ -112,3 +112,30 @@ async fn eight_processes_on_docker_registry() {
     all_are_listed_or_say_so(&outcomes, &found(&home, &image, true));
     all_are_listed_or_say_so(&outcomes, &found(&home, &image, false));
 }
+
+/// Eight logins at once, of processes that know nothing of each other: each is kept, ten times over.
+#[test]
+fn eight_logins_at_once_are_all_kept() {
+    let home = Sandbox::new();
+    for round in 0..10 {
+        let hosts: Vec<String> = (0..WRITERS)
+            .map(|number| format!("r{round}-{number}.example.com"))
+            .collect();
+        std::thread::scope(|scope| {
+            for host in &hosts {
+                let home = &home;
+                scope.spawn(move || {
+                    let mut command = home.command(PROOFMARK);
+                    command.args(["login", "-u", "ci", "--password-stdin", host]);
+                    home.finish(&mut command, b"s3cret").expect_success();
+                });
+            }
+        });
+    }
+    let config = std::fs::read(home.path().join(".docker/config.json")).unwrap();
+    let config: Value = serde_json::from_slice(&config).unwrap();
+    assert_eq!(
+        config["auths"].as_object().map(serde_json::Map::len),
+        Some(10 * WRITERS)
+    );
+}

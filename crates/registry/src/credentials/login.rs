@@ -1,7 +1,9 @@
 //! Keeping a credential where Docker's clients and ours look for it: with the helper that the file names, or in the file.
 
+use std::fs::{File, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +12,14 @@ use serde_json::{Map, Value, json};
 
 use super::auth_file::{AuthFile, places};
 use super::{CredentialError, Secret, helper};
+use crate::jitter;
+use crate::limits::LOGIN_LOCK_TIME;
+
+/// The file whose lock a login holds, beside the one that it writes.
+const LOCK: &str = ".config.json.lock";
+
+/// How soon a lock that another holds is tried again.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Where a credential was put.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +60,8 @@ pub(super) async fn store_in(
     };
     // A link, as people who keep their settings in a repository have it, stays one.
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    // Two that read the same file and write it back would lose one entry.
+    let _held = hold(&path).await.map_err(failed)?;
     let known = AuthFile::read(&path)?;
     let mut file = raw(&path, known.is_some())?;
     let key = AuthFile::key_of(registry);
@@ -107,13 +119,42 @@ fn raw(path: &Path, exists: bool) -> Result<Map<String, Value>, CredentialError>
     })
 }
 
-/// Whole or not at all, and never readable by others, not even for a moment.
-fn write(path: &Path, file: &Map<String, Value>) -> std::io::Result<()> {
+/// Makes the folder and keeps other logins out until the answer is dropped. The lock is on a file of its own, which stays:
+/// the file itself is replaced, and a lock that is removed is held by two.
+async fn hold(path: &Path) -> std::io::Result<File> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(folder)?;
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let lock = options.open(folder.join(LOCK))?;
+    let began = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) if began.elapsed() < LOGIN_LOCK_TIME => {
+                tokio::time::sleep(LOOK_AGAIN + jitter::up_to(LOOK_AGAIN)).await;
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(std::io::Error::other(format!(
+                    "another login has held {LOCK} beside it for {} s",
+                    LOGIN_LOCK_TIME.as_secs()
+                )));
+            }
+            // A file system without locks: as it was before there were any.
+            Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => return Ok(lock),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+/// Whole or not at all, and never readable by others, not even for a moment.
+fn write(path: &Path, file: &Map<String, Value>) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let mut temporary = tempfile::Builder::new().prefix(".config-").tempfile_in(folder)?;
     let mut text = serde_json::to_vec_pretty(file).map_err(std::io::Error::other)?;
     text.push(b'\n');
@@ -176,6 +217,25 @@ mod tests {
             panic!("a password");
         };
         assert_eq!((username.as_str(), password.reveal()), ("alice", "p:w"));
+    }
+
+    #[tokio::test]
+    async fn a_login_waits_for_another_and_keeps_its_entry() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        let held = hold(&path).await.unwrap();
+        let password = Secret::new("b".to_owned());
+        let waiting = {
+            let (path, password) = (path.clone(), password.clone());
+            tokio::spawn(async move { store_in(&path, &host("one.example.com"), "a", &password).await })
+        };
+        tokio::time::sleep(LOOK_AGAIN * 10).await;
+        assert!(!waiting.is_finished() && !path.exists());
+        std::fs::write(&path, r#"{"auths":{"two.example.com":{"auth":"YTpi"}}}"#).unwrap();
+        drop(held);
+        waiting.await.unwrap().unwrap();
+        let after: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!(after["auths"].as_object().unwrap().len(), 2, "{after}");
     }
 
     #[tokio::test]
