@@ -185,8 +185,11 @@ impl<'f> Context<'f> {
         Package {
             id: identity(draft, purl.as_ref(), owner.as_ref()),
             kind: draft.kind,
+            group: draft.group.clone(),
             name: draft.name.clone(),
             version: draft.version.clone(),
+            modularity: draft.modularity.clone(),
+            hashes: draft.hashes.clone(),
             purl,
             source: draft.source.clone(),
             licences: self.licences(draft),
@@ -222,26 +225,38 @@ impl<'f> Context<'f> {
 
     /// Qualifiers as Syft writes them, so that tools that read its output understand ours.
     fn purl(&self, draft: &Draft) -> Option<Purl> {
+        let mut version = draft.version.as_deref();
+        let mut epoch = None;
         let (namespace, name) = match draft.kind {
-            PackageKind::Deb | PackageKind::Apk => (self.distribution.map(|d| d.id.as_str()), draft.name.as_str()),
+            kind if kind.is_system() => (self.distribution.map(|d| d.id.as_str()), draft.name.as_str()),
             PackageKind::Npm if draft.name.starts_with('@') => split_at_last_slash(&draft.name),
+            PackageKind::Composer => split_at_last_slash(&draft.name),
             // A replacement by a local folder has no name that others could know.
             PackageKind::Golang if draft.name.starts_with(['.', '/']) => return None,
             PackageKind::Golang => split_at_last_slash(&draft.name),
-            PackageKind::Cargo | PackageKind::Npm | PackageKind::Pypi => (None, draft.name.as_str()),
+            // Its name alone is no name in a Maven repository.
+            PackageKind::Maven if draft.group.is_none() => return None,
+            _ => (draft.group.as_deref(), draft.name.as_str()),
         };
+        if draft.kind == PackageKind::Rpm
+            && let Some((before, rest)) = version.and_then(|version| version.split_once(':'))
+        {
+            (epoch, version) = (Some(before), Some(rest));
+        }
         let mut purl = Purl::new(draft.kind.purl_type(), name).ok()?;
         if let Some(namespace) = namespace {
             purl = purl.with_namespace(namespace);
         }
-        if let Some(version) = &draft.version {
+        if let Some(version) = version {
             purl = purl.with_version(version);
         }
         if draft.kind.is_system() {
             let distribution = self.distribution.map(Distribution::qualifier).unwrap_or_default();
             purl = purl
                 .with_qualifier("arch", draft.architecture.as_deref().unwrap_or_default())
-                .with_qualifier("distro", &distribution);
+                .with_qualifier("distro", &distribution)
+                .with_qualifier("epoch", epoch.unwrap_or_default())
+                .with_qualifier("rpmmod", draft.modularity.as_deref().unwrap_or_default());
         }
         match &draft.source {
             Some(source) if source.name != draft.name || source.version.is_some() => {
@@ -281,6 +296,7 @@ fn identity(draft: &Draft, purl: Option<&Purl>, owner: Option<&PackageId>) -> Pa
     let purl = purl.map(ToString::to_string).unwrap_or_default();
     let facts = [
         draft.kind.purl_type(),
+        draft.group.as_deref().unwrap_or_default(),
         &draft.name,
         draft.version.as_deref().unwrap_or_default(),
         &purl,
@@ -314,7 +330,11 @@ fn merge(packages: &mut BTreeMap<PackageId, Package>, package: Package) {
             known.licences.extend(package.licences);
             known.licences.sort_unstable();
             known.licences.dedup();
-            known.uncertain = known.uncertain.max(package.uncertain);
+            known.hashes.extend(package.hashes);
+            known.hashes.sort_unstable();
+            known.hashes.dedup();
+            // One file that is sure of it is enough.
+            known.uncertain = known.uncertain.min(package.uncertain);
         }
     }
 }

@@ -102,18 +102,40 @@ impl fmt::Display for PackageId {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum PackageKind {
+    /// Arch Linux and its relatives.
+    Alpm,
     /// Alpine and its relatives.
     Apk,
     /// A Rust crate.
     Cargo,
+    /// A PHP package.
+    Composer,
+    /// A C or C++ package of Conan.
+    Conan,
+    /// A package of Conda, of any language.
+    Conda,
     /// Debian and its relatives.
     Deb,
+    /// A Ruby gem.
+    Gem,
+    /// A program or library that no package manager tells of: known by the version that its bytes say.
+    Generic,
     /// A Go module.
     Golang,
+    /// A Java archive.
+    Maven,
     /// A Node.js package.
     Npm,
+    /// A .NET package.
+    Nuget,
+    /// A Dart package.
+    Pub,
     /// A Python distribution.
     Pypi,
+    /// Red Hat, SUSE and their relatives.
+    Rpm,
+    /// A Swift package.
+    Swift,
 }
 
 impl PackageKind {
@@ -121,19 +143,30 @@ impl PackageKind {
     #[must_use]
     pub fn purl_type(self) -> &'static str {
         match self {
+            Self::Alpm => "alpm",
             Self::Apk => "apk",
             Self::Cargo => "cargo",
+            Self::Composer => "composer",
+            Self::Conan => "conan",
+            Self::Conda => "conda",
             Self::Deb => "deb",
+            Self::Gem => "gem",
+            Self::Generic => "generic",
             Self::Golang => "golang",
+            Self::Maven => "maven",
             Self::Npm => "npm",
+            Self::Nuget => "nuget",
+            Self::Pub => "pub",
             Self::Pypi => "pypi",
+            Self::Rpm => "rpm",
+            Self::Swift => "swift",
         }
     }
 
     /// Whether the operating system's package manager installed it.
     #[must_use]
     pub fn is_system(self) -> bool {
-        matches!(self, Self::Apk | Self::Deb)
+        matches!(self, Self::Alpm | Self::Apk | Self::Deb | Self::Rpm)
     }
 }
 
@@ -150,13 +183,20 @@ pub struct Package {
     pub id: PackageId,
     /// What kind of package it is.
     pub kind: PackageKind,
+    /// What its name counts within: a Maven group, a Swift package's host and owner. The names of other kinds are whole.
+    pub group: Option<String>,
     /// Its name, as its own metadata write it.
     pub name: String,
-    /// Its version, as its own metadata write it.
+    /// Its version, as its own metadata write it; of an RPM with its epoch, if it has one (`1:2.3-4`).
     pub version: Option<String>,
+    /// The RPM module that it is of (`nodejs:18:8090020240101:a1b2c3d4`): another stream of equal name and version is
+    /// another package to advisories.
+    pub modularity: Option<String>,
+    /// Hashes of its one file, if it is one file: a Java archive.
+    pub hashes: Vec<FileHash>,
     /// Its package URL.
     pub purl: Option<Purl>,
-    /// The source package that it was built from (deb, apk).
+    /// The source package that it was built from (deb, apk, rpm).
     pub source: Option<Source>,
     /// The licences that it declares; several mean all of them.
     pub licences: Vec<Licence>,
@@ -172,6 +212,79 @@ pub struct Package {
     pub owned_by: Option<PackageId>,
     /// Why its identity may be wrong, if it may.
     pub uncertain: Option<Uncertainty>,
+}
+
+/// The hash of a package's file, by which registries know it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct FileHash {
+    algorithm: FileHashAlgorithm,
+    hex: String,
+}
+
+impl FileHash {
+    /// From hexadecimal text of either case; nothing if it has not the algorithm's length.
+    #[must_use]
+    pub fn parse(algorithm: FileHashAlgorithm, hex: &str) -> Option<Self> {
+        (hex.len() == algorithm.hex_length() && hex.bytes().all(|b| b.is_ascii_hexdigit())).then(|| Self {
+            algorithm,
+            hex: hex.to_ascii_lowercase(),
+        })
+    }
+
+    /// What made it.
+    #[must_use]
+    pub fn algorithm(&self) -> FileHashAlgorithm {
+        self.algorithm
+    }
+
+    /// Its digits, lower case.
+    #[must_use]
+    pub fn hex(&self) -> &str {
+        &self.hex
+    }
+}
+
+/// What makes a hash by which registries know files. SHA-1 is here to look files up, not to trust them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum FileHashAlgorithm {
+    /// By which Maven Central finds an archive.
+    Sha1,
+    /// SHA-256.
+    Sha256,
+    /// SHA-512.
+    Sha512,
+}
+
+impl FileHashAlgorithm {
+    /// As SPDX writes it (`SHA1`); CycloneDX has a dash (`SHA-1`).
+    #[must_use]
+    pub fn spdx_name(self) -> &'static str {
+        match self {
+            Self::Sha1 => "SHA1",
+            Self::Sha256 => "SHA256",
+            Self::Sha512 => "SHA512",
+        }
+    }
+
+    /// As CycloneDX writes it.
+    #[must_use]
+    pub fn cyclonedx_name(self) -> &'static str {
+        match self {
+            Self::Sha1 => "SHA-1",
+            Self::Sha256 => "SHA-256",
+            Self::Sha512 => "SHA-512",
+        }
+    }
+
+    fn hex_length(self) -> usize {
+        match self {
+            Self::Sha1 => 40,
+            Self::Sha256 => 64,
+            Self::Sha512 => 128,
+        }
+    }
 }
 
 /// A source package.
@@ -203,6 +316,14 @@ pub enum Uncertainty {
     DevelopmentVersion,
     /// From a local folder or a repository, not from the registry that its package URL means.
     NotFromRegistry,
+    /// Named in a lock file only: nothing says that it was installed.
+    NotInstalled,
+    /// Taken from a file's name, which anyone may choose.
+    FromFileName,
+    /// Its metadata do not say under which name its registry has it (a Java archive without a group).
+    NoCoordinates,
+    /// Taken from a version that stands in a program's bytes.
+    FromContent,
 }
 
 impl Uncertainty {
@@ -213,6 +334,10 @@ impl Uncertainty {
             Self::NoVersion => "it says no version",
             Self::DevelopmentVersion => "a development build without a version",
             Self::NotFromRegistry => "built from a local folder or a repository, not from the public registry",
+            Self::NotInstalled => "named in a lock file, not seen installed",
+            Self::FromFileName => "taken from a file's name",
+            Self::NoCoordinates => "it does not say under which name its registry has it",
+            Self::FromContent => "taken from a version that stands in its bytes",
         }
     }
 }

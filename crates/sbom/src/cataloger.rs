@@ -13,7 +13,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-use crate::bill::{Distribution, PackageKind, Source, Uncertainty};
+use crate::bill::{Distribution, FileHash, PackageKind, Source, Uncertainty};
 
 pub(crate) use dpkg::doc_link;
 pub(crate) use go_binary::Scanner as GoScanner;
@@ -104,8 +104,11 @@ pub(crate) enum Fact {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Draft {
     pub(crate) kind: PackageKind,
+    pub(crate) group: Option<String>,
     pub(crate) name: String,
     pub(crate) version: Option<String>,
+    pub(crate) modularity: Option<String>,
+    pub(crate) hashes: Vec<FileHash>,
     pub(crate) architecture: Option<String>,
     pub(crate) source: Option<Source>,
     pub(crate) licences: Vec<String>,
@@ -132,8 +135,11 @@ impl Draft {
     pub(crate) fn new(kind: PackageKind, name: &str, version: Option<&str>) -> Self {
         Self {
             kind,
+            group: None,
             name: name.to_owned(),
             version: version.map(str::to_owned),
+            modularity: None,
+            hashes: Vec::new(),
             architecture: None,
             source: None,
             licences: Vec::new(),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proofmark_types::{Digest, UnixTime};
 use serde::Serialize;
 
-use crate::bill::{Bill, Package, PackageKind};
+use crate::bill::{Bill, FileHash, Package, PackageKind};
 use crate::document::{DocumentInfo, TOOL, line, web_address};
 use crate::licence::Licence;
 
@@ -99,7 +99,7 @@ fn image(bill: &Bill, info: &DocumentInfo) -> Component {
 fn component(bill: &Bill, package: &Package) -> Component {
     let (group, name) = match (package.kind, package.name.rsplit_once('/')) {
         (PackageKind::Npm, Some((scope, name))) if scope.starts_with('@') => (Some(scope), name),
-        _ => (None, package.name.as_str()),
+        _ => (package.group.as_deref(), package.name.as_str()),
     };
     let website = web_address(package.homepage.as_deref());
     Component {
@@ -112,7 +112,7 @@ fn component(bill: &Bill, package: &Package) -> Component {
         name: line(name, MAX_LINE),
         version: package.version.as_ref().map(|version| line(version, MAX_LINE)),
         description: package.description.as_ref().map(|text| line(text, MAX_LINE)),
-        hashes: Vec::new(),
+        hashes: package.hashes.iter().map(Hash::of_file).collect(),
         licenses: licences(&package.licences),
         purl: package.purl.as_ref().map(ToString::to_string),
         external_references: website
@@ -150,6 +150,9 @@ fn properties(bill: &Bill, package: &Package) -> Vec<Property> {
         if let Some(version) = &source.version {
             properties.push(Property::new(format!("{TOOL}:source:version"), line(version, MAX_LINE)));
         }
+    }
+    if let Some(module) = &package.modularity {
+        properties.push(Property::new(format!("{TOOL}:modularity"), line(module, MAX_LINE)));
     }
     if let Some(owner) = &package.owned_by {
         properties.push(Property::new(format!("{TOOL}:ownedBy"), owner.to_string()));
@@ -305,6 +308,13 @@ struct Hash {
 }
 
 impl Hash {
+    fn of_file(hash: &FileHash) -> Self {
+        Self {
+            alg: hash.algorithm().cyclonedx_name(),
+            content: hash.hex().to_owned(),
+        }
+    }
+
     fn of(digest: &Digest) -> Self {
         Self {
             alg: match digest.algorithm() {

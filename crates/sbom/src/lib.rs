@@ -22,7 +22,8 @@ mod licence;
 pub mod spdx;
 
 pub use bill::{
-    Bill, Distribution, LayerRecord, Location, Note, Package, PackageId, PackageKind, Relationship, Source, Uncertainty,
+    Bill, Distribution, FileHash, FileHashAlgorithm, LayerRecord, Location, Note, Package, PackageId, PackageKind,
+    Relationship, Source, Uncertainty,
 };
 pub use catalog::{Options, SbomError, catalog};
 pub use document::DocumentInfo;

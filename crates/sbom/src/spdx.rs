@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use proofmark_types::{Digest, UnixTime};
 use serde::Serialize;
 
-use crate::bill::{Bill, Package};
+use crate::bill::{Bill, FileHash, Package};
 use crate::document::{DocumentInfo, TOOL, line, web_address};
 use crate::licence::Licence;
 
@@ -80,7 +80,7 @@ fn package(bill: &Bill, package: &Package, extracted: &mut BTreeMap<String, Extr
         supplier: supplier(package),
         download_location: NO_ASSERTION,
         files_analyzed: false,
-        checksums: Vec::new(),
+        checksums: package.hashes.iter().map(Checksum::of_file).collect(),
         homepage: web_address(package.homepage.as_deref()).map(str::to_owned),
         source_info: source_info(bill, package),
         license_concluded: NO_ASSERTION,
@@ -262,6 +262,13 @@ struct Checksum {
 }
 
 impl Checksum {
+    fn of_file(hash: &FileHash) -> Self {
+        Self {
+            algorithm: hash.algorithm().spdx_name().to_owned(),
+            checksum_value: hash.hex().to_owned(),
+        }
+    }
+
     fn of(digest: &Digest) -> Self {
         Self {
             algorithm: digest.algorithm().name().to_ascii_uppercase(),
