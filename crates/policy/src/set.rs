@@ -3,6 +3,7 @@
 mod evaluate;
 mod hint;
 mod quorum;
+mod signers;
 
 use proofmark_types::{ImageRef, KeyReference};
 use proofmark_verify::PublicKey;

@@ -53,6 +53,8 @@ pub struct CertificateFacts {
     pub serial: String,
     /// SHA-256 of the certificate's DER.
     pub fingerprint: Digest,
+    /// SHA-256 of the SubjectPublicKeyInfo of the key that it certifies.
+    pub key: Digest,
     /// The authority it chains to, in words: the address in the trust root, or the anchor's subject.
     pub authority: String,
 }
@@ -153,6 +155,7 @@ impl<'a> Leaf<'a> {
             not_after: self.window.not_after,
             serial: hex::encode(self.certificate.tbs_certificate.serial_number.as_bytes()),
             fingerprint: Digest::sha256_of(&self.der),
+            key: self.key.fingerprint().clone(),
             authority: authority.to_owned(),
         })
     }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use proofmark_verify::{Proof, SignerProof};
+use proofmark_verify::Proof;
 
 use super::evaluate::{Finding, Ground, with_message};
+use super::signers::Signers;
 use crate::condition::{Facts, Unmet};
 use crate::model::Quorum;
 use crate::question::{Accepted, Via};
@@ -98,28 +99,37 @@ fn accepted(quorum: &Quorum, fit: &Fit<'_>) -> Accepted {
 
 /// Pairs slots with different signers, as many as can be (augmenting paths; both sides are bounded by the policy).
 fn pair<'a>(fits: &'a [Vec<Fit<'a>>]) -> Vec<&'a Fit<'a>> {
-    let mut owner: BTreeMap<String, usize> = BTreeMap::new();
+    let signers = Signers::of(fits.iter().flatten().map(|fit| fit.proof.signer()));
+    let mut owner: BTreeMap<usize, usize> = BTreeMap::new();
     for slot in 0..fits.len() {
-        augment(fits, slot, &mut owner, &mut Vec::new());
+        augment(fits, &signers, slot, &mut owner, &mut Vec::new());
     }
     let chosen = owner.iter().filter_map(|(signer, slot)| {
         fits.get(*slot)?
             .iter()
-            .find(|fit| signer_key(fit.proof.signer()) == *signer)
+            .find(|fit| signers.number(fit.proof.signer()) == Some(*signer))
     });
     chosen.collect()
 }
 
-fn augment(fits: &[Vec<Fit<'_>>], slot: usize, owner: &mut BTreeMap<String, usize>, tried: &mut Vec<String>) -> bool {
+fn augment(
+    fits: &[Vec<Fit<'_>>],
+    signers: &Signers,
+    slot: usize,
+    owner: &mut BTreeMap<usize, usize>,
+    tried: &mut Vec<usize>,
+) -> bool {
     for fit in fits.get(slot).into_iter().flatten() {
-        let signer = signer_key(fit.proof.signer());
+        let Some(signer) = signers.number(fit.proof.signer()) else {
+            continue;
+        };
         if tried.contains(&signer) {
             continue;
         }
-        tried.push(signer.clone());
+        tried.push(signer);
         let free = match owner.get(&signer).copied() {
             None => true,
-            Some(other) => augment(fits, other, owner, tried),
+            Some(other) => augment(fits, signers, other, owner, tried),
         };
         if free {
             owner.insert(signer, slot);
@@ -127,14 +137,6 @@ fn augment(fits: &[Vec<Fit<'_>>], slot: usize, owner: &mut BTreeMap<String, usiz
         }
     }
     false
-}
-
-/// What makes two signers the same: one key, or one identity, whatever the certificate.
-fn signer_key(signer: &SignerProof) -> String {
-    match signer {
-        SignerProof::Certificate(facts) => format!("{:?}", facts.identity),
-        other => describe(other),
-    }
 }
 
 /// Why there are not enough signers, in one problem that a person can act on.

@@ -17,4 +17,5 @@ mod documentation;
 mod kyverno;
 mod native;
 mod requirement;
+mod thresholds;
 mod world;
