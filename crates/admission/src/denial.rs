@@ -128,6 +128,10 @@ fn fix(code: &str) -> Option<&'static str> {
         "too-large" | "digest-mismatch" | "size-mismatch" | "malformed" | "redirect-refused" => {
             "do not run this image: what the registry, or a proxy before it, answers is not what a registry answers"
         }
+        "evidence-too-slow" => {
+            "look at what hangs on the image (proofmark tree); `proofmark clean` removes what does not belong there"
+        }
+        "overloaded" => "wait and try again; the webhook is reading the evidence of other images",
         "internal-error" => "see the webhook's log",
         _ => return None,
     })

@@ -83,7 +83,7 @@ pub(crate) struct Lookups {
     limits: Limits,
     metrics: Arc<Metrics>,
     known: Arc<Store<Key, Arc<Known>>>,
-    gathering: Flights<Key, Landed<Arc<Known>>>,
+    gathering: Flights<Key, Landed<Arc<Known>>, Client>,
     tags: Arc<Store<TagKey, (Digest, Instant)>>,
     resolving: Flights<TagKey, Landed<Digest>>,
     /// Manifests that the registry has given out, their bytes hashed.
@@ -126,11 +126,11 @@ impl Lookups {
             self.metrics.tag_lookup("held");
             return (Ok(digest), 0);
         }
-        let (flight, started) = self.resolving.join(&key, || {
+        let (flight, (), started) = self.resolving.join(&key, || {
             let (client, metrics) = (self.client.with_fresh_counts(), self.metrics.clone());
             let (image, key, limit) = (image.clone(), key.clone(), self.limits.lookup);
             let (tags, seen) = (self.tags.clone(), self.seen.clone());
-            async move {
+            let lookup = async move {
                 let answer = within(limit, client.resolve(&image))
                     .await
                     .map(|resolved| resolved.descriptor.digest);
@@ -139,7 +139,8 @@ impl Lookups {
                     tags.put(key, (digest.clone(), Instant::now()), 0);
                 }
                 counted(answer, &client, &metrics)
-            }
+            };
+            ((), lookup)
         });
         let landed = landed(flight, deadline).await;
         self.metrics.tag_lookup(match (&landed.answer, started) {
@@ -186,8 +187,14 @@ impl Lookups {
                 requests: 0,
             };
         }
-        let (flight, started) = self.gathering.join(&key, || self.gather(basis.clone(), key.clone()));
-        let landed = landed(flight, deadline).await;
+        let (flight, client, started) = self.gathering.join(&key, || {
+            let client = self.client.with_fresh_counts();
+            (client.clone(), self.gather(basis.clone(), key.clone(), client))
+        });
+        let mut landed = landed(flight, deadline).await;
+        if let Err(unavailable) = &mut landed.answer {
+            self.blame(unavailable, &client);
+        }
         let requests = if started { landed.requests } else { 0 };
         let known = landed.answer;
         let source = match (&known, started) {
@@ -205,17 +212,39 @@ impl Lookups {
         }
     }
 
+    /// Says of a lookup that ran out of time whether the registry is the reason. One that answers is not out of reach:
+    /// whoever may push can hang so much on an image that reading it takes longer than anybody waits, and must not get a
+    /// pass by that where the policy lets images run in an outage. The same holds for what waits behind such an image.
+    fn blame(&self, unavailable: &mut Unavailable, client: &Client) {
+        if !["deadline", "timeout"].contains(&unavailable.code.as_str()) {
+            return;
+        }
+        let counts = client.counts();
+        let answered = |client: &Client| client.counts().answers > 0;
+        if counts.answers > 0 {
+            unavailable.code = "evidence-too-slow".to_owned();
+            unavailable.reason = format!(
+                "the registry answered {} requests, and there is more than could be read in time; the lookup goes on, try again",
+                counts.answers
+            );
+        } else if counts.total() == 0 && self.gathering.states().iter().any(answered) {
+            unavailable.code = "overloaded".to_owned();
+            unavailable.reason = "the evidence of other images is still being read; try again".to_owned();
+        }
+    }
+
     /// How many digests are known, and the estimated bytes of what is known.
     pub(crate) fn size(&self) -> (usize, usize) {
         self.known.size()
     }
 
-    fn gather(&self, basis: Arc<Basis>, key: Key) -> impl Future<Output = Landed<Arc<Known>>> + Send + 'static {
-        let (client, clock, metrics) = (
-            self.client.with_fresh_counts(),
-            self.clock.clone(),
-            self.metrics.clone(),
-        );
+    fn gather(
+        &self,
+        basis: Arc<Basis>,
+        key: Key,
+        client: Client,
+    ) -> impl Future<Output = Landed<Arc<Known>>> + Send + 'static {
+        let (clock, metrics) = (self.clock.clone(), self.metrics.clone());
         let (store, gatherings, limit) = (self.known.clone(), self.gatherings.clone(), self.limits.lookup);
         let seen = self.seen.clone();
         async move {

@@ -103,16 +103,21 @@ impl<K: Clone + Eq + Hash, V> Inner<K, V> {
 
 type Flight<V> = Shared<BoxFuture<'static, Option<V>>>;
 
+/// A flight, and how far it is.
+type UnderWay<V, S> = (Flight<V>, S);
+
 /// Lookups under way. A second asker of the same key waits for the first one's answer instead of asking again; the
-/// lookup is a task of its own, so that an asker who runs out of time does not take it from the others.
-pub(crate) struct Flights<K, V> {
-    under_way: Arc<Mutex<HashMap<K, Flight<V>>>>,
+/// lookup is a task of its own, so that an asker who runs out of time does not take it from the others, and says on the
+/// way how far it is (`S`, which is shared).
+pub(crate) struct Flights<K, V, S = ()> {
+    under_way: Arc<Mutex<HashMap<K, UnderWay<V, S>>>>,
 }
 
-impl<K, V> Flights<K, V>
+impl<K, V, S> Flights<K, V, S>
 where
     K: Clone + Eq + Hash + Send + 'static,
     V: Clone + Send + Sync + 'static,
+    S: Clone + Send + 'static,
 {
     pub(crate) fn new() -> Self {
         Self {
@@ -120,17 +125,18 @@ where
         }
     }
 
-    /// The answer of the lookup for `key`, started with `start` if none is under way; and whether it was started here.
-    /// The future yields `None` when the lookup panicked.
-    pub(crate) fn join<F>(&self, key: &K, start: impl FnOnce() -> F) -> (Flight<V>, bool)
+    /// The answer of the lookup for `key`, started with `start` if none is under way; how far it is; and whether it was
+    /// started here. The future yields `None` when the lookup panicked.
+    pub(crate) fn join<F>(&self, key: &K, start: impl FnOnce() -> (S, F)) -> (Flight<V>, S, bool)
     where
         F: Future<Output = V> + Send + 'static,
     {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = under_way.get(key) {
-            return (flight.clone(), false);
+        if let Some((flight, state)) = under_way.get(key) {
+            return (flight.clone(), state.clone(), false);
         }
-        let task = tokio::spawn(start());
+        let (state, lookup) = start();
+        let task = tokio::spawn(lookup);
         let (flights, landed) = (self.under_way.clone(), key.clone());
         let flight = async move {
             let answer = task.await.ok();
@@ -139,11 +145,17 @@ where
         }
         .boxed()
         .shared();
-        under_way.insert(key.clone(), flight.clone());
+        under_way.insert(key.clone(), (flight.clone(), state.clone()));
         drop(under_way);
         // Someone has to see it land when every asker has left.
         tokio::spawn(flight.clone());
-        (flight, true)
+        (flight, state, true)
+    }
+
+    /// How far all those are that are under way.
+    pub(crate) fn states(&self) -> Vec<S> {
+        let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.values().map(|(_, state)| state.clone()).collect()
     }
 }
 
@@ -192,13 +204,15 @@ mod tests {
         let mut waiting = Vec::new();
         for _ in 0..50 {
             let runs = runs.clone();
-            let (flight, _) = flights.join(&7, || async move {
+            let lookup = async move {
                 runs.fetch_add(1, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 42
-            });
+            };
+            let (flight, (), _) = flights.join(&7, || ((), lookup));
             waiting.push(flight);
         }
+        assert_eq!(flights.states().len(), 1);
         for flight in waiting {
             assert_eq!(flight.await, Some(42));
         }
@@ -211,16 +225,17 @@ mod tests {
         let flights: Flights<u32, u32> = Flights::new();
         let done = Arc::new(AtomicUsize::new(0));
         let seen = done.clone();
-        let (flight, started) = flights.join(&1, || async move {
+        let lookup = async move {
             tokio::time::sleep(Duration::from_millis(20)).await;
             seen.fetch_add(1, Ordering::SeqCst);
             1
-        });
+        };
+        let (flight, (), started) = flights.join(&1, || ((), lookup));
         assert!(started);
         drop(flight);
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(done.load(Ordering::SeqCst), 1);
-        let (flight, _) = flights.join(&2, || async { panic!("broken lookup") });
+        let (flight, (), _) = flights.join(&2, || ((), async { panic!("broken lookup") }));
         assert_eq!(flight.await, None);
     }
 }

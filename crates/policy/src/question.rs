@@ -83,7 +83,7 @@ pub struct Unavailable {
 impl Unavailable {
     /// Whether nobody answered, or nobody who would say. A registry that answers with something else than a registry
     /// answers, that has no such image, or whose evidence cannot be verified without a fault, is not out of reach: whoever
-    /// pushes to it could choose that answer.
+    /// pushes to it could choose that answer. Nor is one out of reach that answers and has more than can be read in time.
     #[must_use]
     pub fn is_outage(&self) -> bool {
         const OUTAGES: [&str; 8] = [

@@ -44,6 +44,9 @@ pub struct RequestCounts {
     pub redirects: u64,
     /// Of all these, how many repeated a throttled, failed or unauthenticated request.
     pub retries: u64,
+    /// How many were answered to the point: with what was asked for, or that it is not there. A registry that answers is
+    /// neither down nor out of reach, however long all of it takes.
+    pub answers: u64,
 }
 
 impl RequestCounts {
@@ -66,6 +69,7 @@ pub(crate) struct Counters {
     tokens: AtomicU64,
     redirects: AtomicU64,
     retries: AtomicU64,
+    answers: AtomicU64,
 }
 
 impl Counters {
@@ -90,6 +94,10 @@ impl Counters {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn answer(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn snapshot(&self) -> RequestCounts {
         RequestCounts {
             manifests: self.manifests.load(Ordering::Relaxed),
@@ -101,6 +109,7 @@ impl Counters {
             tokens: self.tokens.load(Ordering::Relaxed),
             redirects: self.redirects.load(Ordering::Relaxed),
             retries: self.retries.load(Ordering::Relaxed),
+            answers: self.answers.load(Ordering::Relaxed),
         }
     }
 }

@@ -234,6 +234,9 @@ impl Transport {
             if status == StatusCode::FORBIDDEN {
                 return Err(response.refusal(&registry, &call.what).await);
             }
+            if !status.is_server_error() {
+                self.wire.counters().answer();
+            }
             return self.follow(&call, &registry, response).await;
         }
     }

@@ -225,3 +225,91 @@ async fn answering(status: &'static str) -> String {
     });
     address
 }
+
+/// Whoever may push can hang so much on an image that reading it outlasts every deadline. That is no outage.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_referrers_is_no_outage() {
+    let world = World::new().await;
+    let image = world.push("app", "1.0", "app").await;
+    let junk = rcgen::KeyPair::generate().unwrap();
+    for _ in 0..40 {
+        world.sign("app", &image, &junk).await;
+    }
+    let pinned = format!("{}@{}", world.image("app"), image.digest);
+    let policy = [world.policy("signed", "onUnreachable: warn\n")];
+    // Each request is answered well within the deadline; all of them together are not.
+    let slow = Wire::Slow(Duration::from_millis(150));
+    let webhook = world.webhook(&policy, |_| {}).await;
+    world.wire.send(slow).unwrap();
+    let response = webhook.review("/validate?timeout=1s", &pod(&[&pinned])).await;
+    response.assert_denied_because("evidence-unreachable");
+    for said in ["[evidence-too-slow]", "proofmark tree"] {
+        assert!(response.message().contains(said), "{}", response.message());
+    }
+    webhook.server.stop().await;
+    // The same where the lookup itself ran out of time.
+    let webhook = world
+        .webhook(&policy, |config| config.limits.lookup = Duration::from_millis(700))
+        .await;
+    let response = webhook.validate(&pod(&[&pinned])).await;
+    response.assert_denied_because("evidence-unreachable");
+    assert!(
+        response.message().contains("[evidence-too-slow]"),
+        "{}",
+        response.message()
+    );
+    webhook.server.stop().await;
+    // Its twin: a registry that answers nothing is out of reach, whatever hangs on the image.
+    let webhook = world.webhook(&policy, |_| {}).await;
+    world.wire.send(Wire::Hanging).unwrap();
+    let response = webhook.review("/validate?timeout=1s", &pod(&[&pinned])).await;
+    response.assert_allowed();
+    assert!(
+        response.warnings()[0].contains("[deadline]"),
+        "{:?}",
+        response.warnings()
+    );
+    // And with enough time, what was pushed is read and does not do.
+    world.wire.send(Wire::Open).unwrap();
+    world.ahead.store(60, std::sync::atomic::Ordering::SeqCst);
+    webhook
+        .validate(&pod(&[&pinned]))
+        .await
+        .assert_denied_because("signature-not-by-given-key");
+    webhook.server.stop().await;
+}
+
+/// An image that has to wait behind such images is not let through either; behind a registry that hangs it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn to_wait_behind_a_flood_is_no_outage() {
+    for (flooded, code) in [(true, "[overloaded]"), (false, "[deadline]")] {
+        let world = World::new().await;
+        let junk = rcgen::KeyPair::generate().unwrap();
+        let mut pinned = Vec::new();
+        for number in 0..9 {
+            let image = world.push("app", &format!("{number}"), &format!("{number}")).await;
+            for _ in 0..if number < 8 { 2 } else { 0 } {
+                world.sign("app", &image, &junk).await;
+            }
+            pinned.push(format!("{}@{}", world.image("app"), image.digest));
+        }
+        let policy = [world.policy("signed", "onUnreachable: warn\n")];
+        let webhook = world.webhook(&policy, |_| {}).await;
+        let wire = if flooded {
+            Wire::Slow(Duration::from_millis(600))
+        } else {
+            Wire::Hanging
+        };
+        world.wire.send(wire).unwrap();
+        let (last, first) = pinned.split_last().unwrap();
+        let first: Vec<&str> = first.iter().map(String::as_str).collect();
+        let objects = [pod(&first), pod(&[last])];
+        let (_, response) = tokio::join!(webhook.review("/validate?timeout=2s", &objects[0]), async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            webhook.review("/validate?timeout=1s", &objects[1]).await
+        });
+        assert_eq!(response.allowed(), !flooded, "{}", response.0);
+        assert!(response.0.to_string().contains(code), "{}", response.0);
+        webhook.server.stop().await;
+    }
+}
