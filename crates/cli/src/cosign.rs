@@ -194,7 +194,7 @@ mod tests {
     use crate::output::Format;
 
     fn read(line: &str) -> String {
-        let command = crate::command(Manner::Cosign);
+        let command = crate::args::with_go_switches(crate::command(Manner::Cosign, None));
         let words = line.split(' ').map(|word| OsString::from(word.replace('_', "")));
         arguments(words.collect(), &command, Output::new(Format::Text, true))
             .iter()

@@ -18,6 +18,7 @@ mod report;
 mod signing;
 mod trusting;
 mod verb;
+mod verbs;
 mod world;
 
 use std::io::IsTerminal as _;
@@ -26,20 +27,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, Command, FromArgMatches};
 
 use crate::context::Context;
 use crate::cosign::Manner;
 use crate::failure::{Exit, Failure};
 use crate::output::{Format, Output};
+use crate::verbs::Verb;
 
-/// Carries a container image from push to admission: SBOM, signatures, verification, policy
-#[derive(Parser, Debug)]
-#[command(name = "proofmark", version, propagate_version = true, max_term_width = 100)]
+/// What may stand before and behind every verb.
+#[derive(Args, Debug)]
 struct Cli {
-    #[command(subcommand)]
-    verb: Verb,
-
     /// How results are written (default: text)
     #[arg(long, short = 'o', value_enum, global = true)]
     output: Option<Format>,
@@ -65,136 +63,38 @@ struct Cli {
     timeout: Option<Duration>,
 }
 
-#[derive(Subcommand, Debug)]
-enum Verb {
-    /// The whole chain on this machine in a minute, nothing else installed
-    Demo(verb::demo::Demo),
-    /// Registry, trust services and admission on loopback, data kept in a folder
-    Up(verb::up::Up),
-    /// The one CI step: digest, SBOM, provenance, sign, attest, read back and verify
-    Release(verb::release::Release),
-    /// What is inside an image: packages, licences, relationships
-    Sbom(verb::sbom::Sbom),
-    /// Sign an image
-    Sign(verb::sign::Sign),
-    /// State something about an image, signed
-    Attest(verb::attest::Attest),
-    /// Check an image's signatures
-    Verify(verb::verify::Verify),
-    /// Check an image's attestations of one type
-    VerifyAttestation(verb::verify_attestation::VerifyAttestation),
-    /// Check what a Dockerfile builds on
-    #[command(subcommand)]
-    Dockerfile(verb::dockerfile::Dockerfile),
-    /// Check what Kubernetes manifests run
-    #[command(subcommand)]
-    Manifest(verb::manifest::Manifest),
-    /// Sign a file
-    SignBlob(Box<verb::sign_blob::SignBlob>),
-    /// Check the signature on a file
-    VerifyBlob(Box<verb::verify_blob::VerifyBlob>),
-    /// State something about a file, signed
-    AttestBlob(Box<verb::attest_blob::AttestBlob>),
-    /// Check an attestation about a file
-    VerifyBlobAttestation(Box<verb::verify_blob_attestation::VerifyBlobAttestation>),
-    /// What comes with a signature
-    #[command(subcommand)]
-    Bundle(verb::bundle::BundleVerb),
-    /// Show what hangs on an image
-    Tree(verb::tree::Tree),
-    /// Fetch what hangs on an image, unverified
-    #[command(subcommand)]
-    Download(verb::download::Download),
-    /// Copy an image with all that hangs on it
-    Copy(verb::copy::Copy),
-    /// Save an image with all that hangs on it in a folder
-    Save(verb::save::Save),
-    /// Load a saved image, with all that hangs on it, into a registry
-    Load(verb::load::Load),
-    /// Hang something on an image that was made elsewhere
-    #[command(subcommand)]
-    Attach(verb::attach::Attach),
-    /// Remove what hangs on an image: signatures, attestations, bills
-    Clean(verb::clean::Clean),
-    /// Print under which name cosign keeps signatures, attestations or a bill
-    Triangulate(verb::triangulate::Triangulate),
-    /// Put files into a registry
-    #[command(subcommand)]
-    Upload(verb::upload::Upload),
-    /// Keep user name and password for a registry
-    Login(verb::login::Login),
-    /// Key pairs in cosign's file format
-    #[command(subcommand)]
-    Key(verb::key::Key),
-    /// Make a key pair, in files, a KMS or a Kubernetes secret: the same as `key generate`
-    GenerateKeyPair(verb::key::Generate),
-    /// Take a private key over into cosign's format: the same as `key import`
-    ImportKeyPair(verb::key::Import),
-    /// Print the public key of a private one: the same as `key public`
-    PublicKey(verb::key::Public),
-    /// What is in a PKCS #11 token
-    #[command(subcommand, name = "pkcs11-tool")]
-    Pkcs11Tool(verb::pkcs11_tool::Pkcs11Tool),
-    /// Certificate authority, transparency log and timestamps of one's own
-    #[command(subcommand)]
-    Trust(verb::trust::Trust),
-    /// Fetch the newest trust root of an instance, and use it from then on
-    Initialize(verb::initialize::Initialize),
-    /// Trust roots
-    #[command(subcommand)]
-    TrustedRoot(verb::trusted_root::TrustedRoot),
-    /// Signing configurations
-    #[command(subcommand)]
-    SigningConfig(verb::signing_config::SigningConfig),
-    /// Find out why something is not as expected
-    #[command(subcommand)]
-    Debug(verb::debug::Debug),
-    /// Print the environment variables that are read, and what they are set to
-    Env(verb::env::Env),
-    /// An OCI registry
-    #[command(subcommand)]
-    Registry(verb::registry::Registry),
-    /// The Kubernetes admission webhook
-    #[command(subcommand)]
-    Admission(verb::admission::Admission),
-    /// Image policies
-    #[command(subcommand)]
-    Policy(verb::policy::Policy),
-    /// Print the payload of a signature, unsigned
-    Generate(verb::generate::Generate),
-    /// Print the version
-    Version(verb::version::Version),
-    /// Print the completion script of a shell
-    Completion(verb::completion::Completion),
-    /// Print the manual: one page for each verb, one after the other
-    Man,
-}
+/// Where the flags of every verb stand in its help: behind its own.
+const BEHIND: usize = 900;
 
-/// The command line, under the name that the program was called by.
-fn command(manner: Manner) -> clap::Command {
-    let command = args::with_go_switches(Cli::command())
-        .name(manner.name())
-        .bin_name(manner.name());
+/// The command line, under the name that the program was called by: with one verb, or with all.
+fn command(manner: Manner, only: Option<&str>) -> Command {
+    let program = Command::new(manner.name())
+        .bin_name(manner.name())
+        .version(env!("CARGO_PKG_VERSION"))
+        .propagate_version(true)
+        .max_term_width(100);
+    let program = Cli::augment_args(verbs::defined(program, only).next_display_order(BEHIND))
+        .about("Carries a container image from push to admission: SBOM, signatures, verification, policy");
     if manner.is_cosign() {
         // Go's flags: of one that is given twice the last counts.
-        return command.args_override_self(true);
+        return program.args_override_self(true);
     }
-    command
+    program
 }
 
 fn main() -> ExitCode {
     let manner = Manner::of(std::env::args_os().next().as_deref());
-    let command = command(manner);
     let words: Vec<_> = std::env::args_os().collect();
+    let command = args::with_go_switches(command(manner, words.get(1).and_then(|word| word.to_str())));
     let words = match manner {
         Manner::Proofmark => words,
         Manner::Cosign => cosign::arguments(words, &command, Output::new(Format::Text, false)),
     };
     let parsed = command
         .try_get_matches_from(&words)
-        .and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
+        .and_then(|matches| Ok((Verb::from_arg_matches(&matches)?, Cli::from_arg_matches(&matches)?)));
+    let (verb, cli) = match parsed {
+        Ok(parsed) => parsed,
         // clap prints help and version to standard output with code 0, mistakes to standard error with code 2.
         Err(error) => {
             let _ = error.print();
@@ -226,12 +126,12 @@ fn main() -> ExitCode {
         Manner::Cosign => Format::Text,
     };
     let output = Output::new(format, cli.quiet);
-    let verb = match cli.verb {
+    let codes = match verb {
         Verb::Verify(_) | Verb::Dockerfile(_) | Verb::Manifest(_) => cosign::Verb::VerifiesSignatures,
         _ => cosign::Verb::Other,
     };
-    let result = run(cli, output, manner);
-    let code = output.finish(result, manner, verb);
+    let result = run(verb, cli, output, manner);
+    let code = output.finish(result, manner, codes);
     trusting::after(output);
     code
 }
@@ -248,25 +148,25 @@ fn json_is_asked(arguments: &[std::ffi::OsString]) -> bool {
     arguments.iter().any(joined) || arguments.windows(2).any(apart)
 }
 
-fn run(cli: Cli, output: Output, manner: Manner) -> Result<(), Failure> {
+fn run(verb: Verb, cli: Cli, output: Output, manner: Manner) -> Result<(), Failure> {
     let verbose = cli
         .verbose
         .then_some("info,proofmark=debug,proofmark_registry=debug,proofmark_sign=debug");
     let filter = cli.log.as_deref().or(verbose);
-    start_log(filter, usual_log(&cli.verb))?;
+    start_log(filter, usual_log(&verb))?;
     // What `sbom` writes to its file is the document; its result stays on standard output.
-    let is_document = matches!(cli.verb, Verb::Sbom(_));
+    let is_document = matches!(verb, Verb::Sbom(_));
     if let Some(path) = cli.output_file.as_deref().filter(|_| !is_document) {
         output::send_results_to(path)?;
     }
     let patience = cli.timeout.or_else(|| manner.is_cosign().then_some(cosign::TIMEOUT));
-    match cli.verb {
-        Verb::Completion(verb) => return verb.run::<Cli>(output),
-        Verb::Man => return verb::completion::man::<Cli>(output),
-        _ => {}
-    }
+    let verb = match verb {
+        Verb::Completion(verb) => return verb.run(command(Manner::Proofmark, None), output),
+        Verb::Man(verb) => return verb.run(command(Manner::Proofmark, None), output),
+        verb => verb,
+    };
     // A verb that asks one registry a few questions is done before threads would be up.
-    let mut runtime = match cli.verb {
+    let mut runtime = match verb {
         Verb::Verify(_)
         | Verb::VerifyAttestation(_)
         | Verb::Tree(_)
@@ -282,7 +182,7 @@ fn run(cli: Cli, output: Output, manner: Manner) -> Result<(), Failure> {
     let runtime = runtime.enable_all().build().map_err(anyhow::Error::from)?;
     let context = Context::new(output, manner, cli.output);
     runtime.block_on(async {
-        let work = dispatch(cli.verb, &context);
+        let work = dispatch(verb, &context);
         match patience {
             None => work.await,
             Some(patience) => tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
@@ -343,7 +243,7 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Registry(verb) => verb.run(context).await,
         Verb::Admission(verb) => verb.run(context).await,
         Verb::Policy(verb) => verb.run(context),
-        Verb::Completion(_) | Verb::Man => Ok(()),
+        Verb::Completion(_) | Verb::Man(_) => Ok(()),
     }
 }
 

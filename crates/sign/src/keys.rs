@@ -48,7 +48,7 @@ impl fmt::Debug for Surroundings<'_> {
 /// Opens the private half, or the service that holds it.
 pub async fn open(reference: &KeyReference, with: &Surroundings<'_>) -> Result<SigningKey, KeyError> {
     match reference {
-        KeyReference::File(path) => file::private(&path.clone(), &file::read(path).await?, with),
+        KeyReference::File(path) => file::private(&path.clone(), &file::read(path)?, with),
         KeyReference::Environment(name) => file::private(&reference.to_string(), &file::variable(name, with)?, with),
         KeyReference::Url(_) => Err(KeyError::PublicOnly {
             reference: reference.to_string(),
@@ -68,7 +68,7 @@ pub async fn open(reference: &KeyReference, with: &Surroundings<'_>) -> Result<S
 /// Opens the public half. A file or variable may hold either half; the private one is then opened for its public one.
 pub async fn public(reference: &KeyReference, with: &Surroundings<'_>) -> Result<PublicKey, KeyError> {
     match reference {
-        KeyReference::File(path) => file::public(path, &file::read(path).await?, with),
+        KeyReference::File(path) => file::public(path, &file::read(path)?, with),
         KeyReference::Environment(name) => file::public(&reference.to_string(), &file::variable(name, with)?, with),
         KeyReference::Url(_) => url::public(reference, with).await,
         KeyReference::Kubernetes { namespace, name } => {

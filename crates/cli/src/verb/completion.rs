@@ -1,6 +1,6 @@
 //! `completion` and `man`: made from the same definitions that parse the command line.
 
-use clap::{Args, Command, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
 use crate::failure::Failure;
@@ -15,22 +15,28 @@ pub(crate) struct Completion {
 }
 
 impl Completion {
-    pub(crate) fn run<C: CommandFactory>(self, output: Output) -> Result<(), Failure> {
+    pub(crate) fn run(self, mut command: Command, output: Output) -> Result<(), Failure> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut C::command(), "proofmark", &mut script);
+        clap_complete::generate(self.shell, &mut command, "proofmark", &mut script);
         output.document(&script);
         Ok(())
     }
 }
 
-/// The manual, in roff: the pages of the program and of each verb.
-pub(crate) fn man<C: CommandFactory>(output: Output) -> Result<(), Failure> {
-    let mut command = C::command().disable_help_subcommand(true);
-    command.build();
-    let mut text = Vec::new();
-    pages(&command, &mut text).map_err(anyhow::Error::from)?;
-    output.document(&text);
-    Ok(())
+/// Print the manual: one page for each verb, one after the other
+#[derive(Args, Debug)]
+pub(crate) struct Man {}
+
+impl Man {
+    /// In roff: the pages of the program and of each verb.
+    pub(crate) fn run(self, command: Command, output: Output) -> Result<(), Failure> {
+        let mut command = command.disable_help_subcommand(true);
+        command.build();
+        let mut text = Vec::new();
+        pages(&command, &mut text).map_err(anyhow::Error::from)?;
+        output.document(&text);
+        Ok(())
+    }
 }
 
 fn pages(command: &Command, text: &mut Vec<u8>) -> std::io::Result<()> {

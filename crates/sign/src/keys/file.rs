@@ -1,23 +1,23 @@
 //! Keys that are text: files and environment variables.
 
+use std::io::Read as _;
+
 use proofmark_verify::PublicKey;
-use tokio::io::AsyncReadExt as _;
 
 use super::{KeyError, Surroundings};
 use crate::key::{MAX_KEY_FILE_BYTES, SigningKey, SigningKeyError};
 
-/// Reads a key file, no further than a key file is long.
-pub(super) async fn read(path: &str) -> Result<String, KeyError> {
+/// Reads a key file, no further than a key file is long. A few hundred bytes: a thread to read them costs more.
+pub(super) fn read(path: &str) -> Result<String, KeyError> {
     let failure = |error: std::io::Error| KeyError::File {
         path: path.to_owned(),
         reason: error.to_string(),
     };
     let limit = u64::try_from(MAX_KEY_FILE_BYTES).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
-    let file = tokio::fs::File::open(path).await.map_err(failure)?;
+    let file = std::fs::File::open(path).map_err(failure)?;
     file.take(limit.saturating_add(1))
         .read_to_end(&mut bytes)
-        .await
         .map_err(failure)?;
     text(path, bytes)
 }

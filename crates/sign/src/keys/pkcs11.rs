@@ -128,7 +128,7 @@ async fn find(uri: &Pkcs11Uri, with: &Surroundings<'_>) -> Result<(token::Sessio
         false => None,
         true => Some(match (uri.pin_value(), uri.pin_source()) {
             (Some(pin), _) => secret(pin.to_owned()),
-            (None, Some(source)) => secret(file::read(source).await?.trim_end_matches(['\r', '\n']).to_owned()),
+            (None, Some(source)) => secret(file::read(source)?.trim_end_matches(['\r', '\n']).to_owned()),
             (None, None) => ask(&facts.facts.label, with)?,
         }),
     };
