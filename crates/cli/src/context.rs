@@ -283,6 +283,8 @@ pub(crate) fn registry_failure(error: RegistryError) -> Failure {
         RegistryError::NameNeeded { .. } | RegistryError::Reference(_) | RegistryError::Setup { .. }
     ) {
         Exit::Usage
+    } else if matches!(error, RegistryError::FolderTaken { .. }) {
+        Exit::Refused
     } else {
         Exit::Undecided
     };

@@ -53,14 +53,7 @@ pub fn select<'i>(index: &'i Index, name: Option<&str>) -> Result<&'i Descriptor
         if let [only] = index.manifests.as_slice() {
             return Ok(only);
         }
-        let kind = |descriptor: &&Descriptor| {
-            let kind = descriptor.annotations.get(COSIGN_KIND).map(String::as_str);
-            matches!(
-                kind,
-                Some("dev.cosignproject.cosign/image" | "dev.cosignproject.cosign/imageIndex")
-            )
-        };
-        let marked: Vec<&Descriptor> = index.manifests.iter().filter(kind).collect();
+        let marked: Vec<&Descriptor> = index.manifests.iter().filter(|entry| is_marked_image(entry)).collect();
         let images = if marked.is_empty() {
             index.manifests.iter().filter(|entry| !is_attachment(entry)).collect()
         } else {
@@ -89,6 +82,15 @@ pub fn select<'i>(index: &'i Index, name: Option<&str>) -> Result<&'i Descriptor
             name: name.chars().take(80).collect(),
             names: names(index),
         })
+}
+
+/// Whether an entry is what `cosign save` marks as the image that the folder is about.
+#[must_use]
+pub fn is_marked_image(entry: &Descriptor) -> bool {
+    matches!(
+        entry.annotations.get(COSIGN_KIND).map(String::as_str),
+        Some("dev.cosignproject.cosign/image" | "dev.cosignproject.cosign/imageIndex")
+    )
 }
 
 /// Whether an entry says that it hangs on an image: an artifact, or one under a name made of a digest (`sha256-….sig`).

@@ -171,6 +171,14 @@ pub enum RegistryError {
         /// What the system said.
         reason: String,
     },
+    /// A folder is about another image, and would be about neither if this one were put into it.
+    #[error("{folder} holds another image, {by}; nothing was written")]
+    FolderTaken {
+        /// The folder.
+        folder: String,
+        /// The name of the image there, or its digest.
+        by: String,
+    },
     /// A request could not be made at all, for instance because a certificate given to the builder is no certificate.
     #[error("cannot set up the connection: {reason}")]
     Setup {
@@ -202,6 +210,7 @@ impl RegistryError {
             Self::Reference(_) => "invalid-reference",
             Self::NameNeeded { .. } => "image-name-needed",
             Self::Local { .. } => "local-image-unreadable",
+            Self::FolderTaken { .. } => "folder-taken",
             Self::Setup { .. } => "setup",
         }
     }
@@ -244,6 +253,7 @@ impl RegistryError {
             Self::Credentials(_) => "fix or remove the entry",
             Self::NameNeeded { .. } => "name the image by its tag, its full name or its digest",
             Self::Local { .. } => "check the path and its permissions",
+            Self::FolderTaken { .. } => "save each image in a folder of its own",
             Self::Reference(_) | Self::Setup { .. } => return None,
         })
     }

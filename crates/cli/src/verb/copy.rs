@@ -74,7 +74,8 @@ impl Copy {
             home: to.repository().clone(),
             to: &to,
             only: &only,
-            force: self.force,
+            replace_name: self.force,
+            replace_bill: self.force,
             output: context.output,
         };
         let done = job.run(&source, &meter).await?;
@@ -91,7 +92,10 @@ pub(crate) struct Job<'j> {
     pub(crate) home: Repository,
     pub(crate) to: &'j ImageRef,
     only: &'j BTreeSet<Only>,
-    pub(crate) force: bool,
+    /// Whether a name that another image has is moved.
+    replace_name: bool,
+    /// Whether another bill under the `.sbom` tag is replaced.
+    replace_bill: bool,
     output: Output,
 }
 
@@ -103,15 +107,22 @@ pub(crate) struct Done {
 }
 
 impl<'j> Job<'j> {
-    /// Everything, whatever has the name already.
-    pub(crate) fn everything(output: Output, client: &'j Client, home: Repository, to: &'j ImageRef) -> Self {
+    /// Everything, whatever has the name already: `load` moves it, as cosign's does.
+    pub(crate) fn everything(
+        output: Output,
+        client: &'j Client,
+        home: Repository,
+        to: &'j ImageRef,
+        replace_bill: bool,
+    ) -> Self {
         static ALL: BTreeSet<Only> = BTreeSet::new();
         Self {
             client,
             home,
             to,
             only: &ALL,
-            force: true,
+            replace_name: true,
+            replace_bill,
             output,
         }
     }
@@ -132,7 +143,7 @@ impl<'j> Job<'j> {
             ));
         }
         let tag = (named && self.to.digest().is_none()).then(|| self.to.tag_or_latest());
-        if let Some(tag) = tag.as_ref().filter(|_| !self.force) {
+        if let Some(tag) = tag.as_ref().filter(|_| !self.replace_name) {
             let name = ImageRef::tagged(self.to.repository().clone(), tag.clone());
             match self.client.head(&name).await {
                 Ok(head) if head.digest != digest => {
@@ -166,8 +177,17 @@ impl<'j> Job<'j> {
                 }
                 let shown = shown(attachment);
                 meter.say(&format!("copying {shown}"));
-                let brought = self.client.bring(&contents, attachment, &self.home, self.force).await;
-                lines.push((shown, word(&brought.map_err(registry_failure)?)));
+                let brought = self
+                    .client
+                    .bring(&contents, attachment, &self.home, self.replace_bill)
+                    .await
+                    .map_err(registry_failure)?;
+                if matches!(brought, Brought::Kept { .. }) {
+                    self.output.warn(&format!(
+                        "{shown} is another one there, and was left as it is; -f replaces it"
+                    ));
+                }
+                lines.push((shown, word(&brought)));
             }
         }
         whole(&incomplete)?;

@@ -21,6 +21,10 @@ pub(crate) struct Load {
     #[arg(long, value_name = "FOLDER")]
     dir: PathBuf,
 
+    /// Replace the bill that the image has under its .sbom tag already
+    #[arg(short, long)]
+    force: bool,
+
     #[command(flatten)]
     registry: RegistryArgs,
 }
@@ -32,7 +36,7 @@ impl Load {
         let meter = Meter::new(context.output, "loading");
         let client = Context::client_for(&self.registry, &[&to])?.with_progress(meter.progress("loading"));
         let home = client.evidence_home(to.repository()).clone();
-        let done = Job::everything(context.output, &client, home, &to)
+        let done = Job::everything(context.output, &client, home, &to, self.force)
             .run(&source, &meter)
             .await?;
         drop(meter);

@@ -16,8 +16,8 @@ use crate::verb::copy::at;
 
 /// Save an image with all that hangs on it in a folder
 ///
-/// The folder is an OCI image layout as `cosign save` writes it, in which other programs find the evidence too. A folder
-/// that is a layout already is filled up and then lists this image alone.
+/// The folder is an OCI image layout as `cosign save` writes it, in which other programs find the evidence too. One that
+/// was saved before is brought up to date, another program's keeps what it lists, and one of another image is refused.
 #[derive(Args, Debug)]
 pub(crate) struct Save {
     /// The image

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use proofmark_registry::LayoutImage;
 use proofmark_testkit::command::Sandbox;
 use proofmark_testkit::images::{Built, debian_like};
-use proofmark_testkit::peers::{COSIGN2, COSIGN3, DockerRegistry};
+use proofmark_testkit::peers::{COSIGN2, COSIGN3, DockerRegistry, ORAS};
 use serde_json::{Value, json};
 
 use crate::world::{PROOFMARK, Registry, fails, home, run, write};
@@ -223,6 +224,97 @@ async fn a_folder_holds_everything() {
     let fresh = to.image("fresh:1");
     fails(&run(&home, ["load", "--dir", "saved", &fresh]), 1, "digest-mismatch");
     fails(&run(&home, ["tree", &fresh]), 11, "not-found");
+}
+
+/// A folder of another program keeps what it lists; one of another image is refused; one of an image that has moved on
+/// is brought up to date.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_folder_lists_is_not_lost() {
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    let home = home();
+    let image = from.push(&debian_like(), "1.0").await;
+    decorate(&home, &image);
+    let theirs = Built::image("linux/arm64", &[], |_| ());
+    let folder = home.path().join("shared");
+    theirs.write_layout(&folder, "theirs");
+    run(&home, ["save", "--dir", "shared", &image]).expect_success();
+    // Theirs is found by its name, ours by its mark and by its name, evidence and all.
+    let there = LayoutImage::open(&folder, Some("theirs")).unwrap();
+    assert_eq!(there.descriptor().digest, *theirs.digest());
+    let local = VERIFY.into_iter().chain(["--local-image", "shared"]);
+    run(&home, local.clone()).expect_success();
+    for cosign in [COSIGN2, COSIGN3].into_iter().filter_map(|peer| peer.or_skip()) {
+        home.run(&cosign, local.clone()).expect_success();
+    }
+    let loaded = to.image("loaded:1");
+    run(&home, ["load", "--dir", "shared", &loaded]).expect_success();
+    assert_eq!(hanging(&home, &loaded), (4, 5));
+    if let Some(oras) = ORAS.or_skip() {
+        let tags = home.run(&oras, ["repo", "tags", "--oci-layout", "shared"]);
+        assert!(
+            tags.expect_success().stdout.lines().any(|tag| tag == "theirs"),
+            "{}",
+            tags.stdout
+        );
+    }
+    // Again, and nothing changes.
+    let before = fs::read(folder.join("index.json")).unwrap();
+    run(&home, ["save", "--dir", "shared", &image]).expect_success();
+    assert_eq!(fs::read(folder.join("index.json")).unwrap(), before);
+
+    // Another image would make it a folder of two.
+    let other = from.push(&Built::image("linux/s390x", &[], |_| ()), "other").await;
+    let refused = run(&home, ["save", "--dir", "shared", &other]);
+    let refused = fails(&refused, 3, "folder-taken");
+    assert!(refused.stderr.contains(&image), "{}", refused.stderr);
+    assert_eq!(fs::read(folder.join("index.json")).unwrap(), before);
+
+    // The same name, moved on: the folder follows it, without the signatures of what it was.
+    from.push(&Built::image("linux/s390x", &[], |_| ()), "1.0").await;
+    run(&home, ["save", "--dir", "shared", &image]).expect_success();
+    fails(&run(&home, local), 10, "no-signature");
+    LayoutImage::open(&folder, Some("theirs")).unwrap();
+
+    // What does not parse is not written over.
+    fs::write(folder.join("index.json"), "{").unwrap();
+    fails(&run(&home, ["save", "--dir", "shared", &image]), 1, "malformed");
+    assert_eq!(fs::read_to_string(folder.join("index.json")).unwrap(), "{");
+}
+
+/// `load` adds: signatures and attestations are merged, another bill stays until -f.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_leaves_what_is_there() {
+    let (from, to) = (Registry::start().await, Registry::start().await);
+    let home = home();
+    let image = from.push(&debian_like(), "1.0").await;
+    decorate(&home, &image);
+    run(&home, ["save", "--dir", "saved", &image]).expect_success();
+    let there = to.push(&debian_like(), "1.0").await;
+    run(&home, ["sign", "--key", "other.key", "--also-legacy", "-y", &there]).expect_success();
+    let bill = write(home.path(), "bom.json", r#"{"mine":true}"#);
+    run(
+        &home,
+        ["attach", "sbom", "--sbom", &bill, "--type", "cyclonedx", &there],
+    )
+    .expect_success();
+    let sbom = || run(&home, ["download", "sbom", &there]).expect_success().stdout.clone();
+
+    let loaded = run(&home, ["load", "--dir", "saved", &there]);
+    assert!(
+        loaded.expect_success().stderr.contains("-f replaces it") && loaded.stdout.contains("kept"),
+        "{}{}",
+        loaded.stdout,
+        loaded.stderr
+    );
+    assert_eq!(sbom(), r#"{"mine":true}"#);
+    verified(&home, &there);
+    run(
+        &home,
+        ["verify", "--key", "other.pub", "--insecure-ignore-tlog", &there],
+    )
+    .expect_success();
+    run(&home, ["load", "-f", "--dir", "saved", &there]).expect_success();
+    assert_eq!(sbom(), r#"{"a":1}"#);
 }
 
 /// COSIGN_REPOSITORY: everything is kept, found, saved and removed there, and a copy has it beside the image.

@@ -40,8 +40,7 @@ impl LayoutImage {
         };
         let marker = read_small(&folder.join(MARKER_FILE), MAX_MARKER_BYTES)?;
         check_marker(&marker).map_err(|error| malformed(error.to_string()))?;
-        let index = read_small(&folder.join(INDEX_FILE), MAX_LOCAL_DOCUMENT_BYTES)?;
-        let index = parse_index(&index).map_err(|error| malformed(error.to_string()))?;
+        let index = read_index(folder)?;
         let root = match name.map(Digest::parse) {
             Some(Ok(digest)) => index
                 .manifests
@@ -129,6 +128,15 @@ pub(super) fn parse_verified(bytes: Bytes, digest: &Digest, what: &str) -> Resul
     let mut descriptor = Descriptor::of(manifest.media_type().clone(), &bytes);
     descriptor.digest = digest.clone();
     Ok(Resolved { descriptor, bytes })
+}
+
+/// What a folder lists.
+pub(super) fn read_index(folder: &Path) -> Result<Index, RegistryError> {
+    let bytes = read_small(&folder.join(INDEX_FILE), MAX_LOCAL_DOCUMENT_BYTES)?;
+    parse_index(&bytes).map_err(|error| RegistryError::Malformed {
+        what: format!("the layout {}", folder.display()),
+        reason: error.to_string(),
+    })
 }
 
 /// A whole file of at most `limit` bytes.

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 
 use futures::StreamExt as _;
 use futures::stream;
-use proofmark_oci::layout::{COSIGN_KIND, INDEX_FILE, MARKER, MARKER_FILE, REF_NAME, blob_path};
+use proofmark_oci::layout::{COSIGN_KIND, INDEX_FILE, MARKER, MARKER_FILE, REF_NAME, blob_path, is_marked_image};
 use proofmark_oci::{Descriptor, Index, media_types};
 use proofmark_types::{Digest, Hasher};
 
+use super::layout::read_index;
 use super::verified::local;
 use super::{ImageSource, blocking};
 use crate::RegistryError;
@@ -27,10 +28,12 @@ pub struct LayoutWriter {
     folder: PathBuf,
     root: Option<Digest>,
     entries: Vec<Descriptor>,
+    /// What the folder listed before.
+    before: Vec<Descriptor>,
 }
 
 impl LayoutWriter {
-    /// Makes the folder, or takes one that is empty or a layout. `index.json` is written by [`LayoutWriter::finish`]
+    /// Makes the folder, or takes one that is empty or a layout; what a layout lists stays listed. `index.json` is written by [`LayoutWriter::finish`]
     /// alone, so that a folder is never half an image.
     pub fn create(folder: &Path) -> Result<Self, RegistryError> {
         let shown = folder.display().to_string();
@@ -43,10 +46,16 @@ impl LayoutWriter {
                 reason: "it is not empty and no OCI layout; nothing was written".to_owned(),
             });
         }
+        // One that was interrupted lists nothing yet.
+        let before = match folder.join(INDEX_FILE).exists() {
+            true => read_index(folder)?.manifests,
+            false => Vec::new(),
+        };
         let writer = Self {
             folder: folder.to_owned(),
             root: None,
             entries: Vec::new(),
+            before,
         };
         // First, so that the folder is ours to go on with when this run is interrupted.
         writer.write(MARKER_FILE, MARKER)?;
@@ -54,8 +63,22 @@ impl LayoutWriter {
     }
 
     /// Saves the image that `source` resolves to, all its children included, under `name`.
+    ///
+    /// cosign's folders are about one image: its readers, and ours, take the one that is marked as such. So a folder of
+    /// another one is refused, unless that had this name. Images of other programs are not marked and in nobody's way.
     pub async fn image(&mut self, source: &ImageSource, name: Option<&str>) -> Result<Resolved, RegistryError> {
         let root = source.resolve().await?;
+        let other = self.before.iter().find(|entry| {
+            is_marked_image(entry)
+                && entry.digest != root.descriptor.digest
+                && (name.is_none() || ref_name(entry) != name)
+        });
+        if let Some(other) = other {
+            return Err(RegistryError::FolderTaken {
+                folder: self.folder.display().to_string(),
+                by: ref_name(other).map_or_else(|| other.digest.to_string(), str::to_owned),
+            });
+        }
         self.content(source, root.clone()).await?;
         let mut entry = root.descriptor.clone();
         let kind = if media_types::is_index(entry.media_type.as_str()) {
@@ -98,9 +121,21 @@ impl LayoutWriter {
         Ok(())
     }
 
-    /// Writes `index.json`. An earlier image of the folder is no longer listed.
+    /// Writes `index.json`: this image and what hangs on it, then what was listed before and is not replaced.
     pub fn finish(self) -> Result<(), RegistryError> {
-        self.write(INDEX_FILE, &Index::of(self.entries.clone()).to_json())
+        let kept = self.before.iter().filter(|entry| !self.replaces(entry)).cloned();
+        let entries = self.entries.iter().cloned().chain(kept).collect();
+        self.write(INDEX_FILE, &Index::of(entries).to_json())
+    }
+
+    /// Whether an entry of before is gone: one of cosign's kinds, of which there is one each; one whose name is taken now;
+    /// one without a name that is listed now.
+    fn replaces(&self, before: &Descriptor) -> bool {
+        before.annotations.contains_key(COSIGN_KIND)
+            || match ref_name(before) {
+                Some(taken) => self.entries.iter().any(|entry| ref_name(entry) == Some(taken)),
+                None => self.entries.iter().any(|entry| entry.digest == before.digest),
+            }
     }
 
     async fn content(&self, source: &ImageSource, root: Resolved) -> Result<(), RegistryError> {
@@ -131,6 +166,11 @@ impl LayoutWriter {
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RegistryError> {
         copy_to(&self.folder.join(name), Box::new(std::io::Cursor::new(bytes.to_vec())))
     }
+}
+
+/// What an entry calls its manifest.
+fn ref_name(entry: &Descriptor) -> Option<&str> {
+    entry.annotations.get(REF_NAME).map(String::as_str)
 }
 
 /// Whether a file is what the descriptor says, to its last byte.
