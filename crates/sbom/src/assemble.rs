@@ -126,18 +126,18 @@ impl<'f> Context<'f> {
                     Fact::DebianLicences { package, licences } => {
                         context.licences.insert(package, licences);
                     }
-                    Fact::Package(_) | Fact::Distribution(_) => {}
+                    Fact::Package(_) | Fact::Distribution(_) | Fact::Problem(_) => {}
                 }
             }
         }
         context
     }
 
-    /// dpkg rewrites a package's list when it installs it, so the list's layer is the package's. apk has one file for
-    /// all: there it is the lowest layer that has a file of the package, because apk writes all of them anew.
+    /// dpkg rewrites a package's list when it installs it, so the list's layer is the package's. apk and rpm have one
+    /// file for all: there it is the lowest layer that has a file of the package, because they write all of them anew.
     fn owned(&mut self, facts: &Facts, layer: usize, kind: PackageKind, package: &'f str, files: &'f [Box<str>]) {
         let layer = match kind {
-            PackageKind::Apk => files
+            PackageKind::Apk | PackageKind::Rpm => files
                 .iter()
                 .filter_map(|file| facts.layer_of.get(&path_key(file)).copied())
                 .min()
@@ -197,7 +197,10 @@ impl<'f> Context<'f> {
             homepage: draft.homepage.clone(),
             description: draft.description.clone(),
             locations: vec![Location {
-                path: told.path.to_owned(),
+                path: match &draft.inside {
+                    Some(inside) => format!("{}!/{inside}", told.path),
+                    None => told.path.to_owned(),
+                },
                 layer: told.layer,
             }],
             owned_by: owner,
@@ -228,7 +231,10 @@ impl<'f> Context<'f> {
         let mut version = draft.version.as_deref();
         let mut epoch = None;
         let (namespace, name) = match draft.kind {
-            kind if kind.is_system() => (self.distribution.map(|d| d.id.as_str()), draft.name.as_str()),
+            kind if kind.is_system() => (
+                self.distribution.map(|d| purl_namespace(kind, &d.id)),
+                draft.name.as_str(),
+            ),
             PackageKind::Npm if draft.name.starts_with('@') => split_at_last_slash(&draft.name),
             PackageKind::Composer => split_at_last_slash(&draft.name),
             // A replacement by a local folder has no name that others could know.
@@ -260,11 +266,24 @@ impl<'f> Context<'f> {
         }
         match &draft.source {
             Some(source) if source.name != draft.name || source.version.is_some() => {
-                let version = source.version.as_ref().map(|version| format!("@{version}"));
-                Some(purl.with_qualifier("upstream", &format!("{}{}", source.name, version.unwrap_or_default())))
+                let upstream = match &source.version {
+                    Some(version) if draft.kind == PackageKind::Rpm => format!("{}-{version}.src.rpm", source.name),
+                    Some(version) => format!("{}@{version}", source.name),
+                    None => source.name.clone(),
+                };
+                Some(purl.with_qualifier("upstream", &upstream))
             }
             _ => Some(purl),
         }
+    }
+}
+
+/// purl-spec names the vendors of two families of distributions, not the distributions.
+fn purl_namespace(kind: PackageKind, distribution: &str) -> &str {
+    match distribution {
+        "rhel" if kind == PackageKind::Rpm => "redhat",
+        suse if kind == PackageKind::Rpm && suse.starts_with("opensuse") => "opensuse",
+        other => other,
     }
 }
 

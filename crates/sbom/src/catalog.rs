@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::assemble::{Facts, Found, assemble};
 use crate::bill::{Bill, LayerRecord, Note};
-use crate::cataloger::{self, Fact, GoScanner, MAX_EXECUTABLE_BYTES, MAX_METADATA_BYTES, Unreadable};
+use crate::cataloger::{self, Fact, GoScanner, MAX_EXECUTABLE_BYTES, Unreadable};
 
 /// How an image is read.
 #[derive(Clone, Debug, Default)]
@@ -135,8 +135,17 @@ impl Collector<'_> {
     where
         N: Iterator<Item = &'e str>,
     {
-        if entry.size > MAX_METADATA_BYTES {
-            let reason = format!("its {} bytes are more than the {MAX_METADATA_BYTES} read", entry.size);
+        let wanting = || {
+            cataloger::registry()
+                .iter()
+                .filter(|cataloger| names().any(|path| cataloger.wants(path)))
+        };
+        let limit = wanting()
+            .map(|cataloger| cataloger.max_bytes())
+            .max()
+            .unwrap_or_default();
+        if entry.size > limit {
+            let reason = format!("its {} bytes are more than the {limit} read", entry.size);
             self.note(entry.path, "metadata-too-large", reason);
             return;
         }
@@ -204,6 +213,13 @@ impl Collector<'_> {
         match read {
             Ok(facts) if facts.is_empty() => {}
             Ok(facts) => {
+                let (facts, problems): (Vec<_>, Vec<_>) =
+                    facts.into_iter().partition(|fact| !matches!(fact, Fact::Problem(_)));
+                for problem in problems {
+                    if let Fact::Problem(Unreadable { code, reason }) = problem {
+                        self.note(path, code, reason);
+                    }
+                }
                 self.fact_bytes += facts.iter().map(cost).sum::<usize>();
                 if self.fact_bytes <= MAX_FACT_BYTES {
                     let found = self.facts.found.entry(path.to_owned()).or_insert_with(|| Found {
@@ -248,8 +264,10 @@ fn cost(fact: &Fact) -> usize {
     const PATH: usize = 48;
     match fact {
         Fact::Owned { files, .. } => files.iter().map(|file| file.len() + PATH).sum(),
-        Fact::Package(draft) => PACKAGE + (draft.needs.len() + draft.provides.len()) * PATH,
-        Fact::Distribution(_) => PACKAGE,
+        Fact::Package(draft) => {
+            PACKAGE + (draft.needs.len() + draft.provides.len()) * PATH + draft.inside.as_ref().map_or(0, String::len)
+        }
+        Fact::Distribution(_) | Fact::Problem(_) => PACKAGE,
         Fact::DebianLicences { licences, .. } => {
             PATH + licences.iter().map(|licence| licence.len() + PATH).sum::<usize>()
         }

@@ -5,8 +5,10 @@ mod dpkg;
 mod executable;
 mod go_binary;
 mod npm;
+mod number;
 mod os_release;
 mod python;
+mod rpm;
 mod rust_binary;
 mod text;
 
@@ -35,16 +37,22 @@ pub(crate) trait Cataloger: Sync {
     /// Whether the file tells of packages, by its path alone.
     fn wants(&self, path: &str) -> bool;
 
+    /// The largest file read, in bytes; larger ones are noted.
+    fn max_bytes(&self) -> u64 {
+        MAX_METADATA_BYTES
+    }
+
     /// What the file says.
     fn read(&self, path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable>;
 }
 
 /// The catalogers that tell by path.
-pub(crate) fn registry() -> [&'static dyn Cataloger; 5] {
-    [
+pub(crate) fn registry() -> &'static [&'static dyn Cataloger] {
+    &[
         &os_release::OsRelease,
         &dpkg::Dpkg,
         &apk::Apk,
+        &rpm::Rpm,
         &python::Python,
         &npm::Npm,
     ]
@@ -98,6 +106,8 @@ pub(crate) enum Fact {
         /// The licences.
         licences: Vec<String>,
     },
+    /// Part of the file cannot be read; what else it says stands beside this.
+    Problem(Unreadable),
 }
 
 /// A package as one file tells of it.
@@ -116,6 +126,8 @@ pub(crate) struct Draft {
     pub(crate) homepage: Option<String>,
     pub(crate) description: Option<String>,
     pub(crate) uncertain: Option<Uncertainty>,
+    /// Where in the file it is, if that holds others: `WEB-INF/lib/a.jar`.
+    pub(crate) inside: Option<String>,
     /// Names under which others may need it, beside its own.
     pub(crate) provides: Vec<String>,
     /// What it needs.
@@ -147,6 +159,7 @@ impl Draft {
             homepage: None,
             description: None,
             uncertain: version.is_none().then_some(Uncertainty::NoVersion),
+            inside: None,
             provides: Vec::new(),
             needs: Vec::new(),
         }

@@ -1,6 +1,7 @@
 //! Catalogers on small files that look like real ones, on broken ones, and on any bytes.
 
 mod executables;
+mod rpm;
 
 use proptest::prelude::*;
 
@@ -8,12 +9,13 @@ use super::*;
 
 /// What the cataloger that wants the file says of it.
 fn read(path: &str, text: &str) -> Result<Vec<Fact>, Unreadable> {
-    let wanting: Vec<_> = registry()
-        .into_iter()
-        .filter(|cataloger| cataloger.wants(path))
-        .collect();
+    read_bytes(path, text.as_bytes())
+}
+
+fn read_bytes(path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
+    let wanting: Vec<_> = registry().iter().filter(|cataloger| cataloger.wants(path)).collect();
     assert_eq!(wanting.len(), 1, "{path}");
-    wanting[0].read(path, text.as_bytes())
+    wanting[0].read(path, bytes)
 }
 
 fn packages(facts: Vec<Fact>) -> Vec<Draft> {

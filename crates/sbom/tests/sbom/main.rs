@@ -3,3 +3,4 @@
 mod catalog;
 mod documents;
 mod image;
+mod systems;
