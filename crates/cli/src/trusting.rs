@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use proofmark_trust_root::{
-    Document, Home, Instance, Origin, PartKind, Place, SIGNING_CONFIG, SigningConfig, TRUSTED_ROOT, TrustRootParts,
+    Document, Home, HomeError, Instance, Origin, PartKind, Place, SIGNING_CONFIG, SigningConfig, TRUSTED_ROOT,
+    TrustRootParts,
 };
 use proofmark_types::UnixTime;
 use proofmark_verify::{TrustRoot, Validity};
@@ -48,14 +49,32 @@ pub(crate) fn home() -> Option<Home> {
 }
 
 /// The mirror that counts now: TUF_MIRROR's, or the chosen one.
-pub(crate) fn place() -> Result<Option<Place>, Failure> {
-    let Some(home) = home() else { return Ok(None) };
-    match variable("TUF_MIRROR") {
-        Some(mirror) => Ok(Some(home.place(&mirror))),
-        None => home
-            .chosen()
-            .map(Some)
-            .map_err(|error| Failure::usage(error.code(), chain(&error))),
+///
+/// Where no folder is known, nobody can say what was chosen: to fall back to the public instance could accept what the
+/// chosen one would not. Only TUF_MIRROR is a choice then, of an instance that this program has built in.
+pub(crate) fn place() -> Result<Place, Failure> {
+    let home = home();
+    match (variable("TUF_MIRROR"), home) {
+        (Some(mirror), Some(home)) => Ok(home.place(&mirror)),
+        (Some(mirror), None) => Ok(Home::new(PathBuf::from("/nonexistent/proofmark")).place(&mirror)),
+        (None, Some(home)) => home.chosen().map_err(|error| refused(&error)),
+        (None, None) => {
+            let message = "there is no HOME, so nobody can say which instance was chosen on this machine";
+            Err(Failure::usage("trust-choice-unknown", message).with_hint(format!(
+                "set HOME, XDG_CACHE_HOME or TUF_ROOT; or say which: --trusted-root FILE, or TUF_MIRROR={} for the public \
+                 instance as this program was built with it",
+                Instance::Public.mirror()
+            )))
+        }
+    }
+}
+
+/// What is kept here cannot be used.
+pub(crate) fn refused(error: &HomeError) -> Failure {
+    let failure = Failure::usage(error.code(), chain(error));
+    match error.hint() {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
     }
 }
 
@@ -122,17 +141,11 @@ pub(crate) fn is_pem(path: &Path) -> Result<bool, Failure> {
 /// The signing configuration without a file. An instance may have none; the public one's does not take its place: what is
 /// signed, and for whom, would be published where this machine has chosen not to.
 pub(crate) fn signing_config() -> Result<SigningConfig, Failure> {
-    match document(SIGNING_CONFIG) {
-        Ok(document) => {
-            SigningConfig::parse(&document.bytes).map_err(|error| Failure::usage(error.code(), chain(&error)))
-        }
-        Err(failure) => match place()? {
-            Some(place) if place.state().refreshed.is_some() || place.instance().is_some() => {
-                Err(no_services(place.mirror()))
-            }
-            _ => Err(failure),
-        },
-    }
+    let document = document(SIGNING_CONFIG).map_err(|failure| match failure.code.as_str() {
+        "trust-no-document" => no_services(place().as_ref().map_or("the instance", Place::mirror)),
+        _ => failure,
+    })?;
+    SigningConfig::parse(&document.bytes).map_err(|error| Failure::usage(error.code(), chain(&error)))
 }
 
 fn no_services(mirror: &str) -> Failure {
@@ -147,15 +160,16 @@ fn no_services(mirror: &str) -> Failure {
 
 /// The instance that counts now, if it is one that is known by name.
 pub(crate) fn instance() -> Result<Option<Instance>, Failure> {
-    Ok(place()?.map_or(Some(Instance::Public), |place| place.instance()))
+    Ok(place()?.instance())
 }
 
 /// The public services may stand in for one that no flag names only where the public instance is what is trusted.
 pub(crate) fn may_stand_in(flag: &str) -> Result<(), Failure> {
-    if instance()? == Some(Instance::Public) {
+    let place = place()?;
+    if place.instance() == Some(Instance::Public) {
         return Ok(());
     }
-    let mirror = place()?.map_or_else(String::new, |place| place.mirror().to_owned());
+    let mirror = place.mirror();
     let message =
         format!("{flag} is not given, and the public service does not stand in for it: {mirror} is trusted here");
     Err(Failure::usage("public-service-not-chosen", message).with_hint(format!(
@@ -165,15 +179,18 @@ pub(crate) fn may_stand_in(flag: &str) -> Result<(), Failure> {
 
 /// A document of the mirror that counts now; remembered, so that its age is shown.
 pub(crate) fn document(name: &str) -> Result<Document, Failure> {
-    // Without a home there is nothing to keep anything in, and the program's own copy is all there is.
-    let nowhere = Home::new(PathBuf::from("/nonexistent")).place(Instance::Public.mirror());
-    let place = place()?.unwrap_or(nowhere);
-    let document = place.document(name).ok_or_else(|| {
+    let place = place()?;
+    let read = |name: &str| place.document(name).map_err(|error| refused(&error));
+    let Some(document) = read(name)? else {
+        if name != TRUSTED_ROOT && read(TRUSTED_ROOT)?.is_some() {
+            let message = format!("{} has no {name}, or it was never fetched", place.mirror());
+            return Err(Failure::usage("trust-no-document", message));
+        }
         let message = format!("nothing of {} is kept on this machine", place.mirror());
-        Failure::usage("trust-not-initialized", message).with_hint(
+        return Err(Failure::usage("trust-not-initialized", message).with_hint(
             "`proofmark initialize --mirror URL --root root.json` fetches it; --trusted-root FILE does without",
-        )
-    })?;
+        ));
+    };
     if let Ok(mut used) = USED.lock() {
         *used = Some((place, document.clone()));
     }

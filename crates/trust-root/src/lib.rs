@@ -14,7 +14,7 @@ mod parts;
 mod signing_config;
 pub mod tuf;
 
-pub use archive::{ArchiveError, export_archive, read_archive};
+pub use archive::{ArchiveError, read_archive};
 pub use client_trust_config::{ClientTrustConfig, ClientTrustConfigError};
 pub use home::{
     Document, Home, HomeError, Origin, Place, SIGNING_CONFIG, SIGNING_CONFIG_REKOR_V2, State, TRUSTED_ROOT, Versions,

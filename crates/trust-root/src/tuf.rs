@@ -22,7 +22,7 @@ pub use metadata::TargetFile;
 pub use names::file_name;
 pub use repository::{FetchError, Repository};
 pub use store::{Store, StoreError};
-pub(crate) use store::{read, replace};
+pub(crate) use store::{make_folder, replace};
 pub use updater::{Expiry, Trusted, Updater};
 
 /// A door to the parsers of metadata, for fuzzing alone.

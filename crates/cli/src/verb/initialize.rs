@@ -1,10 +1,12 @@
 //! `initialize`: fetch the trust root of an instance through TUF, and use it from then on.
 
+use std::fs::File;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use proofmark_trust_root::tuf::{Expiry, Repository};
-use proofmark_trust_root::{Document, Instance, Place, State, TRUSTED_ROOT};
+use proofmark_trust_root::{Document, HomeError, Instance, Place, State, TRUSTED_ROOT};
 use serde_json::json;
 use url::Url;
 
@@ -14,6 +16,11 @@ use crate::trusting;
 
 /// The largest root read: python-tuf's limit.
 const MAX_ROOT_BYTES: u64 = 512_000;
+
+/// How long another process may have a place: one in the background gives up after a minute.
+const PATIENCE: Duration = Duration::from_secs(70);
+/// How often it is looked whether it is free.
+const POLL: Duration = Duration::from_millis(50);
 
 /// Fetch the newest trust root of an instance, and use it from then on
 ///
@@ -59,19 +66,24 @@ impl Initialize {
             )
             .with_hint("give --root FILE or ADDRESS beside it"));
         }
+        let root = match root {
+            Some(root) => Some(self.read_root(&root).await?),
+            None => None,
+        };
+        // Two at once would share the place that is being made; the second one waits.
+        let _held = hold(&place).await?;
         let pinned = match root {
-            Some(root) => place
-                .pin(&self.read_root(&root).await?)
-                .map_err(|error| Failure::new(Exit::Undecided, error.code(), chain(&error)))?,
+            Some(root) => place.pin(&root).map_err(|error| failed(&error))?,
             None => place.clone(),
         };
         let state = refresh(&pinned, &repository, Expiry::Enforced).await?;
         place
             .adopt(&pinned)
             .and_then(|()| home.choose(&place))
-            .map_err(|error| Failure::new(Exit::Undecided, error.code(), chain(&error)))?;
+            .map_err(|error| failed(&error))?;
         let document = place
             .document(TRUSTED_ROOT)
+            .map_err(|error| failed(&error))?
             .ok_or_else(|| Failure::new(Exit::Undecided, "internal", "what was fetched is not there"))?;
         report(context, &place, &state, &document);
         Ok(())
@@ -109,25 +121,41 @@ pub(crate) fn repository(mirror: &str) -> Result<Repository, Failure> {
     Repository::mirror(&url).map_err(|error| unusable(chain(&error)))
 }
 
-/// Brings a place up to date, one process at a time.
-pub(crate) async fn refresh(place: &Place, repository: &Repository, expiry: Expiry) -> Result<State, Failure> {
-    let failed = |error: proofmark_trust_root::HomeError| {
-        let failure = Failure::new(Exit::Undecided, error.code(), chain(&error));
-        match error.code() {
-            "tuf-no-root" => failure.with_hint("give --root root.json, which came to you another way than the mirror"),
-            "tuf-unreachable" => failure.with_hint("on a machine without a network: `proofmark trust import FILE`"),
-            _ => failure,
+/// Takes a place, waiting for whoever has it now.
+pub(crate) async fn hold(place: &Place) -> Result<File, Failure> {
+    let started = Instant::now();
+    loop {
+        if let Some(lock) = place.lock().map_err(|error| failed(&error))? {
+            return Ok(lock);
         }
-    };
-    let lock = place.lock().map_err(failed)?;
-    if lock.is_none() {
-        return Err(Failure::new(
-            Exit::Undecided,
-            "trust-busy",
-            format!("another process refreshes {} now", place.mirror()),
-        ));
+        if started.elapsed() > PATIENCE {
+            return Err(Failure::new(
+                Exit::Undecided,
+                "trust-busy",
+                format!("another process refreshes {} now", place.mirror()),
+            ));
+        }
+        tokio::time::sleep(POLL).await;
     }
-    place.refresh(repository, Context::now(), expiry).await.map_err(failed)
+}
+
+/// Brings a place that is held up to date.
+pub(crate) async fn refresh(place: &Place, repository: &Repository, expiry: Expiry) -> Result<State, Failure> {
+    let refreshed = place.refresh(repository, Context::now(), expiry).await;
+    refreshed.map_err(|error| failed(&error))
+}
+
+/// Nothing could be kept or brought up to date.
+pub(crate) fn failed(error: &HomeError) -> Failure {
+    let failure = Failure::new(Exit::Undecided, error.code(), chain(error));
+    match error.code() {
+        "tuf-no-root" => failure.with_hint("give --root root.json, which came to you another way than the mirror"),
+        "tuf-unreachable" => failure.with_hint("on a machine without a network: `proofmark trust import FILE`"),
+        _ => match error.hint() {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        },
+    }
 }
 
 /// What was fetched.

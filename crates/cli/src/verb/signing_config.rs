@@ -149,8 +149,11 @@ impl Create {
             read_file(path)?
         } else if self.with_default_rekor_v2 {
             trusting::document(SIGNING_CONFIG_REKOR_V2)
-                .map_err(|failure| {
-                    failure.with_hint("this program carries no copy of it: `proofmark initialize` fetches it")
+                .map_err(|failure| match failure.code.as_str() {
+                    "trust-no-document" => {
+                        failure.with_hint("this program carries no copy of it: `proofmark initialize` fetches it")
+                    }
+                    _ => failure,
                 })?
                 .bytes
                 .into_owned()

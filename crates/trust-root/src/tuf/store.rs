@@ -14,44 +14,71 @@ const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// The folder of one repository: `root.json`, `timestamp.json`, …, and every root since the first in `root_history`.
 #[derive(Clone, Debug)]
 pub struct Store {
-    folder: PathBuf,
+    /// None keeps nothing.
+    folder: Option<PathBuf>,
 }
 
 impl Store {
     /// The folder is made with the first file.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder }
+        Self { folder: Some(folder) }
     }
 
-    /// The folder.
+    /// The folder, if anything is kept.
     #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// Keeps nothing: for a repository that is read again as a whole each time.
+    pub(crate) fn nowhere() -> Self {
+        Self { folder: None }
     }
 
     /// The metadata of a role, if it is there and can be read; what cannot be read is as good as absent, since it will
     /// be fetched again.
     #[must_use]
     pub fn metadata(&self, role: &str) -> Option<Vec<u8>> {
-        read(&self.folder.join(format!("{}.json", file_name(role))))
+        read(&self.folder.as_ref()?.join(metadata_name(role)))
     }
 
     /// A root by its version.
     #[must_use]
     pub fn root(&self, version: u64) -> Option<Vec<u8>> {
-        read(&self.folder.join("root_history").join(format!("{version}.root.json")))
+        read(&self.folder.as_ref()?.join(root_name(version)))
     }
 
     pub(super) fn put_metadata(&self, role: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        replace(&self.folder.join(format!("{}.json", file_name(role))), bytes)
+        match &self.folder {
+            Some(folder) => replace(&folder.join(metadata_name(role)), bytes),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn put_root(&self, version: u64, bytes: &[u8]) -> Result<(), StoreError> {
-        let name = format!("{version}.root.json");
-        replace(&self.folder.join("root_history").join(name), bytes)?;
+        if let Some(folder) = &self.folder {
+            replace(&folder.join(root_name(version)), bytes)?;
+        }
         self.put_metadata("root", bytes)
     }
+}
+
+fn metadata_name(role: &str) -> String {
+    format!("{}.json", file_name(role))
+}
+
+fn root_name(version: u64) -> PathBuf {
+    Path::new("root_history").join(format!("{version}.root.json"))
+}
+
+/// Makes a folder, and those above it, for this user alone: what is in it decides whom this machine trusts.
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 /// Reads a file of at most [`MAX_BYTES`].
@@ -71,7 +98,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         source,
     };
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    fs::create_dir_all(folder).map_err(failed)?;
+    make_folder(folder).map_err(failed)?;
     let mut file = tempfile::Builder::new()
         .prefix(".new-")
         .tempfile_in(folder)

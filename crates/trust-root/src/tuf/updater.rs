@@ -1,6 +1,6 @@
 //! The client's workflow (specification 1.0.33, section 5), step by step.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use proofmark_types::UnixTime;
@@ -8,7 +8,7 @@ use proofmark_types::UnixTime;
 use super::error::TufError;
 use super::key::short;
 use super::metadata::{Envelope, Head, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp};
-use super::names::{segment, target_address};
+use super::names::{TOP_LEVEL, segment, target_address};
 use super::repository::Repository;
 use super::store::Store;
 
@@ -300,6 +300,18 @@ impl<'a> Updater<'a> {
         kept: Option<Vec<u8>>,
         limit: u64,
     ) -> Result<Vec<u8>, TufError> {
+        let (_, bytes) = self.addressed_target(trusted, path, kept, limit).await?;
+        Ok(bytes)
+    }
+
+    /// The same with the address below the targets of a mirror.
+    pub(crate) async fn addressed_target(
+        &self,
+        trusted: &Trusted,
+        path: &str,
+        kept: Option<Vec<u8>>,
+        limit: u64,
+    ) -> Result<(String, Vec<u8>), TufError> {
         let target = self.find(trusted, path).await?;
         if target.length > limit {
             return Err(TufError::TargetTooLarge {
@@ -311,15 +323,41 @@ impl<'a> Updater<'a> {
         let hash = target.name_hash(path)?;
         let address = target_address(path, trusted.root.consistent_snapshot.then_some(hash))?;
         if let Some(kept) = kept.filter(|kept| target.check(path, kept).is_ok()) {
-            return Ok(kept);
+            return Ok((address, kept));
         }
-        let bytes = self
-            .repository
-            .target(&address, target.length)
-            .await?
-            .ok_or(TufError::Missing { file: address })?;
+        let bytes = self.repository.target(&address, target.length).await?;
+        let bytes = bytes.ok_or_else(|| TufError::Missing { file: address.clone() })?;
         target.check(path, &bytes)?;
-        Ok(bytes)
+        Ok((address, bytes))
+    }
+
+    /// The metadata that was accepted, under the names that a mirror has it under: every root that is kept, so that the
+    /// copy follows from whichever root a program begins with, and of delegated roles those that were asked.
+    pub(crate) fn files(&self, trusted: &Trusted) -> Result<BTreeMap<String, Vec<u8>>, TufError> {
+        let mut files = BTreeMap::new();
+        let kept = |role: &str| {
+            let missing = || TufError::Missing { file: short(role) };
+            self.store.metadata(role).ok_or_else(missing)
+        };
+        let consistent = trusted.root.consistent_snapshot;
+        let last = trusted.root.head.version;
+        for version in last.saturating_sub(MAX_ROOT_ROTATIONS).max(1)..=last {
+            if let Some(bytes) = self.store.root(version) {
+                files.insert(format!("{version}.root.json"), bytes);
+            }
+        }
+        files.insert("timestamp.json".to_owned(), kept("timestamp")?);
+        let snapshot = versioned("snapshot", trusted.snapshot.head.version, consistent);
+        files.insert(snapshot, kept("snapshot")?);
+        let targets = versioned("targets", trusted.targets.head.version, consistent);
+        files.insert(targets, kept("targets")?);
+        for (file, meta) in &trusted.snapshot.meta {
+            let role = file.strip_suffix(".json").unwrap_or(file);
+            if let Some(bytes) = self.store.metadata(role).filter(|_| !TOP_LEVEL.contains(&role)) {
+                files.insert(versioned(role, meta.version, consistent), bytes);
+            }
+        }
+        Ok(files)
     }
 
     async fn fetch(&self, name: &str, limit: u64) -> Result<Vec<u8>, TufError> {

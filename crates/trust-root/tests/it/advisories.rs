@@ -260,7 +260,7 @@ async fn cve_2026_24137_names_of_targets_and_roles() {
     );
     world.put("1...%2F..%2Frole.json", &body);
     assert_eq!(world.target("nothing").await.unwrap_err().code(), "tuf-no-target");
-    let kept: Vec<String> = std::fs::read_dir(world.store().folder())
+    let kept: Vec<String> = std::fs::read_dir(world.store().folder().unwrap())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();

@@ -2,10 +2,12 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     reason = "a test that cannot go on has failed, helpers included"
 )]
 
 mod advisories;
 mod embedded;
+mod homes;
 mod updates;
 mod world;

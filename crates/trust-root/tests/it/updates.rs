@@ -138,10 +138,10 @@ async fn the_store_cannot_bring_a_root_of_its_own() {
     for name in ["root", "timestamp", "snapshot", "targets"] {
         root["roles"][name] = role(&[&stranger], 1);
     }
-    let history = world.store().folder().join("root_history");
+    let history = world.store().folder().unwrap().join("root_history");
     std::fs::write(history.join("2.root.json"), signed(&[&stranger], &root).to_string()).unwrap();
     std::fs::write(
-        world.store().folder().join("root.json"),
+        world.store().folder().unwrap().join("root.json"),
         signed(&[&stranger], &root).to_string(),
     )
     .unwrap();
@@ -155,7 +155,7 @@ async fn what_is_kept_is_what_came() {
     world.files.insert("timestamp.json".to_owned(), bytes.clone());
     world.refresh().await.unwrap();
     assert_eq!(
-        Store::new(world.store().folder().to_owned()).metadata("timestamp"),
+        Store::new(world.store().folder().unwrap().to_owned()).metadata("timestamp"),
         Some(bytes)
     );
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use clap::Args;
 use proofmark_trust_root::tuf::Expiry;
-use proofmark_trust_root::{Instance, Origin, Place, TRUSTED_ROOT, export_archive, read_archive};
+use proofmark_trust_root::{Instance, Origin, Place, TRUSTED_ROOT, read_archive};
 use serde_json::{Value, json};
 
 use crate::context::{Context, read_file, variable, write_file};
 use crate::failure::{Exit, Failure, chain};
 use crate::trusting;
-use crate::verb::initialize::{refresh, report, repository};
+use crate::verb::initialize::{failed, hold, refresh, report, repository};
 
 /// A refresh in the background gives up then; an answer takes tenths of a second.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -71,14 +71,14 @@ fn chosen(mirror: Option<&str>) -> Result<Place, Failure> {
     };
     match mirror {
         Some(mirror) => Ok(trusting::home().ok_or_else(nowhere)?.place(mirror)),
-        None => trusting::place()?.ok_or_else(nowhere),
+        None => trusting::place(),
     }
 }
 
 impl Status {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let used = trusting::place()?;
-        let mut places: Vec<Place> = used.clone().into_iter().collect();
+        let mut places: Vec<Place> = vec![used.clone()];
         if let Some(home) = trusting::home() {
             for instance in Instance::ALL {
                 let place = home.place(instance.mirror());
@@ -89,7 +89,7 @@ impl Status {
         }
         let (mut text, mut values) = (String::new(), Vec::new());
         for place in &places {
-            let is_used = used.as_ref().is_some_and(|used| used.mirror() == place.mirror());
+            let is_used = used.mirror() == place.mirror();
             let (line, value) = describe(place, is_used);
             text.push_str(&line);
             values.push(value);
@@ -117,44 +117,58 @@ impl Status {
 }
 
 fn describe(place: &Place, is_used: bool) -> (String, Value) {
-    let (state, document, now) = (place.state(), place.document(TRUSTED_ROOT), Context::now());
+    let now = Context::now();
     let mark = if is_used { "*" } else { " " };
     let mut text = format!("{mark} {}\n", place.mirror());
+    let (state, document) = (place.state(), place.document(TRUSTED_ROOT));
     match &document {
-        None => text.push_str("    nothing is known of it\n"),
-        Some(document) => {
+        Err(error) => {
+            let failure = trusting::refused(error);
+            text.push_str(&format!("    REFUSED: {} [{}]\n", failure.message, failure.code));
+            text.extend(failure.hint.map(|hint| format!("    {hint}\n")));
+        }
+        Ok(None) => text.push_str("    nothing is known of it\n"),
+        Ok(Some(document)) => {
             let days = now.since(document.since).as_secs() / 86_400;
-            match &document.origin {
-                Origin::Embedded(_) => {
+            match (&document.origin, document.versions) {
+                (Origin::Kept { .. }, Some(versions)) => text.push_str(&format!(
+                    "    refreshed {} ({days} days ago); root version {}, timestamp {}, targets {}; good until {}\n",
+                    document.since,
+                    versions.root,
+                    versions.timestamp,
+                    versions.targets,
+                    document.expires.map_or_else(|| "never".to_owned(), |at| at.to_string()),
+                )),
+                _ => {
                     text.push_str(&format!(
                         "    this program's copy of {}, {days} days old\n",
                         document.since
                     ));
                 }
-                Origin::Kept { .. } => text.push_str(&format!(
-                    "    refreshed {} ({days} days ago); root version {}, timestamp {}, targets {}; good until {}\n",
-                    document.since,
-                    state.root_version,
-                    state.timestamp_version,
-                    state.targets_version,
-                    document.expires.map_or_else(|| "never".to_owned(), |at| at.to_string()),
-                )),
             }
             if let Some(reason) = document.staleness(now) {
                 text.push_str(&format!("    STALE: {reason}\n"));
             }
         }
     }
-    if let Some(error) = &state.error {
+    if let Some((state, error)) = state
+        .as_ref()
+        .ok()
+        .and_then(|state| Some((state, state.error.as_ref()?)))
+    {
         text.push_str(&format!(
             "    the last {} attempts to refresh it failed: {error}\n",
             state.failures
         ));
     }
+    let refused = document
+        .as_ref()
+        .err()
+        .map(|error| json!({"code": error.code(), "message": chain(error)}));
     let value = json!({
         "mirror": place.mirror(), "used": is_used, "instance": place.instance().map(Instance::name),
-        "folder": place.folder(), "state": state,
-        "trustedRoot": document.as_ref().map(|document| trusting::describe(document, now)),
+        "folder": place.folder(), "state": state.ok(), "refused": refused,
+        "trustedRoot": document.ok().flatten().map(|document| trusting::describe(&document, now)),
     });
     (text, value)
 }
@@ -162,15 +176,15 @@ fn describe(place: &Place, is_used: bool) -> (String, Value) {
 impl Export {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let place = chosen(self.mirror.as_deref())?;
-        let bytes = export_archive(&place).map_err(|error| {
-            let failure = Failure::usage(error.code(), chain(&error));
-            match error.code() {
-                "trust-nothing-kept" => failure.with_hint("`proofmark initialize` fetches it"),
-                _ => failure,
-            }
-        })?;
+        let bytes = place
+            .export()
+            .map_err(|error| trusting::refused(&error))?
+            .ok_or_else(|| {
+                let message = format!("nothing of {} is kept on this machine", place.mirror());
+                Failure::usage("trust-nothing-kept", message).with_hint("`proofmark initialize` fetches it")
+            })?;
         write_file(&self.file, &bytes)?;
-        let expires = place.state().expires;
+        let expires = place.state().map_err(|error| trusting::refused(&error))?.expires;
         let until = expires.map_or_else(|| "never".to_owned(), |at| at.to_string());
         context.output.result(
             &format!(
@@ -200,10 +214,10 @@ impl Import {
                 "--mirror {mirror} imports it as that, with its --root if this program has none"
             )));
         }
-        let failed =
-            |error: proofmark_trust_root::HomeError| Failure::new(Exit::Undecided, error.code(), chain(&error));
-        let pinned = match &self.root {
-            Some(path) => place.pin(&read_file(path)?).map_err(failed)?,
+        let root = self.root.as_deref().map(read_file).transpose()?;
+        let _held = hold(&place).await?;
+        let pinned = match root {
+            Some(root) => place.pin(&root).map_err(|error| failed(&error))?,
             None => place.clone(),
         };
         let expiry = if self.insecure_allow_expired {
@@ -218,12 +232,13 @@ impl Import {
             }
             failure
         })?;
-        place.adopt(&pinned).map_err(failed)?;
+        place.adopt(&pinned).map_err(|error| failed(&error))?;
         if let (Some(home), true) = (trusting::home(), self.mirror.is_some()) {
-            home.choose(&place).map_err(failed)?;
+            home.choose(&place).map_err(|error| failed(&error))?;
         }
         let document = place
             .document(TRUSTED_ROOT)
+            .map_err(|error| failed(&error))?
             .ok_or_else(|| Failure::new(Exit::Undecided, "internal", "what was imported is not there"))?;
         report(context, &place, &state, &document);
         Ok(())
@@ -234,7 +249,9 @@ impl Refresh {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let place = chosen(self.mirror.as_deref())?;
         if self.background {
-            if place.is_due(Context::now()) {
+            // Held by another, or refreshed by it since: nothing to do.
+            let held = place.lock().map_err(|error| failed(&error))?;
+            if held.is_some() && place.is_due(Context::now()) {
                 let repository = repository(place.mirror())?;
                 // What fails is kept with the place, and shown by `trust status`.
                 let work = refresh(&place, &repository, Expiry::Enforced);
@@ -243,9 +260,11 @@ impl Refresh {
             return Ok(());
         }
         let repository = repository(place.mirror())?;
+        let _held = hold(&place).await?;
         let state = refresh(&place, &repository, Expiry::Enforced).await?;
         let document = place
             .document(TRUSTED_ROOT)
+            .map_err(|error| failed(&error))?
             .ok_or_else(|| Failure::new(Exit::Undecided, "internal", "what was fetched is not there"))?;
         report(context, &place, &state, &document);
         Ok(())
