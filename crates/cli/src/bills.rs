@@ -122,6 +122,7 @@ impl Inside {
             repository: source.repository().cloned(),
             platform: self.platform.clone(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            details: BTreeMap::new(),
         }
     }
 

@@ -65,6 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         repository: None,
         platform: Some(config.platform()),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        details: std::collections::BTreeMap::new(),
     };
     tell(&bill)?;
     let document = match arguments.get(1).map(String::as_str) {

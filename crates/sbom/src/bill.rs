@@ -136,9 +136,33 @@ pub enum PackageKind {
     Rpm,
     /// A Swift package.
     Swift,
+    /// Of a kind that is not known here, which only documents of others tell of: its version has no order, and no
+    /// advisories are matched.
+    Unknown,
 }
 
 impl PackageKind {
+    /// All but [`Self::Unknown`].
+    pub const KNOWN: [Self; 17] = [
+        Self::Alpm,
+        Self::Apk,
+        Self::Cargo,
+        Self::Composer,
+        Self::Conan,
+        Self::Conda,
+        Self::Deb,
+        Self::Gem,
+        Self::Generic,
+        Self::Golang,
+        Self::Maven,
+        Self::Npm,
+        Self::Nuget,
+        Self::Pub,
+        Self::Pypi,
+        Self::Rpm,
+        Self::Swift,
+    ];
+
     /// The type in package URLs.
     #[must_use]
     pub fn purl_type(self) -> &'static str {
@@ -160,7 +184,15 @@ impl PackageKind {
             Self::Pypi => "pypi",
             Self::Rpm => "rpm",
             Self::Swift => "swift",
+            Self::Unknown => "unknown",
         }
+    }
+
+    /// The kind that a package URL's type means; [`Self::Unknown`] if none here.
+    #[must_use]
+    pub fn of_purl_type(purl_type: &str) -> Self {
+        let known = Self::KNOWN.into_iter().find(|kind| kind.purl_type() == purl_type);
+        known.unwrap_or(Self::Unknown)
     }
 
     /// Whether the operating system's package manager installed it.
@@ -278,6 +310,13 @@ impl FileHashAlgorithm {
         }
     }
 
+    /// The one with this name, with or without dash.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        [Self::Sha1, Self::Sha256, Self::Sha512]
+            .into_iter()
+            .find(|algorithm| algorithm.spdx_name() == name.replace('-', "").to_ascii_uppercase())
+    }
+
     fn hex_length(self) -> usize {
         match self {
             Self::Sha1 => 40,
@@ -301,8 +340,14 @@ pub struct Source {
 pub struct Location {
     /// Its path, without leading slash.
     pub path: String,
-    /// The layer that brought the package: an index into the bill's layers.
+    /// The layer that brought the package: an index into the bill's layers; [`Self::UNKNOWN_LAYER`] in bills read from
+    /// documents that do not say.
     pub layer: usize,
+}
+
+impl Location {
+    /// No layer's index.
+    pub const UNKNOWN_LAYER: usize = usize::MAX;
 }
 
 /// Why a package's identity may be wrong. Matching it against advisories by name alone could mistake it for another.
@@ -327,6 +372,22 @@ pub enum Uncertainty {
 }
 
 impl Uncertainty {
+    /// The one with this reason in words, which documents carry.
+    #[must_use]
+    pub fn of_reason(reason: &str) -> Option<Self> {
+        [
+            Self::NoVersion,
+            Self::DevelopmentVersion,
+            Self::NotFromRegistry,
+            Self::NotInstalled,
+            Self::FromFileName,
+            Self::NoCoordinates,
+            Self::FromContent,
+        ]
+        .into_iter()
+        .find(|uncertain| uncertain.reason() == reason)
+    }
+
     /// The reason in words.
     #[must_use]
     pub fn reason(self) -> &'static str {
@@ -360,4 +421,19 @@ pub struct Note {
     pub code: &'static str,
     /// The reason in words.
     pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_found_by_its_purl_type_and_no_other_word() {
+        for kind in PackageKind::KNOWN {
+            assert_eq!(PackageKind::of_purl_type(kind.purl_type()), kind);
+        }
+        for other in ["unknown", "", "DEB", "swid"] {
+            assert_eq!(PackageKind::of_purl_type(other), PackageKind::Unknown, "{other}");
+        }
+    }
 }

@@ -1,9 +1,11 @@
 //! What both document formats have in common: whom they speak of, and names made from content.
 
+use std::collections::BTreeMap;
+
 use proofmark_oci::Platform;
 use proofmark_types::{Digest, Hasher, Purl, Repository, UnixTime};
 
-use crate::bill::Bill;
+use crate::bill::{Bill, PackageId};
 
 /// What a document says beside the bill. Two documents of equal bill and information are equal to the byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,19 @@ pub struct DocumentInfo {
     pub platform: Option<Platform>,
     /// The version of the program that writes.
     pub tool_version: String,
+    /// What is known of packages beyond the bill; empty for what a walk through an image finds.
+    pub details: BTreeMap<PackageId, Details>,
+}
+
+/// What documents of others say of a package and a bill has no place for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// CPE names.
+    pub cpes: Vec<String>,
+    /// The name of the package's file.
+    pub file_name: Option<String>,
+    /// What stood in the place of a package URL and is none.
+    pub identifiers: Vec<String>,
 }
 
 /// The name of the program that writes.

@@ -19,6 +19,7 @@ mod cataloger;
 pub mod cyclonedx;
 mod document;
 mod licence;
+pub mod reading;
 pub mod spdx;
 
 pub use bill::{
@@ -26,5 +27,6 @@ pub use bill::{
     Relationship, Source, Uncertainty,
 };
 pub use catalog::{Options, SbomError, catalog};
-pub use document::DocumentInfo;
+pub use document::{Details, DocumentInfo};
 pub use licence::Licence;
+pub use reading::{Document, ReadError, ReadOptions, read, read_with};

@@ -26,7 +26,7 @@ fn with_name<'v>(values: &'v Value, name: &str) -> &'v Value {
 }
 
 /// An image whose packages say all that validators have been seen to refuse.
-fn nasty() -> Image {
+pub(crate) fn nasty() -> Image {
     let long = "é".repeat(5000);
     Image::of([Files::new()
         .file("etc/os-release", OS_RELEASE)

@@ -130,6 +130,7 @@ pub(crate) fn info() -> DocumentInfo {
         repository: None,
         platform: None,
         tool_version: "0.1.0".to_owned(),
+        details: std::collections::BTreeMap::new(),
     }
 }
 

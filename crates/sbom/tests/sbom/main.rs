@@ -3,4 +3,5 @@
 mod catalog;
 mod documents;
 mod image;
+mod reading;
 mod systems;
