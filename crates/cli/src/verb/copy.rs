@@ -7,7 +7,7 @@ use proofmark_evidence::layout::is_evidence;
 use proofmark_oci::Manifest;
 use proofmark_registry::limits::MAX_EVIDENCE_TOTAL_BYTES;
 use proofmark_registry::{Attachment, Brought, Client, ImageSource, Place, RegistryError};
-use proofmark_types::{ImageRef, Repository};
+use proofmark_types::{Digest, ImageRef, Repository, Tag};
 use serde_json::{Value, json};
 
 use crate::args::RegistryArgs;
@@ -101,7 +101,7 @@ pub(crate) struct Job<'j> {
 
 /// What a job did.
 pub(crate) struct Done {
-    digest: proofmark_types::Digest,
+    digest: Digest,
     tagged: bool,
     lines: Vec<(String, &'static str)>,
 }
@@ -144,19 +144,7 @@ impl<'j> Job<'j> {
         }
         let tag = (named && self.to.digest().is_none()).then(|| self.to.tag_or_latest());
         if let Some(tag) = tag.as_ref().filter(|_| !self.replace_name) {
-            let name = ImageRef::tagged(self.to.repository().clone(), tag.clone());
-            match self.client.head(&name).await {
-                Ok(head) if head.digest != digest => {
-                    return Err(Failure::new(
-                        Exit::Refused,
-                        "image-exists",
-                        format!("{name} is already there, and is {}", head.digest),
-                    )
-                    .with_hint("give -f to make the name point to the image that is copied"));
-                }
-                Err(error) if !error.is_not_found() => return Err(registry_failure(error)),
-                _ => {}
-            }
+            self.is_free(tag, &digest).await?;
         }
         // 2.
         let repository = self.to.repository();
@@ -205,6 +193,21 @@ impl<'j> Job<'j> {
             tagged: tag.is_some(),
             lines,
         })
+    }
+
+    /// The name is not another image's.
+    async fn is_free(&self, tag: &Tag, digest: &Digest) -> Result<(), Failure> {
+        let name = ImageRef::tagged(self.to.repository().clone(), tag.clone());
+        match self.client.head(&name).await {
+            Ok(head) if head.digest != *digest => Err(Failure::new(
+                Exit::Refused,
+                "image-exists",
+                format!("{name} is already there, and is {}", head.digest),
+            )
+            .with_hint("give -f to make the name point to the image that is copied")),
+            Err(error) if !error.is_not_found() => Err(registry_failure(error)),
+            _ => Ok(()),
+        }
     }
 
     /// What `--only` names, tags and bundles alike.

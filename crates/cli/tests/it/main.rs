@@ -15,6 +15,7 @@ mod concurrency;
 mod cosign_flags;
 mod cosign_name;
 mod demo;
+mod fallback;
 mod fixtures;
 mod from_cosign;
 mod hanging;

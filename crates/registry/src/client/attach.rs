@@ -13,7 +13,7 @@ use proofmark_types::{Digest, Repository, Tag};
 use super::Client;
 use super::fallback::{Change, Merge};
 use super::manifests::Resolved;
-use super::referrers::index_of;
+use super::referrers::{index_of, list_of};
 use crate::RegistryError;
 use crate::limits::COPY_CONCURRENCY;
 
@@ -79,6 +79,7 @@ impl Client {
         };
         entry.annotations.clone_from(manifest.annotations());
         let mut merge = Listed {
+            subject,
             wanted: BTreeMap::from([(digest.clone(), entry)]),
         };
         self.settle(home, &fallback_tag(subject), &digest, &mut merge).await?;
@@ -151,14 +152,20 @@ impl Client {
 }
 
 /// The fallback index lists these.
-struct Listed {
+struct Listed<'s> {
+    /// What they are about.
+    subject: &'s Digest,
     /// What must be listed: ours, and all that was ever seen there.
     wanted: BTreeMap<Digest, Descriptor>,
 }
 
-impl Merge for Listed {
+impl Merge for Listed<'_> {
     fn merge(&mut self, current: Option<&Resolved>) -> Result<Option<Change>, RegistryError> {
         let mut index = match current {
+            // `cosign copy` leaves the subject itself there. It loses a name that it should not have, as with cosign.
+            Some(resolved) if resolved.descriptor.digest == *self.subject && list_of(resolved)?.is_none() => {
+                Index::of(Vec::new())
+            }
             Some(resolved) => index_of(resolved)?,
             None => Index::of(Vec::new()),
         };

@@ -12,7 +12,7 @@ use super::Client;
 use super::attach::layers_of;
 use super::fallback::{Change, Merge};
 use super::manifests::{Resolved, manifest_path};
-use super::referrers::{ReferrersSource, index_of};
+use super::referrers::{ReferrersSource, list_of};
 use crate::RegistryError;
 use crate::attachment::Attachment;
 use crate::auth::Access;
@@ -126,7 +126,7 @@ impl Client {
         let mut merge = Delisted { manifest };
         self.settle(repository, &tag, manifest, &mut merge).await?;
         match self.tagged(repository, &tag).await {
-            Ok(resolved) if index_of(&resolved)?.manifests.is_empty() => {
+            Ok(resolved) if list_of(&resolved)?.is_some_and(|list| list.manifests.is_empty()) => {
                 // The empty list of another image is the same manifest.
                 self.untag(repository, &tag).await?;
                 Ok(())
@@ -146,7 +146,9 @@ struct Delisted<'d> {
 impl Merge for Delisted<'_> {
     fn merge(&mut self, current: Option<&Resolved>) -> Result<Option<Change>, RegistryError> {
         let Some(current) = current else { return Ok(None) };
-        let before = index_of(current)?;
+        let Some(before) = list_of(current)? else {
+            return Ok(None);
+        };
         let mut index: Index = before.clone();
         index.manifests.retain(|listed| listed.digest != *self.manifest);
         Ok((index.manifests.len() < before.manifests.len()).then(|| Change {

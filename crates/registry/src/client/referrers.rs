@@ -129,7 +129,11 @@ impl Client {
         let tag = fallback_tag(digest);
         let mut listing = Listing::default();
         match self.tagged(repository, &tag).await {
-            Ok(resolved) => listing.add(index_of(&resolved)?, &resolved.descriptor.digest.to_string()),
+            Ok(resolved) => {
+                if let Some(index) = list_of(&resolved)? {
+                    listing.add(index, &resolved.descriptor.digest.to_string());
+                }
+            }
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error),
         }
@@ -141,7 +145,18 @@ impl Client {
     }
 }
 
-/// The index behind a fallback tag.
+/// The list behind a fallback tag, if it is one. `cosign copy` takes the tag for the name of an image and puts the image
+/// itself there: that lists nothing, as cosign and oras read it. Whoever could put it there could as well put an empty
+/// list. What does not parse is an error.
+pub(super) fn list_of(resolved: &Resolved) -> Result<Option<Index>, RegistryError> {
+    match resolved.parse()? {
+        Manifest::Index(index) => Ok(Some(index)),
+        Manifest::Image(_) => Ok(None),
+    }
+}
+
+/// The index behind a fallback tag, for changing it: what is not one is not ours to write over (distribution-spec 1.1,
+/// "Pushing Manifests with Subject": "the client SHOULD report a failure and skip the remaining steps").
 pub(super) fn index_of(resolved: &Resolved) -> Result<Index, RegistryError> {
     match resolved.parse()? {
         Manifest::Index(index) => Ok(index),
