@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use proofmark_trust_root::tuf::canonical;
-use proofmark_trust_root::{SIGNING_CONFIG, SIGNING_CONFIG_REKOR_V2, TRUSTED_ROOT};
+use proofmark_trust_root::{SIGNING_CONFIG, SIGNING_CONFIG_REKOR_V2, SigningConfig, TRUSTED_ROOT};
 use proofmark_types::UnixTime;
+use proofmark_verify::TrustRoot;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
@@ -43,6 +44,22 @@ pub enum PublishError {
         /// The file.
         path: PathBuf,
     },
+    /// A document that clients would refuse, such as one that is being edited.
+    #[error("{path} is not published, because clients cannot read it: {reason}")]
+    Document {
+        /// The file.
+        path: PathBuf,
+        /// What a client would say.
+        reason: String,
+    },
+    /// The folder has another key than the one that clients know from the root; what it signs they refuse.
+    #[error("{path} is not the {role} key that the published root names")]
+    OtherKey {
+        /// The file.
+        path: PathBuf,
+        /// Of which role.
+        role: &'static str,
+    },
     /// Something must be signed that only the root key may sign, and it is not in the folder.
     #[error("{what} needs to be signed by {path}, which is not here")]
     RootKeyAway {
@@ -61,6 +78,8 @@ impl PublishError {
             Self::Folder(error) => error.code(),
             Self::Key(error) => error.code(),
             Self::Damaged { .. } => "trust-tuf-damaged",
+            Self::Document { .. } => "trust-tuf-document",
+            Self::OtherKey { .. } => "trust-tuf-key-other",
             Self::RootKeyAway { .. } => "trust-tuf-root-key",
         }
     }
@@ -75,32 +94,26 @@ impl PublishError {
 /// 4. The timestamp, if the snapshot did, or daily; last, so that a client sees old or new, never a half.
 pub(crate) fn publish(directory: &Path, now: UnixTime) -> Result<(), PublishError> {
     let folder = directory.join(files::TUF);
-    let key_path = directory.join(files::TUF_ROOT_KEY);
     fs::create_dir_all(folder.join("targets")).map_err(FolderError::io("create", &folder))?;
+    let publisher = Publisher { folder: &folder, now };
     let first = !folder.join("1.root.json").exists();
-    let (root_key, online) = if first {
-        let online = EcdsaKey::create(&directory.join(files::TUF_ONLINE_KEY))?;
-        (Some(EcdsaKey::create(&key_path)?), online)
-    } else {
-        let root_key = key_path.exists().then(|| EcdsaKey::load(&key_path)).transpose()?;
-        (root_key, EcdsaKey::load(&directory.join(files::TUF_ONLINE_KEY))?)
-    };
+    let root = if first { None } else { Some(publisher.newest_root()?) };
+    let (root_key, online) = keys(directory, root.as_ref())?;
+    let key_path = directory.join(files::TUF_ROOT_KEY);
     let away = |what| PublishError::RootKeyAway {
         what,
         path: key_path.clone(),
     };
-    let publisher = Publisher { folder: &folder, now };
     // 1.
-    let root = if first { None } else { Some(publisher.newest_root()?) };
     if root.as_ref().is_none_or(|root| publisher.is_ending(root, RENEW_BEFORE)) {
         match &root_key {
             Some(key) => publisher.root(root.as_ref(), key, &online)?,
             None => tracing::warn!(key = %key_path.display(), "the TUF root ends soon and its key is not here"),
         }
     }
-    if first {
-        let bytes = folder::read(&folder.join("1.root.json"))?;
-        folder::replace(&directory.join(files::TUF_ROOT), PUBLIC, &bytes)?;
+    let begin = directory.join(files::TUF_ROOT);
+    if first || !begin.exists() {
+        folder::replace(&begin, PUBLIC, &folder::read(&folder.join("1.root.json"))?)?;
     }
     // 2.
     let old = publisher.read("targets.json")?;
@@ -138,10 +151,39 @@ pub(crate) fn publish(directory: &Path, now: UnixTime) -> Result<(), PublishErro
     Ok(())
 }
 
-/// The file of a request below `/tuf/`, if it may be one: what was published has plain names in at most one folder.
+/// The root key, unless it was taken away, and the online key: those that the root names, or new ones where there is no
+/// root yet. A key that is there without a root is from a start that broke off, and is used.
+fn keys(directory: &Path, root: Option<&Value>) -> Result<(Option<EcdsaKey>, EcdsaKey), PublishError> {
+    let paths = [files::TUF_ROOT_KEY, files::TUF_ONLINE_KEY].map(|name| directory.join(name));
+    let [root_path, online_path] = &paths;
+    let Some(root) = root else {
+        let one = |path: &Path| match path.exists() {
+            true => EcdsaKey::load(path),
+            false => EcdsaKey::create(path),
+        };
+        return Ok((Some(one(root_path)?), one(online_path)?));
+    };
+    let named = |path: &Path, role: &'static str| {
+        let key = EcdsaKey::load(path)?;
+        let keyids = root.pointer(&format!("/roles/{role}/keyids"));
+        match keyids == Some(&json!([public(&key).1])) {
+            true => Ok(key),
+            false => Err(PublishError::OtherKey {
+                path: path.to_owned(),
+                role,
+            }),
+        }
+    };
+    let root_key = root_path.exists().then(|| named(root_path, "root")).transpose()?;
+    Ok((root_key, named(online_path, "timestamp")?))
+}
+
+/// The file of a request below `/tuf/`, if it may be one: what was published has plain names in at most one folder, and
+/// is JSON. A file on its way has another ending.
 pub(crate) fn path_of(directory: &Path, asked: &str) -> Option<PathBuf> {
     let plain = |part: &str| {
-        !part.is_empty()
+        part.len() <= MAX_NAME
+            && part.ends_with(".json")
             && !part.starts_with('.')
             && part
                 .bytes()
@@ -154,6 +196,9 @@ pub(crate) fn path_of(directory: &Path, asked: &str) -> Option<PathBuf> {
         _ => None,
     }
 }
+
+/// The longest name that is looked for: a SHA-256 in hex and the name of a document are 100 bytes.
+const MAX_NAME: usize = 128;
 
 struct Publisher<'a> {
     folder: &'a Path,
@@ -179,7 +224,8 @@ impl Publisher<'_> {
         self.write("root", version(old) + 1, LIFE, body, key)
     }
 
-    /// What the targets are to list; their files are written first.
+    /// What the targets are to list; their files are written first. Only what a client can read is: a document that was
+    /// half written when the hourly look came would take everybody's trust away, signed.
     fn targets(&self, directory: &Path) -> Result<Value, PublishError> {
         let mut targets = Map::new();
         // cosign's --with-default-rekor-v2 asks for a name of its own; the log here is version 2 either way.
@@ -189,7 +235,11 @@ impl Publisher<'_> {
             (SIGNING_CONFIG_REKOR_V2, files::SIGNING_CONFIG),
         ];
         for (name, file) in documents {
-            let bytes = folder::read(&directory.join(file))?;
+            let source = directory.join(file);
+            let bytes = folder::read(&source)?;
+            if let Err(reason) = readable(name, &bytes) {
+                return Err(PublishError::Document { path: source, reason });
+            }
             let hash = hex::encode(digest(&SHA256, &bytes));
             let path = self.folder.join("targets").join(format!("{hash}.{name}"));
             if !path.exists() {
@@ -256,6 +306,14 @@ impl Publisher<'_> {
     }
 }
 
+fn readable(name: &str, bytes: &[u8]) -> Result<(), String> {
+    if name == TRUSTED_ROOT {
+        TrustRoot::parse(bytes).map(drop).map_err(|error| error.to_string())
+    } else {
+        SigningConfig::parse(bytes).map(drop).map_err(|error| error.to_string())
+    }
+}
+
 fn version(signed: Option<&Value>) -> u64 {
     signed
         .and_then(|signed| signed.get("version"))
@@ -311,6 +369,14 @@ mod tests {
             self.folder.path().join("trust")
         }
 
+        /// Changes a document; answers what it said before.
+        fn edit(&self, name: &str, change: impl Fn(&str) -> String) -> String {
+            let path = self.trust().join(name);
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(&path, change(&text)).unwrap();
+            text
+        }
+
         async fn refresh(&self, now: UnixTime) -> Result<proofmark_trust_root::State, proofmark_trust_root::HomeError> {
             let mirror = Url::from_directory_path(self.trust().join("tuf")).unwrap();
             let place = Home::new(self.folder.path().join("home")).place(mirror.as_str());
@@ -347,9 +413,7 @@ mod tests {
             2
         );
         // A changed document is a new list of targets.
-        let path = world.trust().join("trusted_root.json");
-        let text = fs::read_to_string(&path).unwrap().replace("acme", "acme-2");
-        fs::write(&path, &text).unwrap();
+        world.edit("trusted_root.json", |text| text.replace("acme", "acme-2"));
         publish(&world.trust(), world.now.plus(ONE_DAY * 8)).unwrap();
         assert_eq!(
             world
@@ -375,9 +439,51 @@ mod tests {
         .unwrap();
         publish(&world.trust(), world.now.plus(ONE_DAY * 8)).unwrap();
         world.refresh(world.now.plus(ONE_DAY * 8)).await.unwrap();
-        fs::write(world.trust().join("signing_config.json"), "{}").unwrap();
+        world.edit("signing_config.json", |text| text.replace("acme", "acme-2"));
         let refused = publish(&world.trust(), world.now.plus(ONE_DAY * 8)).unwrap_err();
         assert_eq!(refused.code(), "trust-tuf-root-key");
+    }
+
+    #[tokio::test]
+    async fn what_clients_cannot_read_is_not_signed() {
+        let world = World::new();
+        for name in ["trusted_root.json", "signing_config.json"] {
+            // As it is on disk while somebody's editor writes it.
+            let whole = world.edit(name, |text| text[..text.len() / 2].to_owned());
+            let refused = publish(&world.trust(), world.now).unwrap_err();
+            assert_eq!(refused.code(), "trust-tuf-document", "{refused}");
+            assert_eq!(world.refresh(world.now).await.unwrap().targets_version, 1);
+            world.edit(name, |_| whole.clone());
+            publish(&world.trust(), world.now).unwrap();
+        }
+    }
+
+    #[test]
+    fn keys_that_the_root_does_not_name_sign_nothing() {
+        for name in [files::TUF_ROOT_KEY, files::TUF_ONLINE_KEY] {
+            let world = World::new();
+            let path = world.trust().join(name);
+            fs::remove_file(&path).unwrap();
+            EcdsaKey::create(&path).unwrap();
+            let before = fs::read(world.trust().join("tuf/timestamp.json")).unwrap();
+            let refused = publish(&world.trust(), world.now.plus(ONE_DAY * 310)).unwrap_err();
+            assert_eq!(refused.code(), "trust-tuf-key-other", "{name}");
+            assert_eq!(fs::read(world.trust().join("tuf/timestamp.json")).unwrap(), before);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_first_start_that_broke_off_is_taken_up() {
+        let world = World::new();
+        // The keys are there and nothing else.
+        fs::remove_dir_all(world.trust().join("tuf")).unwrap();
+        fs::remove_file(world.trust().join("tuf_root.json")).unwrap();
+        publish(&world.trust(), world.now).unwrap();
+        world.refresh(world.now).await.unwrap();
+        // The root is there, and what is handed out of it is not.
+        fs::remove_file(world.trust().join("tuf_root.json")).unwrap();
+        publish(&world.trust(), world.now).unwrap();
+        world.refresh(world.now).await.unwrap();
     }
 
     #[test]
@@ -394,6 +500,10 @@ mod tests {
             ".x",
             "targets/..",
             "%2e",
+            // Folders and files on their way are no files of the repository: a client is told 404, not of a failure.
+            "targets",
+            "1.root.tmp",
+            &format!("{}.json", "a".repeat(300)),
         ] {
             assert_eq!(path_of(folder, asked), None, "{asked}");
         }
