@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -146,10 +146,10 @@ pub enum HtpasswdError {
 
 /// Checks requests against the users, and remembers good credentials: clients send them with every request.
 pub(crate) struct Gate {
-    users: std::sync::Arc<Htpasswd>,
+    users: Arc<Htpasswd>,
     key: [u8; 32],
     remembered: Mutex<HashSet<Digest>>,
-    checks: Semaphore,
+    checks: Arc<Semaphore>,
 }
 
 impl Gate {
@@ -157,10 +157,10 @@ impl Gate {
         let mut key = [0; 32];
         aws_lc_rs::rand::fill(&mut key).map_err(|error| ApiError::internal("drawing a key", &error))?;
         Ok(Self {
-            users: std::sync::Arc::new(users),
+            users: Arc::new(users),
             key,
             remembered: Mutex::default(),
-            checks: Semaphore::new(CONCURRENT_CHECKS),
+            checks: Arc::new(Semaphore::new(CONCURRENT_CHECKS)),
         })
     }
 
@@ -171,11 +171,16 @@ impl Gate {
         if self.lock().contains(&token) {
             return Ok(());
         }
-        let _permit = self.checks.acquire().await.map_err(|_| ApiError::unauthorized())?;
-        let users = std::sync::Arc::clone(&self.users);
-        let good = tokio::task::spawn_blocking(move || users.check(&user, &password))
-            .await
-            .unwrap_or(false);
+        let permit = Arc::clone(&self.checks).acquire_owned();
+        let permit = permit.await.map_err(|_| ApiError::unauthorized())?;
+        let users = Arc::clone(&self.users);
+        // The permit goes with the check, which goes on when the client does not wait for it: clients that hang up at once
+        // would otherwise have as many checks at once as they like.
+        let check = move || {
+            let _permit = permit;
+            users.check(&user, &password)
+        };
+        let good = tokio::task::spawn_blocking(check).await.unwrap_or(false);
         if !good {
             return Err(ApiError::unauthorized());
         }
@@ -239,6 +244,19 @@ mod tests {
         assert!(gate.admit(&bearer).await.is_err());
         bearer.insert(AUTHORIZATION, "Basic !!!".parse().unwrap());
         assert!(gate.admit(&bearer).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_hangs_up_frees_no_place_for_another_check() {
+        // A check of a second or so.
+        let hash = bcrypt::hash("s3cret", 4).unwrap().replace("$04$", "$14$");
+        let gate = Gate::new(Htpasswd::parse(&format!("alice:{hash}")).unwrap()).unwrap();
+        for left in (0..CONCURRENT_CHECKS).rev() {
+            let headers = header("alice", "guess");
+            let asked = tokio::time::timeout(std::time::Duration::ZERO, gate.admit(&headers)).await;
+            assert!(asked.is_err(), "the check takes longer");
+            assert_eq!(gate.checks.available_permits(), left);
+        }
     }
 
     #[test]
