@@ -82,7 +82,8 @@ impl fmt::Display for Failure {
             write!(f, "\n{line}")?;
         }
         for detail in &self.details {
-            write!(f, "\n  {detail}")?;
+            // A detail is one thing: a line end in a foreign word must not begin what reads as another.
+            write!(f, "\n  {}", detail.replace('\n', "\n    "))?;
         }
         if let Some(hint) = &self.hint {
             write!(f, "\nhint: {hint}")?;

@@ -2,6 +2,7 @@
 //! diagnostics go to standard error, and bars only to a terminal.
 #![expect(clippy::print_stderr, reason = "this is the crate's one door to the terminal")]
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -54,7 +55,7 @@ impl Output {
     /// The result of a verb: `text` for a person, `value` for a script.
     pub(crate) fn result(self, text: &str, value: &impl Serialize) {
         match self.format {
-            Format::Text => line(text.trim_end()),
+            Format::Text => line(&harmless(text.trim_end())),
             Format::Json => line(&pretty(value)),
         }
     }
@@ -72,13 +73,13 @@ impl Output {
     /// What is going on, for a person.
     pub(crate) fn note(self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            eprintln!("{}", harmless(text));
         }
     }
 
     /// Something that the person should know although it stops nothing; not silenced by `--quiet`.
     pub(crate) fn warn(self, text: &str) {
-        eprintln!("warning: {text}");
+        eprintln!("warning: {}", harmless(text));
     }
 
     /// A spinner on a terminal, nothing elsewhere; gone when it is dropped.
@@ -86,7 +87,7 @@ impl Output {
         if self.quiet || !std::io::stderr().is_terminal() {
             return Spinner(None);
         }
-        let bar = ProgressBar::new_spinner().with_message(text.to_owned());
+        let bar = ProgressBar::new_spinner().with_message(harmless(text).into_owned());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
             bar.set_style(style);
         }
@@ -108,7 +109,7 @@ impl Output {
                 if self.is_json() {
                     self.failed(&failure);
                 }
-                eprintln!("{failure}");
+                eprintln!("{}", harmless(&failure.to_string()));
                 ExitCode::from(manner.exit(failure.exit, verb))
             }
         }
@@ -121,7 +122,7 @@ pub(crate) struct Spinner(Option<ProgressBar>);
 impl Spinner {
     pub(crate) fn say(&self, text: &str) {
         if let Some(bar) = &self.0 {
-            bar.set_message(text.to_owned());
+            bar.set_message(harmless(text).into_owned());
         }
     }
 }
@@ -141,9 +142,21 @@ pub(crate) fn stdin_is_terminal() -> bool {
 
 /// Asks a person; anything but a yes is a no.
 pub(crate) fn confirm(question: &str) -> bool {
-    eprint!("{question}");
+    eprint!("{}", harmless(question));
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+}
+
+/// Text for a person. There are words in it of registries, certificates and documents; what a terminal obeys in them (an
+/// erased line, a moved cursor, text from right to left) could show a refusal as its opposite.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    match text.contains(obeyed) {
+        true => text.replace(obeyed, "\u{fffd}").into(),
+        false => text.into(),
+    }
 }
 
 fn line(text: &str) {
@@ -182,4 +195,29 @@ fn emit(bytes: &[u8]) {
 
 fn pretty(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_obeys_nothing_that_is_shown() {
+        // CWE-150: "error: ..", erased, and another text in its place; as escapes of 7 and of 8 bits, and by turning round.
+        for told in [
+            "\u{1b}[2K\rVerified OK",
+            "\u{9b}2KVerified OK",
+            "\u{8}\u{8}",
+            "\u{202e}KO",
+            "\u{2066}x",
+        ] {
+            let shown = harmless(told);
+            assert!(
+                shown.starts_with('\u{fffd}') && !shown.contains(['\u{1b}', '\u{9b}', '\r', '\u{202e}']),
+                "{shown:?}"
+            );
+        }
+        let plain = "Grüße\n\tan alle";
+        assert!(matches!(harmless(plain), Cow::Borrowed(same) if same == plain));
+    }
 }

@@ -319,3 +319,32 @@ fn fixture_key(home: &Sandbox, name: &str) -> (String, String, Sandbox) {
 fn refused_either(outcome: &Outcome) {
     assert_eq!(outcome.code, Some(12), "{outcome:?}");
 }
+
+#[test]
+fn what_a_bundle_says_of_itself_does_not_move_the_cursor() {
+    let home = Sandbox::new();
+    // Erases the line, and writes another: what a terminal would show is the last of it.
+    let bundle = json!({ "mediaType": "\u{1b}[2K\rVerified OK\n\u{202e}", "verificationMaterial": {} });
+    let bundle = write(home.path(), "bundle.json", bundle.to_string().as_bytes());
+    let artifact = write(home.path(), "artifact", b"content");
+    let key = fixture_path("cosign/keys/p256/cosign.pub");
+    let refused = run(
+        &home,
+        [
+            "verify-blob",
+            "--key",
+            &key,
+            "--insecure-ignore-tlog",
+            "--bundle",
+            &bundle,
+            &artifact,
+        ],
+    );
+    assert_ne!(refused.code, Some(0));
+    assert!(refused.stderr.contains("bundle-media-type"), "{}", refused.stderr);
+    assert!(
+        !refused.stderr.contains(['\u{1b}', '\r', '\u{202e}']),
+        "{}",
+        refused.stderr
+    );
+}
