@@ -9,15 +9,17 @@ use proofmark_fuzz::{TARGETS, Target};
 
 static CHOSEN: OnceLock<Target> = OnceLock::new();
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let chosen = CHOSEN.get_or_init(|| {
+libfuzzer_sys::fuzz_target!(
+    init: {
         let name = std::env::var("PROOFMARK_FUZZ").unwrap_or_default();
         if name == "seed" {
             proofmark_fuzz::seed::write().expect("seeds can be written");
+            // Before the fuzzer begins: it takes a later exit for a finding.
             std::process::exit(0);
         }
         let found = TARGETS.iter().find(|(target, _)| *target == name);
-        found.unwrap_or_else(|| panic!("PROOFMARK_FUZZ={name} is no target")).1
-    });
-    chosen(data);
-});
+        let (_, target) = found.unwrap_or_else(|| panic!("PROOFMARK_FUZZ={name} is no target"));
+        CHOSEN.get_or_init(|| *target);
+    },
+    |data: &[u8]| CHOSEN.get().expect("chosen above")(data)
+);

@@ -25,12 +25,31 @@ pub fn seeds() -> Seeds {
     let mut seeds = Seeds::new();
     walk(&fixtures(), &mut seeds);
     walk(&fixtures().join("../crates/trust-root/embedded"), &mut seeds);
+    both_configurations(&mut seeds);
     for (target, texts) in TEXTS {
         for text in *texts {
             add(&mut seeds, target, text.as_bytes());
         }
     }
     seeds
+}
+
+/// sigstore-python's file with a trusted root and a signing configuration in one; the fixtures have them apart.
+fn both_configurations(seeds: &mut Seeds) {
+    let documents = |target| seeds.get(target).into_iter().flatten();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let both: Vec<String> = documents("trust_root")
+        .flat_map(|root| documents("signing_config").map(|config| (text(root), text(config))))
+        .map(|(root, config)| {
+            format!(
+                "{{\"mediaType\":\"application/vnd.dev.sigstore.clienttrustconfig.v0.1+json\",\
+                 \"trustedRoot\":{root},\"signingConfig\":{config}}}"
+            )
+        })
+        .collect();
+    for document in both {
+        add(seeds, "trust_config", document.as_bytes());
+    }
 }
 
 const TEXTS: &[(&str, &[&str])] = &[
@@ -97,12 +116,16 @@ const TEXTS: &[(&str, &[&str])] = &[
         "catalog",
         &[
             "\0Package: app\nStatus: install ok installed\nVersion: 1.0-1\nArchitecture: amd64\nSource: src (2)\n",
+            "\x01d41d8cd98f00b204e9800998ecf8427e  usr/bin/app\n",
             "\x02Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\nLicense: MIT\n",
             "\x03P:app\nV:1.0-r0\nA:x86_64\nL:MIT\no:app\nF:usr/bin\nR:app\n",
             "\x04ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME='Debian'\n",
             "\x05Metadata-Version: 2.1\nName: app\nVersion: 1.0\nLicense: MIT\n",
             "\x06app/__init__.py,sha256=x,3\n",
             "\x07{\"name\":\"app\",\"version\":\"1.0.0\",\"license\":\"MIT\"}",
+            "\x08{\"lockfileVersion\":3,\"packages\":{\"\":{\"name\":\"app\"},\"node_modules/a\":{\"version\":\"1.0.0\",\"license\":\"MIT\"}}}",
+            "\x09\x7fELF\x02\x01\x01",
+            "\x0aPackage: app\nVersion: 1.0-1\nArchitecture: amd64\nSource: src\n",
         ],
     ),
     (
