@@ -1,0 +1,539 @@
+//! Reads a database where it lies.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use proofmark_types::{Digest, DigestAlgorithm, UnixTime};
+use thiserror::Error;
+
+use super::format::{EXPLOITED, Header, MAGIC, MAX_HEADER, NO_SCORE, PREFIX, RANSOMWARE, TABLES, UNPLACED, VERSION};
+use super::format::{SectionHeader, end, width};
+use crate::ecosystem::Ecosystem;
+use crate::feeds::Epss;
+use crate::order::Scheme;
+use crate::severity::Rating;
+
+/// A database over its bytes.
+pub struct Database<'d> {
+    header: Header,
+    digest: Digest,
+    sections: Vec<(&'d [u8], OnceLock<bool>)>,
+}
+
+impl fmt::Debug for Database<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database")
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'d> Database<'d> {
+    /// Checks the header and that the sections fill the rest; reads nothing else.
+    pub fn open(bytes: &'d [u8]) -> Result<Self, DatabaseError> {
+        let rest = bytes
+            .strip_prefix(MAGIC.as_slice())
+            .ok_or(DatabaseError::NotADatabase)?;
+        let version = number_at(rest, 0).ok_or(DatabaseError::Cut)?;
+        if version != VERSION {
+            return Err(DatabaseError::Version { version });
+        }
+        let length = number_at(rest, 1).and_then(|length| usize::try_from(length).ok());
+        let length = length
+            .filter(|length| *length <= MAX_HEADER)
+            .ok_or(DatabaseError::Cut)?;
+        let expected = bytes.get(16..PREFIX).ok_or(DatabaseError::Cut)?;
+        let data_start = PREFIX.saturating_add(length);
+        let header = bytes.get(PREFIX..data_start).ok_or(DatabaseError::Cut)?;
+        let digest = Digest::sha256_of(header);
+        if digest.as_bytes() != expected {
+            return Err(DatabaseError::Damaged {
+                what: "header".to_owned(),
+            });
+        }
+        let header: Header = serde_json::from_slice(header).map_err(|source| DatabaseError::Header { source })?;
+        let mut sections = Vec::new();
+        let mut rest = bytes.get(data_start..).ok_or(DatabaseError::Cut)?;
+        for section in &header.sections {
+            let length = usize::try_from(section.length).map_err(|_| DatabaseError::Cut)?;
+            let (body, after) = rest.split_at_checked(length).ok_or(DatabaseError::Cut)?;
+            sections.push((body, OnceLock::new()));
+            rest = after;
+        }
+        if !rest.is_empty() {
+            return Err(DatabaseError::Trailing { bytes: rest.len() });
+        }
+        Ok(Self {
+            header,
+            digest,
+            sections,
+        })
+    }
+
+    /// Hashes every section and walks every row of it: for a file that came from elsewhere.
+    pub fn verify(&self) -> Result<(), DatabaseError> {
+        for section in &self.header.sections {
+            if let Some(section) = self.section(&section.ecosystem)? {
+                section.walk()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The digest of its header, in which the digests of all sections are: its identity.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// The section of an ecosystem, hashed at its first use; none if the database has nothing about the ecosystem.
+    pub fn section(&self, ecosystem: &str) -> Result<Option<Section<'_>>, DatabaseError> {
+        let mut both = self.header.sections.iter().zip(&self.sections);
+        let Some((header, (body, checked))) = both.find(|(header, _)| header.ecosystem == ecosystem) else {
+            return Ok(None);
+        };
+        let sound = || header.digest.algorithm() == DigestAlgorithm::Sha256 && header.digest.matches(body);
+        if !*checked.get_or_init(sound) {
+            return Err(DatabaseError::Damaged {
+                what: format!("section of {ecosystem}"),
+            });
+        }
+        let ecosystem = Ecosystem::named(ecosystem).ok_or_else(|| DatabaseError::Ecosystem {
+            name: ecosystem.chars().take(80).collect(),
+        })?;
+        Section::new(header, body, ecosystem).map(Some)
+    }
+}
+
+/// A number of a table.
+fn number_at(bytes: &[u8], place: usize) -> Option<u32> {
+    let at = place.checked_mul(4)?;
+    let four: [u8; 4] = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
+    Some(u32::from_le_bytes(four))
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Table<'d> {
+    bytes: &'d [u8],
+    width: usize,
+}
+
+impl<'d> Table<'d> {
+    fn len(self) -> usize {
+        self.bytes.len() / (self.width * 4)
+    }
+
+    fn get(self, row: usize) -> Option<&'d [u8]> {
+        let size = self.width.checked_mul(4)?;
+        let at = row.checked_mul(size)?;
+        self.bytes.get(at..at.checked_add(size)?)
+    }
+}
+
+/// The advisories of one ecosystem.
+#[derive(Clone, Copy, Debug)]
+pub struct Section<'d> {
+    header: &'d SectionHeader,
+    ecosystem: &'static Ecosystem,
+    packages: Table<'d>,
+    rows: Table<'d>,
+    intervals: Table<'d>,
+    versions: Table<'d>,
+    advisories: Table<'d>,
+    names: Table<'d>,
+    texts: &'d [u8],
+}
+
+impl<'d> Section<'d> {
+    fn new(header: &'d SectionHeader, body: &'d [u8], ecosystem: &'static Ecosystem) -> Result<Self, DatabaseError> {
+        let malformed = || DatabaseError::Malformed {
+            ecosystem: ecosystem.name,
+            what: "tables",
+        };
+        let mut rest = body.get(TABLES.len() * 4..).ok_or_else(malformed)?;
+        let mut tables = [Table { bytes: &[], width: 1 }; TABLES.len()];
+        for (place, (table, width)) in tables.iter_mut().zip(TABLES).enumerate() {
+            let rows = number_at(body, place).and_then(|rows| usize::try_from(rows).ok());
+            let size = rows
+                .and_then(|rows| rows.checked_mul(width * 4))
+                .ok_or_else(malformed)?;
+            let (bytes, after) = rest.split_at_checked(size).ok_or_else(malformed)?;
+            *table = Table { bytes, width };
+            rest = after;
+        }
+        let [packages, rows, intervals, versions, advisories, names] = tables;
+        Ok(Self {
+            header,
+            ecosystem,
+            packages,
+            rows,
+            intervals,
+            versions,
+            advisories,
+            names,
+            texts: rest,
+        })
+    }
+
+    /// What the header says of it.
+    #[must_use]
+    pub fn header(&self) -> &'d SectionHeader {
+        self.header
+    }
+
+    /// What is known of a package, whose name must be [normalised](Ecosystem::normalised), in a release of the distribution
+    /// (empty where there are none): nothing, if no advisory names it.
+    pub fn entries(&self, name: &str, release: &str) -> Result<Vec<Entry<'d>>, DatabaseError> {
+        let Some(package) = self.find(name)? else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        let (first, count) = (self.number(package, 2)?, self.number(package, 3)?);
+        for place in self.span(first, count, self.rows)? {
+            let entry = self.entry(place)?;
+            if entry.release == release {
+                found.push(entry);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Packages are sorted by their names' bytes.
+    fn find(&self, name: &str) -> Result<Option<&'d [u8]>, DatabaseError> {
+        let (mut low, mut high) = (0, self.packages.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            let row = self.packages.get(middle).ok_or_else(|| self.malformed("packages"))?;
+            match self.text(row, 0)?.cmp(name) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => return Ok(Some(row)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn entry(&self, place: usize) -> Result<Entry<'d>, DatabaseError> {
+        let row = self.rows.get(place).ok_or_else(|| self.malformed("rows"))?;
+        let score = self.number(row, 9)?;
+        let score = match u8::try_from(score) {
+            Ok(tenths) if tenths <= 100 => Some(tenths),
+            Ok(_) if score == NO_SCORE => None,
+            _ => return Err(self.malformed("score")),
+        };
+        Ok(Entry {
+            section: *self,
+            row,
+            release: self.text(row, 1)?,
+            rating: Rating::of_code(self.number(row, 8)?).ok_or_else(|| self.malformed("rating"))?,
+            score,
+            vector: Some(self.text(row, 10)?).filter(|text| !text.is_empty()),
+            told_by: self.text(row, 12)?,
+        })
+    }
+
+    fn advisory(&self, place: u32) -> Result<Advisory<'d>, DatabaseError> {
+        let place = usize::try_from(place).unwrap_or(usize::MAX);
+        let row = self.advisories.get(place).ok_or_else(|| self.malformed("advisories"))?;
+        let number = |at: usize| self.number(row, at);
+        let names = |at: usize| -> Result<Vec<&'d str>, DatabaseError> {
+            let span = self.span(number(at)?, number(at + 1)?, self.names)?;
+            span.map(|place| {
+                let name = self.names.get(place).ok_or_else(|| self.malformed("names"))?;
+                self.text(name, 0)
+            })
+            .collect()
+        };
+        let time = |at: usize| -> Result<Option<UnixTime>, DatabaseError> {
+            let (low, high) = (number(at)?.to_le_bytes(), number(at + 1)?.to_le_bytes());
+            let [a, b, c, d] = low;
+            let [e, f, g, h] = high;
+            match i64::from_le_bytes([a, b, c, d, e, f, g, h]) {
+                i64::MIN => Ok(None),
+                seconds => UnixTime::from_seconds(seconds)
+                    .map(Some)
+                    .map_err(|_| self.malformed("time")),
+            }
+        };
+        let flags = number(12)?;
+        let epss = match (number(21)?, number(22)?) {
+            (u32::MAX, _) => None,
+            (score, percentile) => Some(Epss::from_parts(score, percentile).ok_or_else(|| self.malformed("EPSS"))?),
+        };
+        Ok(Advisory {
+            id: self.text(row, 0)?,
+            summary: self.text(row, 2)?,
+            published: time(4)?,
+            modified: time(6)?,
+            aliases: names(8)?,
+            upstream: names(10)?,
+            exploited: flags & EXPLOITED != 0,
+            ransomware: flags & RANSOMWARE != 0,
+            exploited_cve: self.text(row, 13)?,
+            exploited_since: self.text(row, 15)?,
+            exploited_due: self.text(row, 17)?,
+            epss_cve: self.text(row, 19)?,
+            epss,
+        })
+    }
+
+    /// Everything that can be asked, so that a malformed table is found now and not by an unlucky package later.
+    fn walk(&self) -> Result<(), DatabaseError> {
+        let mut before: Option<&str> = None;
+        for place in 0..self.packages.len() {
+            let row = self.packages.get(place).ok_or_else(|| self.malformed("packages"))?;
+            let name = self.text(row, 0)?;
+            if before.is_some_and(|before| before >= name) {
+                return Err(self.malformed("order of packages"));
+            }
+            before = Some(name);
+            for row in self.span(self.number(row, 2)?, self.number(row, 3)?, self.rows)? {
+                let entry = self.entry(row)?;
+                entry.affects("0")?;
+            }
+        }
+        for place in 0..self.rows.len() {
+            self.entry(place)?.advisory()?;
+        }
+        Ok(())
+    }
+
+    fn number(&self, row: &[u8], place: usize) -> Result<u32, DatabaseError> {
+        number_at(row, place).ok_or_else(|| self.malformed("row"))
+    }
+
+    /// The text that the two numbers from `place` on point to.
+    fn text(&self, row: &[u8], place: usize) -> Result<&'d str, DatabaseError> {
+        let (offset, length) = (self.number(row, place)?, self.number(row, place + 1)?);
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let end = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
+        let bytes = self.texts.get(start..end).ok_or_else(|| self.malformed("text"))?;
+        std::str::from_utf8(bytes).map_err(|_| self.malformed("text"))
+    }
+
+    /// Rows of a table, which must all be there.
+    fn span(&self, first: u32, count: u32, table: Table<'_>) -> Result<std::ops::Range<usize>, DatabaseError> {
+        let first = usize::try_from(first).unwrap_or(usize::MAX);
+        let end = first.checked_add(usize::try_from(count).unwrap_or(usize::MAX));
+        match end {
+            Some(end) if end <= table.len() => Ok(first..end),
+            _ => Err(self.malformed("span")),
+        }
+    }
+
+    fn malformed(&self, what: &'static str) -> DatabaseError {
+        DatabaseError::Malformed {
+            ecosystem: self.ecosystem.name,
+            what,
+        }
+    }
+}
+
+/// What an advisory says of a package in one release.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'d> {
+    section: Section<'d>,
+    row: &'d [u8],
+    release: &'d str,
+    /// How bad it is.
+    pub rating: Rating,
+    /// The CVSS score in tenths.
+    pub score: Option<u8>,
+    /// The CVSS vector.
+    pub vector: Option<&'d str>,
+    /// Which record says so: this one, or an alias that knows more.
+    pub told_by: &'d str,
+}
+
+/// Whether a version is affected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Affects<'d> {
+    /// It is; fixed in that version, if any is.
+    Yes {
+        /// The nearest fix.
+        fixed: Option<&'d str>,
+    },
+    /// It is not.
+    No,
+    /// The advisory's own bounds are no versions: nobody can tell.
+    Unplaced,
+}
+
+impl<'d> Entry<'d> {
+    /// Whether a version, which the ecosystem's order must accept, is affected: listed, or in an interval.
+    pub fn affects(&self, version: &str) -> Result<Affects<'d>, DatabaseError> {
+        let section = &self.section;
+        let scheme = section.ecosystem.scheme;
+        let number = |place: usize| section.number(self.row, place);
+        // The nearest fix above the version, for one that is affected by being listed.
+        let mut next_fix: Option<&'d str> = None;
+        for place in section.span(number(3)?, number(4)?, section.intervals)? {
+            let interval = section
+                .intervals
+                .get(place)
+                .ok_or_else(|| section.malformed("intervals"))?;
+            let (start, last) = (section.text(interval, 0)?, section.text(interval, 2)?);
+            let kind = section.number(interval, 4)?;
+            if kind > end::LIMIT {
+                return Err(section.malformed("kind of interval"));
+            }
+            if contains(scheme, version, start, last, kind) {
+                return Ok(Affects::Yes {
+                    fixed: (kind == end::FIXED).then_some(last),
+                });
+            }
+            let above = kind == end::FIXED && scheme.compare(last, version).is_gt();
+            if above && next_fix.is_none_or(|fix| scheme.compare(last, fix).is_lt()) {
+                next_fix = Some(last);
+            }
+        }
+        for place in section.span(number(5)?, number(6)?, section.versions)? {
+            let listed = section
+                .versions
+                .get(place)
+                .ok_or_else(|| section.malformed("versions"))?;
+            let listed = section.text(listed, 0)?;
+            if listed == version || (scheme.accepts(listed) && scheme.compare(listed, version).is_eq()) {
+                return Ok(Affects::Yes { fixed: next_fix });
+            }
+        }
+        let unplaced = number(7)? & UNPLACED != 0;
+        Ok(if unplaced { Affects::Unplaced } else { Affects::No })
+    }
+
+    /// Whether the version is exactly one at which an interval ends fixed.
+    pub(crate) fn is_fix(&self, version: &str) -> Result<bool, DatabaseError> {
+        let section = &self.section;
+        let number = |place: usize| section.number(self.row, place);
+        for place in section.span(number(3)?, number(4)?, section.intervals)? {
+            let interval = section
+                .intervals
+                .get(place)
+                .ok_or_else(|| section.malformed("intervals"))?;
+            let last = section.text(interval, 2)?;
+            let fixed = section.number(interval, 4)? == end::FIXED;
+            if fixed && section.ecosystem.scheme.compare(last, version).is_eq() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The advisory.
+    pub fn advisory(&self) -> Result<Advisory<'d>, DatabaseError> {
+        self.section.advisory(self.section.number(self.row, 0)?)
+    }
+}
+
+fn contains(scheme: Scheme, version: &str, start: &str, last: &str, kind: u32) -> bool {
+    let after_start = start.is_empty() || scheme.compare(version, start).is_ge();
+    after_start
+        && match kind {
+            end::OPEN => true,
+            end::LAST_AFFECTED => scheme.compare(version, last).is_le(),
+            _ => scheme.compare(version, last).is_lt(),
+        }
+}
+
+/// An advisory, with what the feeds know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advisory<'d> {
+    /// Its identifier.
+    pub id: &'d str,
+    /// One line.
+    pub summary: &'d str,
+    /// When it was published.
+    pub published: Option<UnixTime>,
+    /// When it was last changed.
+    pub modified: Option<UnixTime>,
+    /// Other names of the same vulnerability.
+    pub aliases: Vec<&'d str>,
+    /// The vulnerabilities that it is about.
+    pub upstream: Vec<&'d str>,
+    /// Whether one of them is known to be exploited.
+    pub exploited: bool,
+    /// Whether ransomware uses it.
+    pub ransomware: bool,
+    /// Which one is exploited.
+    pub exploited_cve: &'d str,
+    /// The day on which that was published.
+    pub exploited_since: &'d str,
+    /// The day by which agencies must have acted.
+    pub exploited_due: &'d str,
+    /// Which one the score is of: that with the highest.
+    pub epss_cve: &'d str,
+    /// The probability of being exploited.
+    pub epss: Option<Epss>,
+}
+
+/// Why a database cannot be used. None of these may be taken for "nothing found".
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DatabaseError {
+    /// Another kind of file.
+    #[error("not an advisory database: it does not begin with PMADVDB")]
+    NotADatabase,
+    /// Of a later or earlier program.
+    #[error("the advisory database has format {version}; this program reads format {VERSION}")]
+    Version {
+        /// The format that it has.
+        version: u32,
+    },
+    /// It ends before it should.
+    #[error("the advisory database is cut short")]
+    Cut,
+    /// It has more bytes than it says.
+    #[error("the advisory database has {bytes} bytes after its end")]
+    Trailing {
+        /// How many.
+        bytes: usize,
+    },
+    /// Its bytes are not those that were written.
+    #[error("the advisory database is damaged: the {what} does not match its digest")]
+    Damaged {
+        /// Which part.
+        what: String,
+    },
+    /// A header that cannot be read, although its digest is right.
+    #[error("the header of the advisory database cannot be read")]
+    Header {
+        /// Where and what.
+        source: serde_json::Error,
+    },
+    /// A section that this program knows no version order for.
+    #[error("the advisory database has a section of {name}, which is not known here")]
+    Ecosystem {
+        /// Its name.
+        name: String,
+    },
+    /// A table that points outside of itself, although its digest is right: not written by this program.
+    #[error("the advisory database is malformed: {what} in the section of {ecosystem}")]
+    Malformed {
+        /// Which section.
+        ecosystem: &'static str,
+        /// What is wrong in it.
+        what: &'static str,
+    },
+}
+
+impl DatabaseError {
+    /// The stable name of the reason.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotADatabase => "database-not-one",
+            Self::Version { .. } => "database-format",
+            Self::Cut | Self::Trailing { .. } => "database-length",
+            Self::Damaged { .. } => "database-damaged",
+            Self::Header { .. } | Self::Ecosystem { .. } | Self::Malformed { .. } => "database-malformed",
+        }
+    }
+}
+
+const _: () = assert!(width::ADVISORY == 23 && width::ROW == 14);
