@@ -384,3 +384,93 @@ async fn cosign_verifies_certificates_of_ones_own() {
         assert!(!check("release@acme.test", "evil-chain.pem").succeeded());
     }
 }
+
+/// Bundles by a certificate below an intermediate: cosign has both authorities in a trusted root, which is how it takes them.
+#[tokio::test(flavor = "multi_thread")]
+async fn cosign_verifies_bundles_below_an_intermediate() {
+    let (home, registry) = (home(), Registry::start().await);
+    for name in ["acme", "evil"] {
+        authority(&home, name);
+        let fulcio = format!("url=https://ca.{name}.test,certificate-chain={name}-chain.pem");
+        line(
+            &home,
+            &format!("trusted-root create --fulcio {fulcio} --out {name}-root.json"),
+        )
+        .expect_success();
+    }
+    write(home.path(), "file", "a file");
+    write(home.path(), "other", "another");
+    write(home.path(), "predicate.json", r#"{"scanner": "none"}"#);
+    let signing = "--key acme.key --certificate acme-leaf.pem --certificate-chain acme-chain.pem";
+    let predicate = "--type custom --predicate predicate.json";
+    let image = registry.push(&debian_like(), "1.0").await;
+    for words in [
+        format!("sign {signing} {image}"),
+        format!("attest {signing} {predicate} {image}"),
+        format!("sign-blob {signing} --bundle file.json file"),
+        format!("attest-blob {signing} {predicate} --bundle att.json file"),
+    ] {
+        line(&home, &words).expect_success();
+    }
+    // It is what cosign writes too, and we read.
+    if let Some(program) = COSIGN3.or_skip() {
+        let built = debian_like();
+        built.push(registry.address(), "theirs", "1.0").await;
+        let theirs = registry.image("theirs:1.0");
+        let words = format!(
+            "sign {signing} --allow-http-registry=true --use-signing-config=false --tlog-upload=false \
+             --new-bundle-format=true --yes {theirs}"
+        );
+        home.run(&program, words.split_whitespace()).expect_success();
+        let check = |chain: &str| {
+            line(
+                &home,
+                &format!("verify {ASKED} {WHO} --certificate-chain {chain} {theirs}"),
+            )
+        };
+        check("acme-chain.pem").expect_success();
+        for_reason(
+            &check("evil-chain.pem"),
+            12,
+            "no-acceptable-signature",
+            "certificate-untrusted",
+        );
+    }
+    let http = "--allow-http-registry=true";
+    for (peer, newer) in [(COSIGN3, true), (COSIGN2, false)] {
+        let Some(program) = peer.or_skip() else { continue };
+        let check = |verb: &str, who: &str, root: &str, what: &str| {
+            let words = format!(
+                "{verb} --insecure-ignore-tlog=true --insecure-ignore-sct=true --new-bundle-format=true \
+                 --certificate-oidc-issuer-regexp .* --certificate-identity {who} --trusted-root {root}-root.json {what}"
+            );
+            home.run(&program, words.split_whitespace())
+        };
+        let mut shapes = vec![
+            ("verify-blob --bundle file.json".to_owned(), "file"),
+            (
+                "verify-blob-attestation --type custom --bundle att.json".to_owned(),
+                "file",
+            ),
+        ];
+        // cosign 2.5 reads bundles beside files alone.
+        if newer {
+            shapes.push((format!("verify-attestation --type custom {http}"), &image));
+            shapes.push((format!("verify {http}"), &image));
+        }
+        for (verb, what) in shapes {
+            check(&verb, "release@acme.test", "acme", what).expect_success();
+            let refused = |outcome: Outcome, reason: &str| {
+                assert!(
+                    !outcome.succeeded() && outcome.stderr.contains(reason),
+                    "{reason}: {outcome:?}"
+                );
+            };
+            refused(check(&verb, "other@acme.test", "acme", what), "release@acme.test");
+            refused(check(&verb, "release@acme.test", "evil", what), "certificate");
+            if what == "file" {
+                refused(check(&verb, "release@acme.test", "acme", "other"), "");
+            }
+        }
+    }
+}

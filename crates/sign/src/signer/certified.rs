@@ -17,8 +17,6 @@ pub(super) struct OwnCertificate {
     pub(super) leaf: Vec<u8>,
     /// Intermediates, and perhaps the root.
     pub(super) chain: Vec<Vec<u8>>,
-    /// How many of the chain are intermediates.
-    intermediates: usize,
 }
 
 impl OwnCertificate {
@@ -36,28 +34,19 @@ impl OwnCertificate {
         if spki.map_err(|_| unusable("its key is malformed"))? != key.public_key().spki_der() {
             return Err(SignError::CertificateKey);
         }
-        let mut intermediates = 0;
         for der in chain {
-            let body = parse(der)?.tbs_certificate;
-            if body.issuer != body.subject {
-                intermediates += 1;
-            }
+            parse(der)?;
         }
         Ok(Self {
             leaf: leaf.clone(),
             chain: chain.to_vec(),
-            intermediates,
         })
     }
 
-    /// The root must never come with what it vouches for; intermediates may.
+    /// The certificate alone, as cosign writes it: it and sigstore-go up to 1.3 read no chain in a bundle v0.3, and cosign
+    /// no older bundle on an image. Whoever verifies has the intermediates beside the root.
     pub(super) fn material(&self) -> KeyMaterial {
-        if self.intermediates == 0 {
-            return KeyMaterial::Certificate(self.leaf.clone());
-        }
-        let mut chain = vec![self.leaf.clone()];
-        chain.extend(self.chain.iter().take(self.intermediates).cloned());
-        KeyMaterial::Chain(chain)
+        KeyMaterial::Certificate(self.leaf.clone())
     }
 
     /// A verifier that believes the chain, or else whom it believes already.
