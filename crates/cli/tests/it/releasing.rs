@@ -1,8 +1,18 @@
 //! `release`: what it writes is what it reads back, by a key and by an identity, and everyone else can check it.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::response::Response;
 use proofmark_testkit::command::Sandbox;
 use proofmark_testkit::images::{Built, Layer, debian_like};
-use serde_json::json;
+use proofmark_types::Digest;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::world::{Registry, Trust, WORKFLOW, fails, flags, home, json, run};
 
@@ -141,4 +151,81 @@ async fn what_is_not_there_is_not_released() {
         11,
         "not-found",
     );
+}
+
+/// A way to a registry that, while it is told to, takes manifests of evidence, says that all is well, and keeps none.
+struct Forgetful {
+    address: SocketAddr,
+    forgets: Arc<AtomicBool>,
+}
+
+impl Forgetful {
+    async fn before(registry: &Registry) -> Self {
+        let forgets = Arc::new(AtomicBool::new(false));
+        let (behind, switch) = (registry.address(), Arc::clone(&forgets));
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let router = axum::Router::new().fallback(move |request: Request| {
+            let (client, forgets) = (client.clone(), switch.load(Ordering::SeqCst));
+            async move { pass_on(&client, behind, request, forgets).await }
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { address, forgets }
+    }
+}
+
+async fn pass_on(client: &reqwest::Client, behind: SocketAddr, request: Request, forgets: bool) -> Response {
+    let (head, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 64 * 1024 * 1024).await.unwrap();
+    let path = head.uri.path_and_query().unwrap().to_string();
+    let manifest: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if let (true, &Method::PUT, Some(subject)) = (forgets, &head.method, manifest["subject"]["digest"].as_str()) {
+        let mut kept_nothing = Response::new(Body::empty());
+        *kept_nothing.status_mut() = StatusCode::CREATED;
+        let digest = Digest::sha256_of(&body).to_string();
+        for (name, value) in [
+            ("location", path.as_str()),
+            ("docker-content-digest", &digest),
+            ("oci-subject", subject),
+        ] {
+            kept_nothing
+                .headers_mut()
+                .insert(name, HeaderValue::from_str(value).unwrap());
+        }
+        return kept_nothing;
+    }
+    let mut headers = head.headers;
+    headers.remove("host");
+    let passed = client
+        .request(head.method, format!("http://{behind}{path}"))
+        .headers(headers);
+    let answer = passed.body(body).send().await.unwrap();
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = answer.status();
+    *response.headers_mut() = answer.headers().clone();
+    *response.body_mut() = Body::from(answer.bytes().await.unwrap());
+    response
+}
+
+/// That of an earlier release of the same image satisfies the same demand: it is not taken for what this one wrote.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_earlier_release_is_not_read_back_for_this_one() {
+    let registry = Registry::start().await;
+    let way = Forgetful::before(&registry).await;
+    let home = home();
+    debian_like().push(way.address, "app", "1.0").await;
+    let image = format!("{}/app:1.0", way.address);
+    let release = |build: &str| run(&home, ["release", "--key", "cosign.key", "-a", build, &image]);
+    release("build=1").expect_success();
+    way.forgets.store(true, Ordering::SeqCst);
+    let lost = release("build=2");
+    fails(&lost, 1, "not-read-back");
+    assert!(lost.stderr.contains("the signature was written to"), "{}", lost.stderr);
+    // The same signature is there, of the first release; when and how it was built this time is not.
+    let lost = release("build=1");
+    fails(&lost, 1, "not-read-back");
+    assert!(!lost.stderr.contains("the signature was written to"), "{}", lost.stderr);
+    way.forgets.store(false, Ordering::SeqCst);
+    release("build=2").expect_success();
 }
