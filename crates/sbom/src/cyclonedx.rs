@@ -1,7 +1,9 @@
-//! CycloneDX 1.6 documents in JSON.
+//! CycloneDX documents, versions 1.4 to 1.6, in JSON and XML.
 //!
 //! What the format has no field for (the layer, the owning system package, an uncertain identity) is a property under
 //! `proofmark:`.
+
+mod xml;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +12,7 @@ use serde::Serialize;
 
 use crate::bill::{Bill, FileHash, Package, PackageKind};
 use crate::document::{DocumentInfo, TOOL, line, web_address};
+use crate::format::CyclonedxVersion;
 use crate::licence::Licence;
 
 const IMAGE: &str = "image";
@@ -17,30 +20,68 @@ const IMAGE: &str = "image";
 /// The longest description written, in characters.
 const MAX_LINE: usize = 400;
 
-/// Writes the document; the same bytes for the same bill and information.
+/// Writes the document as version 1.6 in JSON; the same bytes for the same bill and information.
 #[must_use]
 pub fn write(bill: &Bill, info: &DocumentInfo) -> Vec<u8> {
-    let document = Document {
-        schema: "http://cyclonedx.org/schema/bom-1.6.schema.json",
+    write_json(bill, info, CyclonedxVersion::V1_6)
+}
+
+/// Writes the document in JSON; the same bytes for the same bill and information.
+#[must_use]
+pub fn write_json(bill: &Bill, info: &DocumentInfo, version: CyclonedxVersion) -> Vec<u8> {
+    serde_json::to_vec(&document(bill, info, version)).unwrap_or_default()
+}
+
+/// Writes the document in XML; the same bytes for the same bill and information.
+#[must_use]
+pub fn write_xml(bill: &Bill, info: &DocumentInfo, version: CyclonedxVersion) -> Vec<u8> {
+    xml::write(&document(bill, info, version), version).into_bytes()
+}
+
+fn document(bill: &Bill, info: &DocumentInfo, version: CyclonedxVersion) -> Document {
+    let tool = [Tool {
+        r#type: "application",
+        name: TOOL,
+        version: info.tool_version.clone(),
+    }];
+    let mut components: Vec<Component> = bill.packages.iter().map(|p| component(bill, info, p)).collect();
+    if version == CyclonedxVersion::V1_4 {
+        components.iter_mut().for_each(without_occurrences);
+    }
+    Document {
+        schema: match version {
+            CyclonedxVersion::V1_4 => "http://cyclonedx.org/schema/bom-1.4.schema.json",
+            CyclonedxVersion::V1_5 => "http://cyclonedx.org/schema/bom-1.5.schema.json",
+            CyclonedxVersion::V1_6 => "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        },
         bom_format: "CycloneDX",
-        spec_version: "1.6",
-        serial_number: serial_number(&info.identity(bill, "cyclonedx-1.6")),
+        spec_version: version.name(),
+        serial_number: serial_number(&info.identity(bill, &format!("cyclonedx-{}", version.name()))),
         version: 1,
         metadata: Metadata {
             timestamp: info.created,
-            tools: Tools {
-                components: [Tool {
-                    r#type: "application",
-                    name: TOOL,
-                    version: info.tool_version.clone(),
-                }],
+            tools: match version {
+                CyclonedxVersion::V1_4 => Tools::Listed(tool.map(|tool| Tool { r#type: "", ..tool })),
+                CyclonedxVersion::V1_5 | CyclonedxVersion::V1_6 => Tools::Components { components: tool },
             },
             component: image(bill, info),
         },
-        components: bill.packages.iter().map(|p| component(bill, p)).collect(),
+        components,
         dependencies: dependencies(bill),
-    };
-    serde_json::to_vec(&document).unwrap_or_default()
+    }
+}
+
+/// Places have a field of their own since 1.5.
+fn without_occurrences(component: &mut Component) {
+    let places = component
+        .evidence
+        .take()
+        .map(|evidence| evidence.occurrences)
+        .unwrap_or_default();
+    let places = places
+        .into_iter()
+        .map(|place| Property::new(format!("{TOOL}:location"), place.location));
+    component.properties.extend(places);
 }
 
 /// A UUID of version 8 (RFC 9562, 5.8) from the document's content.
@@ -89,6 +130,7 @@ fn image(bill: &Bill, info: &DocumentInfo) -> Component {
         description: None,
         hashes: info.digest.iter().map(Hash::of).collect(),
         licenses: Vec::new(),
+        cpe: None,
         purl: info.purl().map(|purl| purl.to_string()),
         external_references: Vec::new(),
         properties,
@@ -96,7 +138,13 @@ fn image(bill: &Bill, info: &DocumentInfo) -> Component {
     }
 }
 
-fn component(bill: &Bill, package: &Package) -> Component {
+fn component(bill: &Bill, info: &DocumentInfo, package: &Package) -> Component {
+    let details = info.details.get(&package.id);
+    let cpes = details.into_iter().flat_map(|details| &details.cpes);
+    let mut cpes = cpes.filter(|cpe| crate::cpe::is_valid(cpe)).cloned();
+    let cpe = cpes.next();
+    let mut properties = properties(bill, package);
+    properties.extend(cpes.map(|cpe| Property::new(format!("{TOOL}:cpe23"), cpe)));
     let (group, name) = match (package.kind, package.name.rsplit_once('/')) {
         (PackageKind::Npm, Some((scope, name))) if scope.starts_with('@') => (Some(scope), name),
         _ => (package.group.as_deref(), package.name.as_str()),
@@ -114,6 +162,7 @@ fn component(bill: &Bill, package: &Package) -> Component {
         description: package.description.as_ref().map(|text| line(text, MAX_LINE)),
         hashes: package.hashes.iter().map(Hash::of_file).collect(),
         licenses: licences(&package.licences),
+        cpe,
         purl: package.purl.as_ref().map(ToString::to_string),
         external_references: website
             .map(|url| ExternalReference {
@@ -122,7 +171,7 @@ fn component(bill: &Bill, package: &Package) -> Component {
             })
             .into_iter()
             .collect(),
-        properties: properties(bill, package),
+        properties,
         evidence: Some(Evidence {
             occurrences: package
                 .locations
@@ -255,13 +304,17 @@ struct Metadata {
     component: Component,
 }
 
+/// A list until 1.4, components since.
 #[derive(Serialize)]
-struct Tools {
-    components: [Tool; 1],
+#[serde(untagged)]
+enum Tools {
+    Listed([Tool; 1]),
+    Components { components: [Tool; 1] },
 }
 
 #[derive(Serialize)]
 struct Tool {
+    #[serde(skip_serializing_if = "str::is_empty")]
     r#type: &'static str,
     name: &'static str,
     version: String,
@@ -286,6 +339,8 @@ struct Component {
     hashes: Vec<Hash>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     licenses: Vec<LicenceChoice>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpe: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     purl: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -16,11 +16,15 @@ mod assemble;
 mod bill;
 mod catalog;
 mod cataloger;
+pub mod cpe;
 pub mod cyclonedx;
 mod document;
+mod format;
 mod licence;
 pub mod reading;
 pub mod spdx;
+pub mod spdx3;
+pub mod syft;
 
 pub use bill::{
     Bill, Distribution, FileHash, FileHashAlgorithm, LayerRecord, Location, Note, Package, PackageId, PackageKind,
@@ -28,5 +32,6 @@ pub use bill::{
 };
 pub use catalog::{Options, SbomError, catalog};
 pub use document::{Details, DocumentInfo};
+pub use format::{CyclonedxVersion, Format, UnknownFormat};
 pub use licence::Licence;
 pub use reading::{Document, ReadError, ReadOptions, read, read_with};

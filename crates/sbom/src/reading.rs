@@ -14,6 +14,7 @@ mod cyclonedx_xml;
 mod gather;
 mod json;
 mod spdx2;
+mod spdx3;
 mod syft;
 mod tag_value;
 mod wrapped;
@@ -80,6 +81,7 @@ pub fn read_with(bytes: &[u8], options: ReadOptions) -> Result<Document, ReadErr
             match outline {
                 outline if outline.has("spdxVersion") => spdx2::read(text),
                 outline if outline.has("bomFormat") || outline.has("specVersion") => cyclonedx::read(text),
+                outline if outline.has("@graph") => spdx3::read(text),
                 outline if outline.has("artifacts") && outline.has("schema") => syft::read(text),
                 outline => Err(ReadError::Unknown {
                     seen: outline.describe(),

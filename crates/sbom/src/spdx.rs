@@ -1,7 +1,9 @@
-//! SPDX 2.3 documents in JSON.
+//! SPDX 2.3 documents, in JSON and in tag-value.
 //!
 //! One document describes one image: the image is a package that contains the others. Files are not listed. A system
 //! package that owns a language package contains it.
+
+mod tag_value;
 
 use std::collections::BTreeMap;
 
@@ -19,13 +21,23 @@ const IMAGE: &str = "SPDXRef-Image";
 /// The longest description written, in characters.
 const MAX_LINE: usize = 400;
 
-/// Writes the document; the same bytes for the same bill and information.
+/// Writes the document in JSON; the same bytes for the same bill and information.
 #[must_use]
 pub fn write(bill: &Bill, info: &DocumentInfo) -> Vec<u8> {
+    serde_json::to_vec(&document(bill, info)).unwrap_or_default()
+}
+
+/// Writes the document in lines of `Tag: value`; the same bytes for the same bill and information.
+#[must_use]
+pub fn write_tag_value(bill: &Bill, info: &DocumentInfo) -> Vec<u8> {
+    tag_value::write(&document(bill, info)).into_bytes()
+}
+
+fn document(bill: &Bill, info: &DocumentInfo) -> Document {
     let mut extracted = BTreeMap::new();
     let mut packages = vec![image(bill, info)];
-    packages.extend(bill.packages.iter().map(|p| package(bill, p, &mut extracted)));
-    let document = Document {
+    packages.extend(bill.packages.iter().map(|p| package(bill, info, p, &mut extracted)));
+    Document {
         spdx_version: "SPDX-2.3",
         data_license: "CC0-1.0",
         spdxid: DOCUMENT,
@@ -42,8 +54,7 @@ pub fn write(bill: &Bill, info: &DocumentInfo) -> Vec<u8> {
         packages,
         relationships: relationships(bill),
         has_extracted_licensing_infos: extracted.into_values().collect(),
-    };
-    serde_json::to_vec(&document).unwrap_or_default()
+    }
 }
 
 fn image(bill: &Bill, info: &DocumentInfo) -> SpdxPackage {
@@ -52,6 +63,7 @@ fn image(bill: &Bill, info: &DocumentInfo) -> SpdxPackage {
         name: line(&info.name, MAX_LINE),
         spdxid: IMAGE.to_owned(),
         version_info: info.digest.as_ref().map(ToString::to_string),
+        package_file_name: None,
         supplier: NO_ASSERTION.to_owned(),
         download_location: NO_ASSERTION,
         files_analyzed: false,
@@ -72,11 +84,25 @@ fn image(bill: &Bill, info: &DocumentInfo) -> SpdxPackage {
     }
 }
 
-fn package(bill: &Bill, package: &Package, extracted: &mut BTreeMap<String, ExtractedLicence>) -> SpdxPackage {
+fn package(
+    bill: &Bill,
+    info: &DocumentInfo,
+    package: &Package,
+    extracted: &mut BTreeMap<String, ExtractedLicence>,
+) -> SpdxPackage {
+    let details = info.details.get(&package.id);
+    let cpes = details
+        .into_iter()
+        .flat_map(|details| &details.cpes)
+        .filter(|cpe| crate::cpe::is_valid(cpe));
+    let purl = package.purl.iter().map(|purl| ExternalRef::purl(purl.to_string()));
     SpdxPackage {
         name: line(&package.name, MAX_LINE),
         spdxid: reference(package),
         version_info: package.version.as_ref().map(|version| line(version, MAX_LINE)),
+        package_file_name: details
+            .and_then(|details| details.file_name.as_ref())
+            .map(|name| line(name, MAX_LINE)),
         supplier: supplier(package),
         download_location: NO_ASSERTION,
         files_analyzed: false,
@@ -90,11 +116,7 @@ fn package(bill: &Bill, package: &Package, extracted: &mut BTreeMap<String, Extr
         comment: package
             .uncertain
             .map(|uncertain| format!("identity uncertain: {}", uncertain.reason())),
-        external_refs: package
-            .purl
-            .iter()
-            .map(|purl| ExternalRef::purl(purl.to_string()))
-            .collect(),
+        external_refs: purl.chain(cpes.map(|cpe| ExternalRef::cpe(cpe))).collect(),
         primary_package_purpose: "LIBRARY",
     }
 }
@@ -104,7 +126,7 @@ fn reference(package: &Package) -> String {
 }
 
 /// SPDX 2.3, 7.5: `Person: name (mail)` or `Organization: name (mail)`; the address is left out.
-fn supplier(package: &Package) -> String {
+pub(crate) fn supplier(package: &Package) -> String {
     let Some(text) = &package.supplier else {
         return NO_ASSERTION.to_owned();
     };
@@ -122,7 +144,7 @@ fn supplier(package: &Package) -> String {
 }
 
 /// Where the package was found and which layers brought it.
-fn source_info(bill: &Bill, package: &Package) -> Option<String> {
+pub(crate) fn source_info(bill: &Bill, package: &Package) -> Option<String> {
     /// The most places named; the CycloneDX document has all.
     const MAX_PLACES: usize = 8;
     let places: Vec<String> = package
@@ -143,7 +165,7 @@ fn source_info(bill: &Bill, package: &Package) -> Option<String> {
 }
 
 /// All licences hold together; those that are not SPDX's are defined in the document.
-fn declared(licences: &[Licence], extracted: &mut BTreeMap<String, ExtractedLicence>) -> String {
+pub(crate) fn declared(licences: &[Licence], extracted: &mut BTreeMap<String, ExtractedLicence>) -> String {
     let several = licences.len() > 1;
     let terms: Vec<String> = licences
         .iter()
@@ -190,7 +212,7 @@ fn relationships(bill: &Bill) -> Vec<SpdxRelationship> {
 }
 
 /// A document that may be incomplete says so.
-fn incomplete(bill: &Bill) -> Option<String> {
+pub(crate) fn incomplete(bill: &Bill) -> Option<String> {
     /// The most notes named.
     const MAX_NAMED: usize = 20;
     let named = bill.notes.iter().take(MAX_NAMED).map(|note| {
@@ -233,6 +255,8 @@ struct SpdxPackage {
     spdxid: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     version_info: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    package_file_name: Option<String>,
     supplier: String,
     download_location: &'static str,
     files_analyzed: bool,
@@ -286,6 +310,14 @@ struct ExternalRef {
 }
 
 impl ExternalRef {
+    fn cpe(cpe: &str) -> Self {
+        Self {
+            reference_category: "SECURITY",
+            reference_type: "cpe23Type",
+            reference_locator: cpe.to_owned(),
+        }
+    }
+
     fn purl(purl: String) -> Self {
         Self {
             reference_category: "PACKAGE-MANAGER",
@@ -305,10 +337,10 @@ struct SpdxRelationship {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ExtractedLicence {
-    license_id: String,
-    extracted_text: String,
-    name: String,
+pub(crate) struct ExtractedLicence {
+    pub(crate) license_id: String,
+    pub(crate) extracted_text: String,
+    pub(crate) name: String,
 }
 
 impl ExtractedLicence {

@@ -274,8 +274,8 @@ fn properties(properties: Vec<Property>, raw: &mut Raw) {
             "proofmark:ownedBy" => raw.owner = Some(value),
             "proofmark:uncertain" => raw.uncertain = Uncertainty::of_reason(&value),
             "proofmark:layer:diffID" => own_layers.push(value),
-            "aquasecurity:trivy:FilePath" => raw.places.push((value, None)),
-            "syft:cpe23" => raw.details.cpes.push(value),
+            "aquasecurity:trivy:FilePath" | "proofmark:location" => raw.places.push((value, None)),
+            "syft:cpe23" | "proofmark:cpe23" => raw.details.cpes.push(value),
             name => {
                 let place = name
                     .strip_prefix("syft:location:")

@@ -234,7 +234,11 @@ impl Ids {
 
 /// Ours come back as they were written; of others, what an identity may hold is kept and the rest told by a hash.
 fn identity(reference: &str, name: &str) -> PackageId {
-    let own = reference.strip_prefix("SPDXRef-Package-").unwrap_or(reference);
+    let own = match reference.split_once("#Package-") {
+        // SPDX 3, where the document's own IRI stands before.
+        Some((document, own)) if document.starts_with("https://spdx.org/spdxdocs/proofmark-") => own,
+        _ => reference.strip_prefix("SPDXRef-Package-").unwrap_or(reference),
+    };
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
     if !own.is_empty() && own.len() <= MAX_IDENTITY && own.chars().all(plain) {
         return PackageId::new(own.to_owned());

@@ -262,7 +262,7 @@ pub(super) fn terms(expression: &str, extracted: &BTreeMap<String, String>) -> V
 }
 
 /// `found in /path (layer sha256:…, diffID sha256:…), …` is ours; `acquired package info from …: /path, /path` Syft's.
-fn places(text: &str) -> Vec<(String, Option<String>)> {
+pub(super) fn places(text: &str) -> Vec<(String, Option<String>)> {
     if let Some(rest) = text.strip_prefix("found in ") {
         return rest
             .split("), ")

@@ -153,11 +153,6 @@ fn raw(artifact: Artifact) -> Result<Raw, ReadError> {
         raw.hashes
             .extend(algorithm.and_then(|algorithm| FileHash::parse(algorithm, &digest.value)));
     }
-    raw.uncertain = metadata
-        .proofmark_uncertain
-        .0
-        .as_deref()
-        .and_then(crate::bill::Uncertainty::of_reason);
     Ok(raw)
 }
 
@@ -211,7 +206,6 @@ struct ArtifactMetadata {
     source_version: Loose,
     modularity_label: Loose,
     digest: Option<SyftDigests>,
-    proofmark_uncertain: Loose,
 }
 
 #[derive(Debug, Deserialize)]
