@@ -4,6 +4,7 @@ mod apk;
 mod dpkg;
 mod executable;
 mod go_binary;
+mod java;
 mod npm;
 mod number;
 mod os_release;
@@ -11,6 +12,7 @@ mod python;
 mod rpm;
 mod rust_binary;
 mod text;
+mod xml;
 
 #[cfg(test)]
 mod tests;
@@ -55,6 +57,7 @@ pub(crate) fn registry() -> &'static [&'static dyn Cataloger] {
         &rpm::Rpm,
         &python::Python,
         &npm::Npm,
+        &java::Java,
     ]
 }
 

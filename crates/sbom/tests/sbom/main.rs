@@ -3,5 +3,6 @@
 mod catalog;
 mod documents;
 mod image;
+mod languages;
 mod reading;
 mod systems;
