@@ -2,7 +2,7 @@
 //!
 //! [`osv`] reads advisories and [`feeds`] what is known of exploits; a [`Builder`] makes one file of them, which a
 //! [`Database`] answers from where it lies. [`Scheme`] says which of two versions is newer, by the rules of the ecosystem
-//! that they are of. [`matching::scan`] looks up packages.
+//! that they are of. [`matching::scan`] looks up packages, [`vex`] hears what the makers say, and [`gate`] decides.
 //!
 //! Deliberately not done: nothing is fetched, no file is read, no clock asked.
 //!
@@ -16,11 +16,14 @@ mod aliases;
 mod database;
 mod ecosystem;
 pub mod feeds;
+pub mod gate;
+mod glob;
 mod licence;
 pub mod matching;
 mod order;
 pub mod osv;
 mod severity;
+pub mod vex;
 
 pub use database::{
     Added, Advisory, Affects, BuildError, Builder, Database, DatabaseError, Entry, ExploitedFeed, Header, LeftOut,

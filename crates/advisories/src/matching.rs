@@ -9,7 +9,7 @@
 //!    is a [`Condition`]: the absence of findings means nothing then.
 //! 4. Advisories that are one vulnerability under several names become one finding.
 //!
-//! Nothing is decided here about what is bad enough.
+//! Nothing is decided here about what is bad enough: that is [`crate::gate`]'s.
 
 mod fold;
 mod place;
@@ -123,6 +123,11 @@ pub enum Condition {
         /// The release.
         release: String,
     },
+    /// The database has nothing of an ecosystem that packages are of.
+    EcosystemNotInDatabase {
+        /// The ecosystem.
+        ecosystem: &'static str,
+    },
     /// The distribution publishes no advisories for the release any more.
     Expired {
         /// The distribution.
@@ -146,6 +151,7 @@ impl Condition {
         match self {
             Self::DistributionUnknown { .. } => "distribution-unknown",
             Self::ReleaseNotInDatabase { .. } => "distribution-not-in-database",
+            Self::EcosystemNotInDatabase { .. } => "ecosystem-not-in-database",
             Self::Expired { .. } => "distribution-expired",
             Self::LicenceForbids { .. } => "distribution-licence",
         }
@@ -164,6 +170,10 @@ impl std::fmt::Display for Condition {
             Self::ReleaseNotInDatabase { ecosystem, release } => write!(
                 f,
                 "the database has no advisories of {ecosystem} {release}: its packages were not looked up"
+            ),
+            Self::EcosystemNotInDatabase { ecosystem } => write!(
+                f,
+                "the database has no advisories of {ecosystem}: its packages were not looked up"
             ),
             Self::Expired {
                 ecosystem,

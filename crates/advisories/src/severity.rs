@@ -68,6 +68,12 @@ impl Rating {
         }
     }
 
+    /// Whether nobody said.
+    #[must_use]
+    pub fn is_unknown(self) -> bool {
+        self == Self::Unknown
+    }
+
     /// The word.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -156,6 +156,13 @@ impl Purl {
         self.version.as_deref()
     }
 
+    /// The qualifiers, by key, unencoded.
+    pub fn qualifiers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.qualifiers
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     /// A qualifier's value, unencoded.
     #[must_use]
     pub fn qualifier(&self, key: &str) -> Option<&str> {

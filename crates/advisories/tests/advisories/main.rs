@@ -6,6 +6,7 @@
 )]
 
 mod database;
+mod gate;
 mod matching;
 mod order;
 mod world;

@@ -205,7 +205,12 @@ fn what_is_not_looked_up_is_counted_with_its_reason() {
         ("pkg:golang/example.com/app", None, "no-version", None),
         ("pkg:golang/example.com/app@latest", None, "version-malformed", None),
         ("pkg:generic/thing@1.0", None, "kind-unknown", None),
-        ("pkg:npm/lodash@1.0.0", None, "ecosystem-not-in-database", None),
+        (
+            "pkg:npm/lodash@1.0.0",
+            None,
+            "ecosystem-not-in-database",
+            Some("ecosystem-not-in-database"),
+        ),
         (
             "pkg:rpm/fedora/bash@5.2-1",
             Some(("fedora", "40")),
