@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use proofmark_policy::{KeyAnswers, KeyPlaces, Mode, NoMatch, PolicyError, PolicySet};
+use proofmark_trust_root::{Document, HomeError, TRUSTED_ROOT};
 use proofmark_types::{Digest, Hasher, UnixTime};
 use proofmark_verify::{TrustRoot, TrustRootError, Verifier};
 use thiserror::Error;
 
-use crate::config::OpenKeys;
+use crate::config::{OpenKeys, TrustSource};
 
 /// The most files of a policy folder; a cluster with a policy a team has some hundred.
 const MAX_POLICY_FILES: usize = 1000;
@@ -34,7 +35,7 @@ const MAX_TRUST_ROOT_BYTES: u64 = 4 * 1024 * 1024;
 pub(crate) struct Sources {
     pub(crate) policies: PathBuf,
     pub(crate) no_match: NoMatch,
-    pub(crate) trust_root: Option<PathBuf>,
+    pub(crate) trust_root: Option<TrustSource>,
     /// Opens keys that policies name by where they live.
     pub(crate) open_keys: Option<OpenKeys>,
     /// How often they are opened again, and when after a failure.
@@ -48,8 +49,6 @@ pub(crate) struct Basis {
     pub(crate) verifier: Verifier,
     /// Of the trust root and of every key that policies name: proofs made under another generation are not used.
     pub(crate) generation: Digest,
-    /// When the trust root's file was written.
-    pub(crate) trust_root_written: Option<UnixTime>,
     /// Whether policies name keys by where they live.
     pub(crate) names_keys: bool,
     /// How many policies there are.
@@ -98,12 +97,24 @@ pub enum BasisError {
         source: Box<PolicyError>,
     },
     /// The trust root does not parse.
-    #[error("the trust root {path} does not parse: {source}")]
+    #[error("the trust root ({origin}) does not parse: {source}")]
     TrustRoot {
-        /// The file.
-        path: PathBuf,
+        /// Where it is from.
+        origin: String,
         /// Why.
         source: TrustRootError,
+    },
+    /// What this machine keeps of the trust repository is not believed, or cannot be read.
+    #[error("the trust root that is kept here cannot be used: {source}")]
+    TrustKept {
+        /// Why.
+        source: Box<HomeError>,
+    },
+    /// Nothing was ever fetched of the trust repository.
+    #[error("nothing of {mirror} is kept on this machine")]
+    TrustAbsent {
+        /// Its mirror.
+        mirror: String,
     },
 }
 
@@ -117,6 +128,8 @@ impl BasisError {
             Self::Policies { .. } => "policies-do-not-compile",
             Self::Keys { .. } => "policy-keys-unresolved",
             Self::TrustRoot { .. } => "trust-root-malformed",
+            Self::TrustKept { source } => source.code(),
+            Self::TrustAbsent { .. } => "trust-not-initialized",
         }
     }
 }
@@ -132,10 +145,30 @@ pub(crate) enum Looked {
     Kept(BasisError),
 }
 
+/// Where the trust root in force is from, and how old it is.
+#[derive(Clone)]
+pub(crate) struct TrustFacts {
+    /// In words.
+    pub(crate) description: String,
+    /// When the file was written, or the copy known to be the newest.
+    pub(crate) since: Option<UnixTime>,
+    /// What knows how old it may be; of a file nobody does.
+    document: Option<Document>,
+}
+
+impl TrustFacts {
+    /// Why it is too old to be relied on without a thought.
+    pub(crate) fn staleness(&self, now: UnixTime) -> Option<String> {
+        self.document.as_ref()?.staleness(now)
+    }
+}
+
 /// Keeps the basis up to date.
 pub(crate) struct Keeper {
     sources: Sources,
     current: RwLock<Arc<Basis>>,
+    /// Apart from the basis: a refresh that changes nothing but the age makes no new generation.
+    trust: RwLock<Option<TrustFacts>>,
     looked: Mutex<LastLook>,
     /// Apart from `looked`, which is locked while keys are opened.
     failure: RwLock<Option<String>>,
@@ -156,6 +189,7 @@ impl Keeper {
         Ok(Self {
             sources,
             current: RwLock::new(Arc::new(basis)),
+            trust: RwLock::new(read.trust_root.as_ref().map(|root| root.facts.clone())),
             looked: Mutex::new(LastLook {
                 content: Some(read.content()),
                 keys_due,
@@ -174,6 +208,16 @@ impl Keeper {
         self.failure.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Where the trust root in force is from, if there is one.
+    pub(crate) fn trust(&self) -> Option<TrustFacts> {
+        self.trust.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_trust(&self, read: &Raw) {
+        let facts = read.trust_root.as_ref().map(|root| root.facts.clone());
+        *self.trust.write().unwrap_or_else(PoisonError::into_inner) = facts;
+    }
+
     fn set_failure(&self, failure: Option<String>) {
         *self.failure.write().unwrap_or_else(PoisonError::into_inner) = failure;
     }
@@ -185,11 +229,16 @@ impl Keeper {
             let content = Some(read.content());
             let same = looked.content == content;
             if same && looked.keys_due.is_none_or(|due| Instant::now() < due) {
+                // Those that do not compile are the same as before, too: their trust root is not in force.
+                if self.failure().is_none() {
+                    self.set_trust(&read);
+                }
                 return Ok(None);
             }
             looked.content = content;
             looked.keys_due = None;
             let basis = read.compile(&self.sources)?;
+            self.set_trust(&read);
             looked.keys_due = basis.names_keys.then(|| Instant::now() + self.sources.keys);
             // The files are those of the generation in force, and the keys too: nothing is new.
             if same && self.failure().is_none() && basis.generation == self.current().generation {
@@ -214,7 +263,13 @@ impl Keeper {
                 if self.failure().as_ref() == Some(&text) {
                     return Looked::Unchanged;
                 }
-                if matches!(error, BasisError::Read { .. } | BasisError::TooLarge { .. }) {
+                if matches!(
+                    error,
+                    BasisError::Read { .. }
+                        | BasisError::TooLarge { .. }
+                        | BasisError::TrustKept { .. }
+                        | BasisError::TrustAbsent { .. }
+                ) {
                     looked.content = None;
                 }
                 self.set_failure(Some(text));
@@ -227,20 +282,51 @@ impl Keeper {
 /// The bytes on disk, bounded.
 struct Raw {
     policies: Vec<(String, Vec<u8>)>,
-    trust_root: Option<(Vec<u8>, Option<UnixTime>)>,
+    trust_root: Option<RawTrust>,
+}
+
+struct RawTrust {
+    bytes: Vec<u8>,
+    facts: TrustFacts,
+}
+
+impl RawTrust {
+    fn read(source: &TrustSource) -> Result<Self, BasisError> {
+        match source {
+            TrustSource::File(path) => {
+                let bytes = read_file(path, MAX_TRUST_ROOT_BYTES)?;
+                let written = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+                let facts = TrustFacts {
+                    description: format!("the file {}", path.display()),
+                    since: written.map(UnixTime::from_system),
+                    document: None,
+                };
+                Ok(Self { bytes, facts })
+            }
+            TrustSource::Kept(kept) => {
+                let place = &kept.place;
+                let document = place.document(TRUSTED_ROOT).map_err(|error| BasisError::TrustKept {
+                    source: Box::new(error),
+                })?;
+                let document = document.ok_or_else(|| BasisError::TrustAbsent {
+                    mirror: place.mirror().to_owned(),
+                })?;
+                let facts = TrustFacts {
+                    description: document.description(),
+                    since: Some(document.since),
+                    document: Some(document.clone()),
+                };
+                let bytes = document.bytes.into_owned();
+                Ok(Self { bytes, facts })
+            }
+        }
+    }
 }
 
 impl Raw {
     fn read(sources: &Sources) -> Result<Self, BasisError> {
         let policies = read_folder(&sources.policies)?;
-        let trust_root = match &sources.trust_root {
-            Some(path) => {
-                let bytes = read_file(path, MAX_TRUST_ROOT_BYTES)?;
-                let written = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-                Some((bytes, written.map(UnixTime::from_system)))
-            }
-            None => None,
-        };
+        let trust_root = sources.trust_root.as_ref().map(RawTrust::read).transpose()?;
         Ok(Self { policies, trust_root })
     }
 
@@ -254,8 +340,8 @@ impl Raw {
             add(name.as_bytes());
             add(bytes);
         }
-        if let Some((bytes, _)) = &self.trust_root {
-            add(bytes);
+        if let Some(root) = &self.trust_root {
+            add(&root.bytes);
         }
         hasher.finish()
     }
@@ -287,16 +373,14 @@ impl Raw {
             hasher.update(key.fingerprint().to_string().as_bytes());
             verifier = verifier.with_key(key);
         }
-        let mut trust_root_written = None;
-        if let (Some((bytes, written)), Some(path)) = (&self.trust_root, &sources.trust_root) {
+        if let Some(RawTrust { bytes, facts }) = &self.trust_root {
             let root = TrustRoot::parse(bytes).map_err(|source| BasisError::TrustRoot {
-                path: path.clone(),
+                origin: facts.description.clone(),
                 source,
             })?;
             hasher.update(b"trust root");
             hasher.update(bytes);
             verifier = verifier.with_trust_root(Arc::new(root));
-            trust_root_written = *written;
         }
         let summaries = policies.summaries();
         let mut modes = summaries
@@ -310,7 +394,6 @@ impl Raw {
             policies,
             verifier,
             generation: hasher.finish(),
-            trust_root_written,
         })
     }
 }

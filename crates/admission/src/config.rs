@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use proofmark_policy::{KeyAnswers, NoMatch};
 use proofmark_registry::Client;
+use proofmark_trust_root::Place;
+use proofmark_trust_root::tuf::Repository;
 use proofmark_types::{KeyReference, UnixTime};
 
 use crate::certificates::TlsConfig;
@@ -21,6 +23,25 @@ pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
 /// called on the path of a request. An answer is asked for every reference; one that is left out is none.
 pub type OpenKeys = Arc<dyn Fn(&[KeyReference]) -> KeyAnswers + Send + Sync>;
 
+/// Where the trust root comes from.
+#[derive(Clone, Debug)]
+pub enum TrustSource {
+    /// A `trusted_root.json`, looked at again when it changes.
+    File(PathBuf),
+    /// What this machine keeps of a TUF repository, or the copy in the program.
+    Kept(Box<KeptTrust>),
+}
+
+/// A kept trust root.
+#[derive(Clone, Debug)]
+pub struct KeptTrust {
+    /// What is kept.
+    pub place: Place,
+    /// Where it is refreshed from, beside the requests; without it, another process may refresh the place, and what that
+    /// brings is taken up.
+    pub repository: Option<Repository>,
+}
+
 /// Everything that a [`crate::Server`] needs. Nothing is read from the environment.
 #[derive(Clone)]
 pub struct Config {
@@ -32,8 +53,8 @@ pub struct Config {
     pub policies: PathBuf,
     /// What happens to an image that no policy concerns; it is denied unless this says otherwise.
     pub no_match: NoMatch,
-    /// `trusted_root.json`; needed for keyless signatures.
-    pub trust_root: Option<PathBuf>,
+    /// Whom to believe; needed for keyless signatures.
+    pub trust_root: Option<TrustSource>,
     /// What opens keys that policies name by where they live; without it, such policies are refused.
     pub open_keys: Option<OpenKeys>,
     /// How registries are reached, with which credentials.
@@ -100,6 +121,10 @@ pub struct Limits {
     pub keys: Duration,
     /// When they are tried again that could not be opened.
     pub keys_retry: Duration,
+    /// How often it is looked whether the kept trust root is due to be refreshed; when it is, the place knows.
+    pub trust_refresh: Duration,
+    /// How long one refresh may take.
+    pub trust_patience: Duration,
     /// How often the certificates are looked at.
     pub renewal: Duration,
     /// How long requests under way may take when the server stops.
@@ -123,6 +148,8 @@ impl Default for Limits {
             reload: Duration::from_secs(3),
             keys: Duration::from_secs(10 * 60),
             keys_retry: Duration::from_secs(30),
+            trust_refresh: Duration::from_secs(60),
+            trust_patience: Duration::from_secs(60),
             renewal: Duration::from_secs(60),
             drain: Duration::from_secs(10),
         }

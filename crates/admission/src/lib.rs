@@ -15,7 +15,8 @@
 //! | `installation` | the webhook configurations, their rules made from `images` |
 //!
 //! It holds no state that decides: two replicas need not know of each other. It never asks a transparency log, a
-//! certificate authority or a TUF repository. Registries are all it talks to; keys that policies name by where they live are
+//! certificate authority or a TUF repository to decide. Registries are all that a review talks to; a kept trust root is
+//! refreshed beside (`server::trust`), and keys that policies name by where they live are
 //! opened by a function that it is given, when policies are loaded.
 
 mod admit;
@@ -35,7 +36,7 @@ mod text;
 pub use admit::Admission;
 pub use basis::BasisError;
 pub use certificates::{Certificates, Renewal, TlsConfig, TlsError};
-pub use config::{Clock, Config, Limits, OpenKeys};
+pub use config::{Clock, Config, KeptTrust, Limits, OpenKeys, TrustSource};
 pub use evidence::Deadline;
 pub use hold::Bounds;
 pub use images::{CustomKind, Found, ImagePath, Kinds, MAX_IMAGES, Rule, WalkError};

@@ -33,12 +33,14 @@ const CONNECTIONS: &str = "proofmark_admission_connections_refused_total";
 const POLICIES: &str = "proofmark_admission_policies";
 const POLICIES_CURRENT: &str = "proofmark_admission_policies_current";
 const TRUST_ROOT_AGE: &str = "proofmark_admission_trust_root_age_seconds";
+const TRUST_ROOT_STALE: &str = "proofmark_admission_trust_root_stale";
+const TRUST_REFRESHES: &str = "proofmark_admission_trust_root_refreshes_total";
 const HELD_ENTRIES: &str = "proofmark_admission_evidence_held_entries";
 const HELD_BYTES: &str = "proofmark_admission_evidence_held_bytes";
 const SERVING_REMAINING: &str = "proofmark_admission_certificate_remaining_seconds";
 const AUTHORITY_REMAINING: &str = "proofmark_admission_authority_remaining_seconds";
 
-const COUNTERS: [(&str, &str); 9] = [
+const COUNTERS: [(&str, &str); 10] = [
     (REVIEWS, "Reviews answered, by path, operation and outcome"),
     (
         DECISIONS,
@@ -55,6 +57,10 @@ const COUNTERS: [(&str, &str); 9] = [
         RELOADS,
         "Times that the policies or the trust root changed on disk, by result",
     ),
+    (
+        TRUST_REFRESHES,
+        "Attempts to refresh the kept trust root in the background, by result: refreshed, failed",
+    ),
     (PANICS, "Reviews that ended in a panic and were denied"),
     (
         CONNECTIONS,
@@ -67,13 +73,20 @@ const HISTOGRAMS: [(&str, &str); 2] = [
     (REQUESTS_PER_REVIEW, "Registry requests that a review caused"),
 ];
 
-const GAUGES: [(&str, &str); 7] = [
+const GAUGES: [(&str, &str); 8] = [
     (POLICIES, "Policies in force"),
     (
         POLICIES_CURRENT,
         "1 if the policies in force are those on disk, 0 if those on disk do not compile",
     ),
-    (TRUST_ROOT_AGE, "Age of the trust root's file"),
+    (
+        TRUST_ROOT_AGE,
+        "Age of the trust root: since its file was written, or since it was last known to be the newest",
+    ),
+    (
+        TRUST_ROOT_STALE,
+        "1 if the kept trust root is too old to be relied on without a thought, else 0",
+    ),
     (HELD_ENTRIES, "Digests whose proofs are held"),
     (HELD_BYTES, "Estimated size of the proofs held"),
     (SERVING_REMAINING, "Life left in the serving certificate"),
@@ -180,8 +193,15 @@ impl Metrics {
         self.gauge(POLICIES_CURRENT, if current { 1.0 } else { 0.0 });
     }
 
-    pub(crate) fn trust_root_age(&self, age: Duration) {
-        self.gauge(TRUST_ROOT_AGE, age.as_secs_f64());
+    pub(crate) fn trust_root(&self, age: Option<Duration>, stale: bool) {
+        if let Some(age) = age {
+            self.gauge(TRUST_ROOT_AGE, age.as_secs_f64());
+        }
+        self.gauge(TRUST_ROOT_STALE, if stale { 1.0 } else { 0.0 });
+    }
+
+    pub(crate) fn trust_refresh(&self, result: &'static str) {
+        self.count(TRUST_REFRESHES, &[("result", result)]);
     }
 
     pub(crate) fn held(&self, entries: usize, bytes: usize) {

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -21,9 +21,10 @@ use tokio_rustls::TlsAcceptor;
 use crate::admit::Admission;
 use crate::basis::{BasisError, Looked, with_causes};
 use crate::certificates::{Certificates, TlsError};
-use crate::config::{Clock, Config, Limits};
+use crate::config::{Clock, Config, Limits, TrustSource};
 
 mod http;
+mod trust;
 
 /// Connections open at once: an API server keeps some tens to a webhook, and a cluster has few API servers.
 const MAX_CONNECTIONS: usize = 1024;
@@ -96,6 +97,8 @@ struct Shared {
     /// KiB of request bodies that may be in memory.
     body_budget: Semaphore,
     stopping: watch::Receiver<bool>,
+    /// Why the last attempt to refresh the trust root failed; none if it did not.
+    trust_failure: RwLock<Option<String>>,
 }
 
 impl Server {
@@ -117,12 +120,18 @@ impl Server {
             clock: config.clock.clone(),
             body_budget: Semaphore::new(http::BODY_BUDGET_KIB),
             stopping: stopped.clone(),
+            trust_failure: RwLock::default(),
         });
         shared.report_basis();
         let mut background = JoinSet::new();
         background.spawn(reload(shared.clone(), config.limits.reload));
         background.spawn(renew(shared.clone(), config.limits.renewal));
         background.spawn(upkeep(shared.clone()));
+        if let Some(TrustSource::Kept(kept)) = config.trust_root
+            && let Some(repository) = kept.repository
+        {
+            background.spawn(trust::keep_fresh(shared.clone(), kept.place, repository, config.limits));
+        }
         let accepting = tokio::spawn(accept(listener, acceptor, shared, stopped, config.limits));
         tracing::info!(%address, "admission webhook is listening");
         Ok(Self {
@@ -305,6 +314,15 @@ async fn upkeep(shared: Arc<Shared>) {
 }
 
 impl Shared {
+    fn trust_failure(&self) -> Option<String> {
+        let failure = self.trust_failure.read().unwrap_or_else(PoisonError::into_inner);
+        failure.clone()
+    }
+
+    fn set_trust_failure(&self, failure: Option<String>) {
+        *self.trust_failure.write().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+
     fn report_basis(&self) {
         let keeper = &self.admission.keeper;
         self.admission

@@ -133,6 +133,12 @@ fn checked_with(source: Source) {
     }
 }
 
+/// The variable that replaces a part of the trust root, if one is set.
+pub(crate) fn replacing_variable() -> Option<&'static str> {
+    let mut names = REPLACING.iter().map(|(name, _)| *name);
+    names.find(|name| variable(name).is_some())
+}
+
 /// Whether a file holds PEM blocks.
 pub(crate) fn is_pem(path: &Path) -> Result<bool, Failure> {
     Ok(read_file(path)?.trim_ascii_start().starts_with(b"-----BEGIN"))
@@ -270,7 +276,7 @@ pub(crate) fn after(output: Output) {
 }
 
 /// PROOFMARK_OFFLINE, or --offline on the command line: nothing is fetched that was not asked for.
-fn is_offline() -> bool {
+pub(crate) fn is_offline() -> bool {
     let set = variable("PROOFMARK_OFFLINE").is_some_and(|value| value != "0" && value != "false");
     set || std::env::args().any(|word| word == "--offline" || word == "--offline=true")
 }

@@ -67,7 +67,7 @@ impl World {
             vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
         );
         let mut config = proofmark_admission::Config::new(loopback(port), tls, self.policies(), client);
-        config.trust_root = Some(self.trusted_root_file());
+        config.trust_root = Some(proofmark_admission::TrustSource::File(self.trusted_root_file()));
         config.open_keys = Some(crate::keys::open_keys());
         let server = proofmark_admission::Server::start(config).await.map_err(|error| {
             let taken = matches!(error, proofmark_admission::StartError::Listen { .. });

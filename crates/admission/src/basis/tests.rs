@@ -104,7 +104,7 @@ fn each_unusable_folder_has_its_code() {
             fs::write(&path, content).unwrap();
         }
         Sources {
-            trust_root: Some(path),
+            trust_root: Some(TrustSource::File(path)),
             ..sources(folder.path())
         }
     };

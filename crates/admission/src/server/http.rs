@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request as HttpRequest, Response, StatusCode};
+use proofmark_types::UnixTime;
 
 use super::Shared;
 use crate::admit::Admission;
@@ -261,10 +262,7 @@ fn readiness(shared: &Shared) -> Reply {
             crate::text::one_line(&failure)
         ),
     }];
-    lines.push(match basis.verifier.trust_root() {
-        Some(_) => "trust root: loaded".to_owned(),
-        None => "trust root: none configured, keyless signatures are not believed".to_owned(),
-    });
+    lines.extend(trust_lines(shared, now));
     lines.push(format!("certificate: {} h left", certificate_left.as_secs() / 3600));
     let stopping = *shared.stopping.borrow();
     if stopping {
@@ -284,14 +282,34 @@ fn readiness(shared: &Shared) -> Reply {
     plain(status, lines.join("\n"))
 }
 
+/// Which trust root is in force, and whether it is too old. It stays in force then: without it no image would run that
+/// is signed by an identity, for want of a mirror that answers.
+fn trust_lines(shared: &Shared, now: UnixTime) -> Vec<String> {
+    let Some(trust) = shared.admission.keeper.trust() else {
+        return vec!["trust root: none configured, keyless signatures are not believed".to_owned()];
+    };
+    let mut lines = vec![format!("trust root: {}", crate::text::one_line(&trust.description))];
+    if let Some(reason) = trust.staleness(now) {
+        lines.push(format!("trust root: STALE, {}", crate::text::one_line(&reason)));
+    }
+    if let Some(failure) = shared.trust_failure() {
+        lines.push(format!(
+            "trust root: not refreshed, {}",
+            crate::text::one_line(&failure)
+        ));
+    }
+    lines
+}
+
 /// What is counted elsewhere is brought up to date when it is asked for.
 fn metrics(shared: &Shared) -> String {
     let admission = &shared.admission;
     let now = (shared.clock)();
     let (entries, bytes) = admission.lookups.size();
     admission.metrics.held(entries, bytes);
-    if let Some(written) = admission.keeper.current().trust_root_written {
-        admission.metrics.trust_root_age(now.since(written));
+    if let Some(trust) = admission.keeper.trust() {
+        let age = trust.since.map(|since| now.since(since));
+        admission.metrics.trust_root(age, trust.staleness(now).is_some());
     }
     let certificates = &shared.certificates;
     admission.metrics.certificates(

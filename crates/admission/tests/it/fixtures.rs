@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use proofmark_admission::{Admission, Config, Deadline, Request, TlsConfig};
+use proofmark_admission::{Admission, Config, Deadline, Request, TlsConfig, TrustSource};
 use proofmark_registry::Client;
 use proofmark_testkit::layouts::LayoutServer;
 use proofmark_testkit::manifest::{Case, Expected, Input, Mode, cases, fixture};
@@ -61,7 +61,11 @@ async fn verdict(case: &Case, registry: &str) -> (bool, String) {
     let tls = TlsConfig::new(folder.path().join("tls"), vec!["localhost".into()]);
     let client = Client::builder().build().unwrap();
     let mut config = Config::new("127.0.0.1:0".parse().unwrap(), tls, folder.path().to_owned(), client);
-    config.trust_root = case.input.trusted_root.as_deref().map(fixture);
+    config.trust_root = case
+        .input
+        .trusted_root
+        .as_deref()
+        .map(|path| TrustSource::File(fixture(path)));
     let admission = Admission::open(&config).unwrap();
     let reference = case.input.reference.clone().unwrap();
     let separator = if reference.contains(':') { '@' } else { ':' };

@@ -9,6 +9,7 @@ mod bad_input;
 mod decision_log;
 mod decisions;
 mod fixtures;
+mod kept_trust;
 mod pinning;
 mod recorded;
 mod transport;

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use proofmark_admission::{Server, StartError, TlsConfig};
+use proofmark_admission::{Server, StartError, TlsConfig, TrustSource};
 
 use crate::world::{Wire, World, pod, trusting};
 
@@ -176,7 +176,7 @@ async fn each_reason_not_to_start_has_its_code() {
         "policies-unreadable"
     );
     assert_eq!(
-        code(|config| config.trust_root = Some(config.policies.join("absent"))).await,
+        code(|config| config.trust_root = Some(TrustSource::File(config.policies.join("absent")))).await,
         "policies-unreadable"
     );
     assert_eq!(code(|config| config.tls.names.clear()).await, "tls-no-names");

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use proofmark_admission::{
-    BasisError, Config, Installation, Server, StartError, Target, TlsConfig, webhook_configuration,
-    webhook_configuration_yaml,
+    BasisError, Config, Installation, KeptTrust, Server, StartError, Target, TlsConfig, TrustSource,
+    webhook_configuration, webhook_configuration_yaml,
 };
 use proofmark_policy::NoMatch;
 use serde_json::json;
@@ -15,6 +15,8 @@ use crate::args::RegistryArgs;
 use crate::context::{Context, read_text};
 use crate::failure::{Exit, Failure, chain};
 use crate::keys;
+use crate::trusting;
+use crate::verb::initialize::repository;
 use crate::verb::policy::policy_files;
 use crate::verb::up::until_stopped;
 
@@ -46,7 +48,7 @@ pub(crate) struct Serve {
     #[arg(long = "tls-name", default_value = "localhost", value_name = "NAME")]
     tls_names: Vec<String>,
 
-    /// Trusted root (trusted_root.json); needed for keyless signatures
+    /// Trusted root (trusted_root.json) for keyless signatures (default: what `initialize` chose, or the public instance's, refreshed in the background)
     #[arg(long, env = "SIGSTORE_ROOT_FILE", value_name = "FILE")]
     trusted_root: Option<PathBuf>,
 
@@ -101,7 +103,7 @@ impl Serve {
         let client = Context::client(&self.registry)?;
         let tls = TlsConfig::new(self.tls_dir.clone(), self.tls_names);
         let mut config = Config::new(self.listen, tls, self.policies.clone(), client);
-        config.trust_root = self.trusted_root;
+        config.trust_root = trust_source(context, self.trusted_root)?;
         config.open_keys = Some(keys::open_keys());
         if self.allow_unmatched {
             config.no_match = NoMatch::Allow;
@@ -133,6 +135,36 @@ impl Serve {
         server.stop().await;
         Ok(())
     }
+}
+
+/// The file that is named, or what this machine has chosen, refreshed while the server runs unless it is offline.
+fn trust_source(context: &Context, file: Option<PathBuf>) -> Result<Option<TrustSource>, Failure> {
+    if let Some(path) = file {
+        return Ok(Some(TrustSource::File(path)));
+    }
+    if let Some(name) = trusting::replacing_variable() {
+        let message = format!("{name} replaces a part of the default trust root for one command, and not for a server");
+        return Err(Failure::usage("flag-not-supported", message)
+            .with_hint("`proofmark trusted-root create` puts a file together for --trusted-root"));
+    }
+    let place = match trusting::place() {
+        Ok(place) => place,
+        // Policies by key need none, and those by identity are not satisfied without one.
+        Err(failure) if failure.code == "trust-choice-unknown" => {
+            context.output.warn(&format!(
+                "{}: keyless signatures are not believed; give --trusted-root FILE, or set TUF_ROOT",
+                failure.message
+            ));
+            return Ok(None);
+        }
+        Err(failure) => return Err(failure),
+    };
+    let repository = if trusting::is_offline() {
+        None
+    } else {
+        Some(repository(place.mirror())?)
+    };
+    Ok(Some(TrustSource::Kept(Box::new(KeptTrust { place, repository }))))
 }
 
 impl Install {

@@ -55,6 +55,17 @@ async fn a_swapped_trust_root_is_refused_aloud() {
     );
     assert_eq!(status["repositories"][0]["trustedRoot"], Value::Null);
     assert!(run(&home, ["trust", "status"]).stdout.contains("REFUSED: "));
+    // The webhook believes the same place, and starts as little; of a file it knows nothing better.
+    fs::create_dir(home.path().join("policies")).unwrap();
+    let taken = trust.address().to_string();
+    let serve = ["admission", "serve", "--policies", "policies", "--listen", &taken];
+    fails(&run(&home, serve), 2, "trust-cache-changed");
+    let root = trust.file("trusted_root.json");
+    fails(
+        &run(&home, serve.into_iter().chain(["--trusted-root", &root])),
+        1,
+        "listen",
+    );
     // A file does without, and a refresh mends it.
     let root = trust.file("trusted_root.json");
     fails(
@@ -64,6 +75,7 @@ async fn a_swapped_trust_root_is_refused_aloud() {
     );
     run(&home, ["trust", "refresh"]).expect_success();
     fails(&run(&home, VERIFY), 1, "unreachable");
+    fails(&run(&home, serve), 1, "listen");
 }
 
 #[tokio::test(flavor = "multi_thread")]
