@@ -1,7 +1,7 @@
 //! Files: signed, attested, verified, in every format that cosign has, with it and against it. For each thing that is
 //! accepted, the same with one thing changed, and the reason that it is then refused with.
 
-mod advisories;
+pub(crate) mod advisories;
 mod bundle;
 mod cosign;
 mod streams;

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use crate::world::{Registry, Trust, WORKFLOW, closed_port, fails, flags, home, json, run};
 
 mod cache;
+mod env;
 mod services;
 mod shown;
 

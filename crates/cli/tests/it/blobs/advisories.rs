@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use proofmark_evidence::legacy::set_payload;
 use proofmark_sign::SigningKey;
 use proofmark_types::{Digest, DigestAlgorithm, UnixTime};
-use proofmark_verify::KeyAlgorithm;
+use proofmark_verify::{KeyAlgorithm, PublicKey};
 use serde_json::{Value, json};
 
 use super::{KEY, read, refused, verify};
@@ -174,15 +174,19 @@ fn cve_2026_39395_the_payload_is_a_statement_of_the_type() {
 }
 
 /// A Rekor v1 of our own: cosign's older formats have room for its promise alone.
-struct Rekor {
+pub(crate) struct Rekor {
     key: SigningKey,
 }
 
 impl Rekor {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             key: SigningKey::generate(KeyAlgorithm::EcdsaP256).unwrap(),
         }
+    }
+
+    pub(crate) fn key(&self) -> PublicKey {
+        self.key.public_key().clone()
     }
 
     /// This log, in a trusted root.
@@ -197,7 +201,7 @@ impl Rekor {
     }
 
     /// What the log says of a signature: `signer` is a PEM.
-    async fn promise(&self, artifact: &[u8], signature: &str, signer: &str) -> Value {
+    pub(crate) async fn promise(&self, artifact: &[u8], signature: &str, signer: &str) -> Value {
         let body = json!({"apiVersion": "0.0.1", "kind": "hashedrekord", "spec": {
             "data": {"hash": {"algorithm": "sha256", "value": Digest::sha256_of(artifact).hex()}},
             "signature": {"content": signature, "publicKey": {"content": STANDARD.encode(signer)}},
