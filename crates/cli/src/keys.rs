@@ -157,6 +157,11 @@ fn pin(what: &str) -> Result<Password, PasswordError> {
     Err(PasswordError::Missing { what: what.to_owned() })
 }
 
+/// Whether `COSIGN_PASSWORD` says the password, so that standard input is free for answers.
+pub(crate) fn password_is_given() -> bool {
+    given().is_some()
+}
+
 fn given() -> Option<Password> {
     std::env::var("COSIGN_PASSWORD").ok().map(Password::new)
 }

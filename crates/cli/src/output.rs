@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead as _, IsTerminal, Read as _, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -140,12 +140,27 @@ pub(crate) fn stdin_is_terminal() -> bool {
     std::io::stdin().is_terminal()
 }
 
-/// Asks a person; anything but a yes is a no.
-pub(crate) fn confirm(question: &str) -> bool {
+/// Asks a person; anything but a yes is a no, and none is that there is nobody to ask.
+///
+/// With `piped` the answer is a line of standard input, whoever wrote it, and only cosign's `y` or `Y` (its
+/// `internal/ui/prompt.go`).
+pub(crate) fn confirm(question: &str, piped: bool) -> Option<bool> {
+    if !piped && !stdin_is_terminal() {
+        return None;
+    }
     eprint!("{}", harmless(question));
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+    let read = std::io::stdin().lock().take(MAX_ANSWER_BYTES).read_line(&mut answer);
+    let yes = if piped {
+        matches!(answer.trim_matches('\n'), "y" | "Y")
+    } else {
+        matches!(answer.trim(), "y" | "Y" | "yes")
+    };
+    Some(read.is_ok() && yes)
 }
+
+/// The longest answer read.
+const MAX_ANSWER_BYTES: u64 = 1024;
 
 /// Text for a person. There are words in it of registries, certificates and documents; what a terminal obeys in them (an
 /// erased line, a moved cursor, text from right to left) could show a refusal as its opposite.

@@ -1,7 +1,6 @@
 //! `clean`: remove what hangs on an image.
 
 use std::collections::BTreeSet;
-use std::io::BufRead as _;
 
 use clap::{Args, ValueEnum};
 use proofmark_evidence::layout::is_evidence;
@@ -13,7 +12,7 @@ use crate::args::RegistryArgs;
 use crate::context::{Context, parse_image, registry_failure};
 use crate::failure::{Exit, Failure};
 use crate::hanging::whole;
-use crate::output::stdin_is_terminal;
+use crate::output;
 
 /// Remove what hangs on an image: signatures, attestations, bills
 #[derive(Args, Debug)]
@@ -75,6 +74,11 @@ impl What {
 impl Clean {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let image = parse_image(&self.image)?;
+        // cosign asks before it looks at anything.
+        let asked_first = context.manner.is_cosign() && !self.force;
+        if asked_first {
+            confirm(context, &format!("this removes {} from {image}", self.kind.said()))?;
+        }
         let client = Context::client_for(&self.registry, &[&image])?;
         let source = ImageSource::registry(&client, &image);
         let digest = match image.digest() {
@@ -94,7 +98,7 @@ impl Clean {
         });
         let name = image.with_digest(digest.clone());
         let left = attachments.found.len() - chosen.len();
-        if !chosen.is_empty() && !self.force {
+        if !chosen.is_empty() && !self.force && !asked_first {
             confirm(
                 context,
                 &format!("this removes {} ({}) from {name}", self.kind.said(), chosen.len()),
@@ -156,18 +160,13 @@ fn shown(attachment: &Attachment) -> String {
 }
 
 fn confirm(context: &Context, what: &str) -> Result<(), Failure> {
-    if !stdin_is_terminal() {
-        return Err(Failure::usage(
+    match output::confirm(&format!("warning: {what}. Go on? [y/N] "), context.manner.is_cosign()) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Failure::new(Exit::Refused, "not-confirmed", "nothing was removed")),
+        None => Err(Failure::usage(
             "confirmation-missing",
             format!("{what}, and there is no terminal to ask on"),
         )
-        .with_hint("give -f to remove without asking"));
-    }
-    context.output.warn(&format!("{what}. Go on? [y/N]"));
-    let mut answer = String::new();
-    let read = std::io::stdin().lock().read_line(&mut answer);
-    match (read, answer.trim()) {
-        (Ok(_), "y" | "Y" | "yes") => Ok(()),
-        _ => Err(Failure::new(Exit::Refused, "not-confirmed", "nothing was removed")),
+        .with_hint("give -f to remove without asking")),
     }
 }

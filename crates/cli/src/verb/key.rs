@@ -103,7 +103,7 @@ impl Generate {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let pair = Pair::new(&self.output_key_prefix, self.yes);
         let Some(place) = self.kms.or(self.place) else {
-            let pair = pair.with_room_for(Halves::Both)?;
+            let pair = pair.with_room_for(context, Halves::Both)?;
             let key = SigningKey::generate(self.signing_algorithm)
                 .map_err(|error| Failure::new(Exit::Undecided, error.code(), error))?;
             return pair.write(context, &key);
@@ -115,7 +115,7 @@ impl Generate {
             .with_hint("files are named with --output-key-prefix"));
         }
         // Before the key is made: its public half is to be had at once.
-        let pair = pair.with_room_for(Halves::Public)?;
+        let pair = pair.with_room_for(context, Halves::Public)?;
         let public = keys::create(&place, self.signing_algorithm).await?;
         write_file(&pair.public, public.to_pem().as_bytes())?;
         context.done(
@@ -132,7 +132,7 @@ impl Generate {
 impl Import {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let key = keys::signing_key(context, &self.key).await?;
-        let pair = Pair::new(&self.output_key_prefix, self.yes).with_room_for(Halves::Both)?;
+        let pair = Pair::new(&self.output_key_prefix, self.yes).with_room_for(context, Halves::Both)?;
         pair.write(context, &key)
     }
 }
@@ -180,27 +180,29 @@ impl Pair {
     }
 
     /// Both files are new, or may be replaced, or nothing is written: a key that is overwritten is lost for good.
-    fn with_room_for(mut self, halves: Halves) -> Result<Self, Failure> {
+    ///
+    /// Under the name cosign the answer may be piped in, unless standard input is the password.
+    fn with_room_for(mut self, context: &Context, halves: Halves) -> Result<Self, Failure> {
         let private = (halves == Halves::Both).then_some(&self.private);
-        let mut replace = self.replace;
-        for path in private.into_iter().chain([&self.public]) {
-            if self.replace || path.symlink_metadata().is_err() {
-                continue;
-            }
-            let asked = output::stdin_is_terminal();
-            if asked && output::confirm(&format!("{} exists. Overwrite it (y/n)? ", path.display())) {
-                replace |= Some(path) == private;
-                continue;
-            }
-            return Err(Failure::usage(
-                "file-exists",
-                format!("{} exists and is not overwritten", path.display()),
-            )
-            .with_hint(
-                "name other files with --output-key-prefix, move the old ones away, or replace them with --yes",
-            ));
+        let taken: Vec<&PathBuf> = private
+            .into_iter()
+            .chain([&self.public])
+            .filter(|path| path.symlink_metadata().is_ok())
+            .collect();
+        if self.replace || taken.is_empty() {
+            return Ok(self);
         }
-        self.replace = replace;
+        let names: Vec<String> = taken.iter().map(|path| path.display().to_string()).collect();
+        let (names, verb) = (names.join(" and "), if names.len() > 1 { "exist" } else { "exists" });
+        let piped = context.manner.is_cosign() && keys::password_is_given();
+        if output::confirm(&format!("{names} {verb}. Overwrite? [y/N] "), piped) != Some(true) {
+            return Err(
+                Failure::usage("file-exists", format!("{names} {verb} and nothing is overwritten")).with_hint(
+                    "name other files with --output-key-prefix, move the old ones away, or replace them with --yes",
+                ),
+            );
+        }
+        self.replace = private.is_some_and(|private| taken.contains(&private));
         Ok(self)
     }
 

@@ -270,6 +270,76 @@ async fn what_was_done_is_no_result() {
     }
 }
 
+/// Scripts pipe the answer in: `y` is a yes and everything else is none, as with cosign. Under our own name only a person at
+/// a terminal is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_piped_answer_is_an_answer() {
+    let registry = Registry::start().await;
+    let home = home();
+    let image = registry.push(&debian_like(), "1.0").await;
+    let peer = COSIGN3.or_skip().map(|path| path.display().to_string());
+    let ours = link(&home);
+    for cosign in [Some(ours), peer].into_iter().flatten() {
+        let piped = |words: &str, answer: &str| {
+            let words = words.split(' ').map(|word| word.replace("IMAGE", &image));
+            home.finish(home.command(&cosign).args(words), answer.as_bytes())
+        };
+        let signed = |expected: bool| {
+            let verify = ["verify", "--key", "cosign.pub", "--insecure-ignore-tlog", &image];
+            home.run(PROOFMARK, verify).expect_code(if expected { 0 } else { 10 });
+        };
+        for (answer, cleans) in [
+            ("n\n", false),
+            ("", false),
+            ("yes\n", false),
+            ("y\n", true),
+            ("Y", true),
+        ] {
+            home.run(
+                PROOFMARK,
+                ["sign", "--key", "cosign.key", "--also-legacy", "-y", &image],
+            )
+            .expect_success();
+            let cleaned = piped("clean --allow-http-registry IMAGE", answer);
+            cleaned.expect_code(i32::from(!cleans));
+            signed(!cleans);
+        }
+        home.run(PROOFMARK, ["clean", "-f", &image]).expect_success();
+
+        let file = |name: &str| std::fs::read(home.path().join(name)).ok();
+        piped("generate-key-pair --output-key-prefix piped", "").expect_success();
+        for (answer, replaced) in [("n\n", false), ("", false), ("yes\n", false), ("y\n", true)] {
+            let before = (file("piped.key"), file("piped.pub"));
+            let again = piped("generate-key-pair --output-key-prefix piped", answer);
+            again.expect_code(i32::from(!replaced));
+            let after = (file("piped.key"), file("piped.pub"));
+            assert_eq!(before.0 != after.0, replaced, "{cosign}: {answer:?}");
+            assert_eq!(before.1 != after.1, replaced, "{cosign}: {answer:?}");
+        }
+        for name in ["piped.key", "piped.pub"] {
+            std::fs::remove_file(home.path().join(name)).unwrap();
+        }
+    }
+    // Our own name: nobody is there to ask.
+    let generate = home.finish(home.command(PROOFMARK).args(["key", "generate"]), b"y\n");
+    generate.expect_code(2);
+    assert!(generate.stderr.contains("[file-exists]"), "{}", generate.stderr);
+}
+
+/// Without COSIGN_PASSWORD what is piped in is the password, as with cosign: it answers nothing.
+#[test]
+fn a_piped_password_is_no_answer() {
+    let home = Sandbox::new();
+    let cosign = link(&home);
+    let generate = |input: &[u8]| home.finish(home.command(&cosign).arg("generate-key-pair"), input);
+    generate(b"y\n").expect_success();
+    let key = std::fs::read(home.path().join("cosign.key")).unwrap();
+    let again = generate(b"y\n");
+    again.expect_code(1);
+    assert!(again.stderr.contains("[file-exists]"), "{}", again.stderr);
+    assert_eq!(std::fs::read(home.path().join("cosign.key")).unwrap(), key);
+}
+
 /// `cosign tree` is read by scripts: ours has the same lines.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tree_is_that_of_cosign_3() {
