@@ -1,10 +1,12 @@
 //! From facts, each told by one file, to packages, each told once.
 
+mod locked;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proofmark_types::{Digest, Purl};
 
-use crate::bill::{Bill, Distribution, Location, Package, PackageId, PackageKind, Relationship};
+use crate::bill::{Bill, Distribution, Location, Package, PackageId, PackageKind, Relationship, Uncertainty};
 use crate::catalog::path_key;
 use crate::cataloger::{Draft, Fact, Need, package_folder, site_folder};
 use crate::licence::Licence;
@@ -39,12 +41,13 @@ pub(crate) fn assemble(facts: Facts) -> Bill {
     let distribution = distribution(&facts.found);
     let context = Context::new(&facts, distribution.as_ref());
     let drafts = context.drafts(&facts);
+    let left_out = context.left_out(&drafts);
     let mut packages: BTreeMap<PackageId, Package> = BTreeMap::new();
     let mut ids: Vec<Option<PackageId>> = vec![None; drafts.len()];
     let mut system: HashMap<(PackageKind, String), PackageId> = HashMap::new();
     for is_system in [true, false] {
-        for (told, id) in drafts.iter().zip(&mut ids) {
-            if told.draft.kind.is_system() != is_system {
+        for ((told, id), left_out) in drafts.iter().zip(&mut ids).zip(&left_out) {
+            if told.draft.kind.is_system() != is_system || *left_out {
                 continue;
             }
             let owner = if is_system {
@@ -172,6 +175,19 @@ impl<'f> Context<'f> {
             }
         }
         drafts
+    }
+
+    /// Which packages are not told of: what stands in the bytes of a file of a system package is that package's, and
+    /// what was to be installed is left out where what was installed is seen ([`locked`]).
+    fn left_out(&self, drafts: &[Told<'_>]) -> Vec<bool> {
+        let mut left_out = locked::superseded(drafts);
+        for (told, left_out) in drafts.iter().zip(&mut left_out) {
+            let kind = told.draft.kind;
+            let from_content = told.draft.uncertain == Some(Uncertainty::FromContent);
+            let is_of_file = kind == PackageKind::Generic || (kind.is_system() && from_content);
+            *left_out |= is_of_file && self.owners.contains_key(merged_usr(told.path));
+        }
+        left_out
     }
 
     fn owner(&self, path: &str, system: &HashMap<(PackageKind, String), PackageId>) -> Option<PackageId> {

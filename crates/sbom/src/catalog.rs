@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::assemble::{Facts, Found, assemble};
 use crate::bill::{Bill, LayerRecord, Note};
-use crate::cataloger::{self, Fact, GoScanner, MAX_EXECUTABLE_BYTES, Unreadable};
+use crate::cataloger::{self, Fact, GoScanner, MAX_EXECUTABLE_BYTES, Search, Unreadable};
 
 /// How an image is read.
 #[derive(Clone, Debug, Default)]
@@ -169,7 +169,7 @@ impl Collector<'_> {
         if started && cataloger::is_executable(&buffer) {
             let rest = content.by_ref().take(MAX_EXECUTABLE_BYTES - 4).read_to_end(&mut buffer);
             if rest.is_ok() && entry.size <= MAX_EXECUTABLE_BYTES {
-                self.keep(entry.path, entry.layer, cataloger::read_executable(&buffer));
+                self.keep(entry.path, entry.layer, cataloger::read_executable(entry.path, &buffer));
             } else if rest.is_ok() {
                 self.large_executable(entry, content, &buffer);
             }
@@ -180,16 +180,22 @@ impl Collector<'_> {
     /// Looks for what can be found without holding the file.
     fn large_executable(&mut self, entry: &Entry<'_>, content: &mut Content<'_>, start: &[u8]) {
         let mut scanner = GoScanner::default();
+        let mut search = Search::new(entry.path);
         scanner.feed(start);
+        search.feed(start);
         while let Ok(piece) = content.fill_buf() {
             if piece.is_empty() {
                 break;
             }
             scanner.feed(piece);
+            search.feed(piece);
             let length = piece.len();
             content.consume(length);
         }
-        let found = scanner.finish();
+        let found = scanner.finish().map(|mut facts| {
+            facts.extend(search.finish());
+            facts
+        });
         if found.as_ref().is_ok_and(Vec::is_empty) {
             let reason = format!(
                 "its {} bytes are more than the {MAX_EXECUTABLE_BYTES} looked into for a Rust dependency list",

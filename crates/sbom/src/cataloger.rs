@@ -1,24 +1,38 @@
 //! The catalogers and what they have in common. To add one: a file in this folder, a line in [`registry`].
 
+mod alpm;
 mod apk;
+mod binary;
+mod composer;
+mod conda;
+mod dotnet;
 mod dpkg;
+mod elf_note;
 mod executable;
+mod gem;
 mod go_binary;
 mod java;
+mod java_runtime;
+mod kernel;
+mod lock;
 mod npm;
 mod number;
 mod os_release;
+mod outline;
 mod python;
 mod rpm;
 mod rust_binary;
 mod text;
+mod wheel;
 mod xml;
+mod zip;
 
 #[cfg(test)]
 mod tests;
 
 use crate::bill::{Distribution, FileHash, PackageKind, Source, Uncertainty};
 
+pub(crate) use binary::Search;
 pub(crate) use dpkg::doc_link;
 pub(crate) use go_binary::Scanner as GoScanner;
 pub(crate) use npm::package_folder;
@@ -55,19 +69,37 @@ pub(crate) fn registry() -> &'static [&'static dyn Cataloger] {
         &dpkg::Dpkg,
         &apk::Apk,
         &rpm::Rpm,
+        &alpm::Alpm,
         &python::Python,
+        &wheel::Wheel,
+        &conda::Conda,
         &npm::Npm,
         &java::Java,
+        &java_runtime::JavaRuntime,
+        &gem::Gem,
+        &composer::Composer,
+        &dotnet::DotNet,
+        &lock::Lock,
+        &kernel::Kernel,
     ]
 }
 
-/// What executables say, whatever their name.
-pub(crate) fn read_executable(bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
+/// What executables say: what build tools put into them, and versions that stand in those of well-known names.
+pub(crate) fn read_executable(path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
     let Some(executable) = executable::Executable::parse(bytes) else {
         return Ok(Vec::new());
     };
     let mut facts = rust_binary::read(&executable)?;
-    facts.extend(go_binary::read(&executable)?);
+    if facts.is_empty() {
+        facts = go_binary::read(&executable)?;
+    }
+    let mut search = Search::new(path);
+    search.feed(bytes);
+    facts.extend(search.finish());
+    match elf_note::read(&executable) {
+        Ok(noted) => facts.extend(noted),
+        Err(problem) => facts.push(Fact::Problem(problem)),
+    }
     Ok(facts)
 }
 
@@ -129,6 +161,8 @@ pub(crate) struct Draft {
     pub(crate) homepage: Option<String>,
     pub(crate) description: Option<String>,
     pub(crate) uncertain: Option<Uncertainty>,
+    /// Whether it is only named to be installed: left out if what is installed tells of it.
+    pub(crate) locked: bool,
     /// Where in the file it is, if that holds others: `WEB-INF/lib/a.jar`.
     pub(crate) inside: Option<String>,
     /// Names under which others may need it, beside its own.
@@ -162,6 +196,7 @@ impl Draft {
             homepage: None,
             description: None,
             uncertain: version.is_none().then_some(Uncertainty::NoVersion),
+            locked: false,
             inside: None,
             provides: Vec::new(),
             needs: Vec::new(),

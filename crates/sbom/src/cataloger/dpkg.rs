@@ -1,4 +1,4 @@
-//! Debian packages: dpkg's status file, its distroless form in `status.d`, the lists of files, and copyright files.
+//! Debian packages, and OpenWrt's in the same form: dpkg's and opkg's status file, its distroless form in `status.d`, the lists of files, and copyright files.
 
 use super::text::{Paragraph, Paragraphs};
 use super::{Cataloger, Draft, Fact, MAX_FACTS, Need, Unreadable};
@@ -7,14 +7,15 @@ use crate::bill::{PackageKind, Source, Uncertainty};
 /// Reads dpkg's database.
 pub(super) struct Dpkg;
 
-const STATUS: &str = "var/lib/dpkg/status";
+/// dpkg's and opkg's.
+const STATUS: [&str; 3] = ["var/lib/dpkg/status", "usr/lib/opkg/status", "var/lib/opkg/status"];
 const STATUS_FOLDER: &str = "var/lib/dpkg/status.d/";
-const INFO_FOLDER: &str = "var/lib/dpkg/info/";
+const INFO_FOLDERS: [&str; 3] = ["var/lib/dpkg/info/", "usr/lib/opkg/info/", "var/lib/opkg/info/"];
 const DOC_FOLDER: &str = "usr/share/doc/";
 
 impl Cataloger for Dpkg {
     fn wants(&self, path: &str) -> bool {
-        path == STATUS
+        STATUS.contains(&path)
             || path
                 .strip_prefix(STATUS_FOLDER)
                 .is_some_and(|name| !name.contains('/') && !name.ends_with(".md5sums"))
@@ -60,7 +61,9 @@ pub(crate) fn doc_link(path: &str, target: &str) -> Option<(String, String)> {
 }
 
 fn list_of(path: &str) -> Option<&str> {
-    path.strip_prefix(INFO_FOLDER)?
+    INFO_FOLDERS
+        .iter()
+        .find_map(|folder| path.strip_prefix(folder))?
         .strip_suffix(".list")
         .filter(|name| !name.contains('/'))
 }

@@ -136,6 +136,7 @@ fn unframed(modules: &[u8]) -> &[u8] {
 fn facts(go_version: &str, modules: &str) -> Vec<Fact> {
     let mut drafts: Vec<Draft> = Vec::new();
     let mut main = None;
+    let mut stamped = None;
     for line in modules.lines() {
         let mut words = line.split('\t');
         let (word, path, version) = (words.next(), words.next(), words.next());
@@ -150,6 +151,7 @@ fn facts(go_version: &str, modules: &str) -> Vec<Fact> {
                     *last = module(path, version);
                 }
             }
+            (Some("build"), Some(setting)) => stamped = stamped.or_else(|| stamped_version(setting)),
             _ => {}
         }
     }
@@ -163,9 +165,44 @@ fn facts(go_version: &str, modules: &str) -> Vec<Fact> {
         let others = (0..drafts.len()).filter(|at| *at != main).map(Need::Sibling).collect();
         if let Some(draft) = drafts.get_mut(main) {
             draft.needs = others;
+            if let (None, Some(version)) = (&draft.version, stamped) {
+                draft.version = Some(version);
+                draft.uncertain = Some(Uncertainty::FromContent);
+            }
         }
     }
     drafts.into_iter().map(|draft| Fact::Package(Box::new(draft))).collect()
+}
+
+/// The version that the linker was told to write into a variable (`-ldflags="-X main.version=1.2.3"`), as releases of
+/// programs that are built from a checkout say theirs.
+fn stamped_version(setting: &str) -> Option<String> {
+    /// The longest version taken.
+    const MAX_VERSION: usize = 64;
+    let flags = setting.strip_prefix("-ldflags=")?;
+    flags.split_whitespace().find_map(|word| {
+        let word = word.trim_matches(['"', '\'', '\\']);
+        let (variable, value) = word.strip_prefix("-X=").unwrap_or(word).split_once('=')?;
+        let name = variable.rsplit('.').next()?.to_ascii_lowercase();
+        let is_version = matches!(
+            name.as_str(),
+            "version"
+                | "buildversion"
+                | "appversion"
+                | "releaseversion"
+                | "gitversion"
+                | "fullversion"
+                | "versionstring"
+        );
+        let number = value.strip_prefix('v').unwrap_or(value);
+        let (major, rest) = number.split_once('.')?;
+        let valid = !major.is_empty()
+            && major.bytes().all(|b| b.is_ascii_digit())
+            && rest.starts_with(|c: char| c.is_ascii_digit())
+            && number.len() <= MAX_VERSION
+            && number.bytes().all(|b| b.is_ascii_alphanumeric() || b".-+".contains(&b));
+        (is_version && valid).then(|| format!("v{number}"))
+    })
 }
 
 fn module(path: &str, version: Option<&str>) -> Draft {

@@ -7,17 +7,16 @@
 mod identity;
 mod manifest;
 mod pom;
-mod zip;
 
 use proofmark_types::Digest;
 use sha1::{Digest as _, Sha1};
 
+use super::zip::{Archive, Entry};
 use super::{Cataloger, Draft, Fact, Need, Unreadable};
 use crate::bill::{FileHash, FileHashAlgorithm, PackageKind};
 use identity::{Coordinates, FileName};
 use manifest::Manifest;
 use pom::Pom;
-use zip::{Archive, Entry};
 
 /// Reads Java archives.
 pub(super) struct Java;

@@ -13,40 +13,45 @@ impl Cataloger for Python {
     }
 
     fn read(&self, _path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
-        let text = String::from_utf8_lossy(bytes);
-        let header = Paragraphs::of_mail(&text)
-            .next()
-            .ok_or_else(|| Unreadable::new("python-metadata-empty", "it is empty"))?;
-        let name = header
-            .first_line("Name")
-            .ok_or_else(|| Unreadable::new("python-metadata-no-name", "it names no distribution"))?;
-        let known = |value: &&str| !matches!(*value, "UNKNOWN" | "None");
-        let licences = match header.first_line("License-Expression") {
-            Some(expression) => vec![expression.to_owned()],
-            None => declared_licences(
-                header.get("License").filter(known),
-                header.all("Classifier").take(MAX_FACTS),
-            ),
-        };
-        let author = ["Maintainer", "Author", "Maintainer-email", "Author-email"]
-            .iter()
-            .find_map(|field| header.first_line(field).filter(known));
-        Ok(vec![Fact::Package(Box::new(Draft {
-            licences,
-            supplier: author.map(str::to_owned),
-            homepage: header.first_line("Home-page").filter(known).map(str::to_owned),
-            description: header.first_line("Summary").filter(known).map(str::to_owned),
-            needs: header
-                .all("Requires-Dist")
-                .take(MAX_FACTS)
-                // An extra is needed only by those who ask for it.
-                .filter(|need| !need.contains("extra =") && !need.contains("extra=="))
-                .map(|need| Need::AnyOf(vec![normalised(required_name(need))]))
-                .collect(),
-            provides: vec![normalised(name)],
-            ..Draft::new(PackageKind::Pypi, name, header.first_line("Version"))
-        }))])
+        Ok(vec![Fact::Package(Box::new(distribution(bytes)?))])
     }
+}
+
+/// The distribution of which these are the metadata.
+pub(super) fn distribution(bytes: &[u8]) -> Result<Draft, Unreadable> {
+    let text = String::from_utf8_lossy(bytes);
+    let header = Paragraphs::of_mail(&text)
+        .next()
+        .ok_or_else(|| Unreadable::new("python-metadata-empty", "it is empty"))?;
+    let name = header
+        .first_line("Name")
+        .ok_or_else(|| Unreadable::new("python-metadata-no-name", "it names no distribution"))?;
+    let known = |value: &&str| !matches!(*value, "UNKNOWN" | "None");
+    let licences = match header.first_line("License-Expression") {
+        Some(expression) => vec![expression.to_owned()],
+        None => declared_licences(
+            header.get("License").filter(known),
+            header.all("Classifier").take(MAX_FACTS),
+        ),
+    };
+    let author = ["Maintainer", "Author", "Maintainer-email", "Author-email"]
+        .iter()
+        .find_map(|field| header.first_line(field).filter(known));
+    Ok(Draft {
+        licences,
+        supplier: author.map(str::to_owned),
+        homepage: header.first_line("Home-page").filter(known).map(str::to_owned),
+        description: header.first_line("Summary").filter(known).map(str::to_owned),
+        needs: header
+            .all("Requires-Dist")
+            .take(MAX_FACTS)
+            // An extra is needed only by those who ask for it.
+            .filter(|need| !need.contains("extra =") && !need.contains("extra=="))
+            .map(|need| Need::AnyOf(vec![normalised(required_name(need))]))
+            .collect(),
+        provides: vec![normalised(name)],
+        ..Draft::new(PackageKind::Pypi, name, header.first_line("Version"))
+    })
 }
 
 /// The folder that holds the distribution: needs are met from the same one.

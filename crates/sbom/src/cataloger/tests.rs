@@ -1,7 +1,10 @@
 //! Catalogers on small files that look like real ones, on broken ones, and on any bytes.
 
+mod binary;
 mod executables;
 mod java;
+mod lock;
+mod managers;
 mod rpm;
 
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! Images with packages of languages.
 
+use proofmark_sbom::{Bill, PackageKind, Uncertainty};
+
 use crate::image::{Files, Image, named, needs, status};
 
 #[test]
@@ -45,4 +47,150 @@ fn java_archives_have_places_in_one_another() {
         "a name without a group is no name in a Maven repository"
     );
     assert!(needs(&bill).contains(&"example-lib -> inner".to_owned()));
+}
+
+fn names(bill: &Bill, kind: PackageKind) -> Vec<String> {
+    let of_kind = bill.packages.iter().filter(|package| package.kind == kind);
+    of_kind
+        .map(|package| format!("{}@{}", package.name, package.version.as_deref().unwrap_or("-")))
+        .collect()
+}
+
+const NPM_LOCK: &str = include_str!("../fixtures/javascript/package-lock-v3.json");
+
+#[test]
+fn a_lock_file_tells_only_of_what_nothing_installed_tells() {
+    // A bundled application: nothing but the lock file says what is in it.
+    let bundled = Image::of([Files::new().file("app/package-lock.json", NPM_LOCK)]).bill();
+    assert_eq!(bundled.count(PackageKind::Npm), 8);
+    let debug = named(&bundled, "debug");
+    assert_eq!(debug.uncertain, Some(Uncertainty::NotInstalled));
+    assert_eq!(debug.locations[0].path, "app/package-lock.json");
+    // An installed one, and another beside it.
+    let installed = Image::of([Files::new().file("app/package-lock.json", NPM_LOCK).file(
+        "app/node_modules/debug/package.json",
+        r#"{"name":"debug","version":"4.3.4"}"#,
+    )])
+    .bill();
+    assert_eq!(names(&installed, PackageKind::Npm), ["debug@4.3.4"]);
+    assert_eq!(named(&installed, "debug").uncertain, None);
+    let elsewhere = Image::of([Files::new().file("app/package-lock.json", NPM_LOCK).file(
+        "other/node_modules/debug/package.json",
+        r#"{"name":"debug","version":"4.3.4"}"#,
+    )])
+    .bill();
+    assert_eq!(elsewhere.count(PackageKind::Npm), 8);
+    assert_eq!(
+        named(&elsewhere, "debug").locations[0].path,
+        "other/node_modules/debug/package.json"
+    );
+}
+
+#[test]
+fn a_lock_file_that_was_followed_says_nothing_more() {
+    let lock = "GEM\n  specs:\n    hello-gem (1.2.3)\n    windows-only (1.0)\n";
+    let gem = include_str!("../fixtures/ruby/hello-gem-1.2.3.gemspec");
+    let files = || Files::new().file("app/Gemfile.lock", lock);
+    let followed = Image::of([files().file("usr/local/bundle/specifications/hello-gem-1.2.3.gemspec", gem)]).bill();
+    assert_eq!(names(&followed, PackageKind::Gem), ["hello-gem@1.2.3"]);
+    let not_followed = Image::of([files()]).bill();
+    assert_eq!(
+        names(&not_followed, PackageKind::Gem),
+        ["hello-gem@1.2.3", "windows-only@1.0"]
+    );
+    let purl = named(&not_followed, "hello-gem").purl.as_ref().map(ToString::to_string);
+    assert_eq!(purl.as_deref(), Some("pkg:gem/hello-gem@1.2.3"));
+}
+
+#[test]
+fn purls_of_the_other_kinds() {
+    let bill = Image::of([Files::new()
+        .file(
+            "app/Package.resolved",
+            r#"{"pins":[{"location":"https://github.com/apple/swift-nio.git","state":{"version":"2.40.0"}}]}"#,
+        )
+        .file(
+            "app/vendor/composer/installed.json",
+            r#"[{"name":"acme/lib","version":"1.0"}]"#,
+        )
+        .file("app/conan.lock", r#"{"requires":["zlib/1.2.11"]}"#)
+        .file(
+            "app/pubspec.lock",
+            "packages:\n  http:\n    source: hosted\n    version: \"0.13.4\"\n",
+        )
+        .file(
+            "app/a.deps.json",
+            r#"{"libraries":{"N.Json/13.0.1":{"type":"package"}}}"#,
+        )
+        .file(
+            "conda-meta/a.json",
+            r#"{"name":"numpy","version":"1.26.0","subdir":"linux-64"}"#,
+        )
+        .file("opt/jdk/release", "JAVA_VERSION=\"21.0.1\"\n")])
+    .bill();
+    let purls: Vec<_> = bill
+        .packages
+        .iter()
+        .filter_map(|p| p.purl.as_ref())
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        purls,
+        [
+            "pkg:composer/acme/lib@1.0",
+            "pkg:conan/zlib@1.2.11",
+            "pkg:conda/numpy@1.26.0",
+            "pkg:generic/openjdk@21.0.1",
+            "pkg:nuget/N.Json@13.0.1",
+            "pkg:pub/http@0.13.4",
+            "pkg:swift/github.com/apple/swift-nio@2.40.0",
+        ]
+    );
+}
+
+/// Enough of a program: the header of ELF for x86-64, and bytes.
+fn program(text: &[u8]) -> Vec<u8> {
+    let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0".to_vec();
+    bytes.resize(52, 0);
+    bytes.extend_from_slice(&[64, 0, 56, 0, 0, 0, 64, 0, 0, 0, 0, 0]);
+    bytes.resize(512, 0);
+    bytes.extend_from_slice(text);
+    bytes
+}
+
+#[test]
+fn what_a_system_package_owns_is_told_of_by_it_alone() {
+    let nginx = program(b"nginx version: nginx/1.22.1\n\0");
+    let owned = "/usr/sbin/nginx\n";
+    let bill = Image::of([Files::new()
+        .program("usr/sbin/nginx", &nginx)
+        .program("opt/nginx/sbin/nginx", &program(b"nginx version: nginx/1.25.3\n\0"))
+        .file("var/lib/dpkg/status", status(&["nginx 1.22.1-9"]))
+        .file("var/lib/dpkg/info/nginx.list", owned)])
+    .bill();
+    assert_eq!(names(&bill, PackageKind::Generic), ["nginx@1.25.3"]);
+    assert_eq!(names(&bill, PackageKind::Deb), ["nginx@1.22.1-9"]);
+}
+
+#[test]
+fn a_program_larger_than_memory_allows_is_searched_as_it_passes() {
+    let mut node = program(b"");
+    node.resize(49 * 1024 * 1024, b'.');
+    node.extend_from_slice(b"\0node.js/v20.11.1\0");
+    node.resize(50 * 1024 * 1024, b'.');
+    let bill = Image::of([Files::new().program("usr/local/bin/node", &node)]).bill();
+    assert_eq!(names(&bill, PackageKind::Generic), ["node@20.11.1"]);
+    assert_eq!(bill.notes, []);
+}
+
+#[test]
+fn a_file_of_two_gigabytes_called_package_json_is_noted_by_its_size() {
+    // As large as tests may be: the bound is on the size that the archive says, before anything is read.
+    let large = vec![b'{'; 33 * 1024 * 1024];
+    let bill = Image::of([Files::new()
+        .file("a/node_modules/b/package.json", &large)
+        .file("a/node_modules/c/package.json", r#"{"name":"c","version":"1"}"#)])
+    .bill();
+    assert_eq!(bill.notes[0].code, "metadata-too-large");
+    assert_eq!(names(&bill, PackageKind::Npm), ["c@1"]);
 }

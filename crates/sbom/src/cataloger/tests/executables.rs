@@ -17,7 +17,7 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn with_section(format: BinaryFormat, name: &str, data: &[u8]) -> Vec<u8> {
+pub(super) fn with_section(format: BinaryFormat, name: &str, data: &[u8]) -> Vec<u8> {
     let mut object = Object::new(format, Architecture::X86_64, Endianness::Little);
     let segment = object.segment_name(StandardSegment::Data).to_vec();
     let section = object.add_section(segment, name.as_bytes().to_vec(), SectionKind::Data);
@@ -25,7 +25,7 @@ fn with_section(format: BinaryFormat, name: &str, data: &[u8]) -> Vec<u8> {
     object.write().unwrap()
 }
 
-fn elf(name: &str, data: &[u8]) -> Vec<u8> {
+pub(super) fn elf(name: &str, data: &[u8]) -> Vec<u8> {
     with_section(BinaryFormat::Elf, name, data)
 }
 
@@ -42,7 +42,7 @@ fn rust_programs_list_their_crates() {
         // A COFF object is no program; its section is read as that of one would be.
         let facts = match format {
             BinaryFormat::Coff => rust_binary::parse(&zlib(CRATES.as_bytes())).unwrap(),
-            _ => read_executable(&program).unwrap(),
+            _ => read_executable("app", &program).unwrap(),
         };
         let drafts = packages(facts);
         let names: Vec<_> = drafts.iter().map(|draft| draft.name.as_str()).collect();
@@ -69,7 +69,7 @@ fn broken_crate_lists_are_noted() {
             zlib(br#"{"packages":[{"name":"a","version":"1","source":"s","dependencies":[-1]}]}"#),
         ),
     ] {
-        let error = read_executable(&elf(".dep-v0", &section)).unwrap_err();
+        let error = read_executable("app", &elf(".dep-v0", &section)).unwrap_err();
         assert_eq!(error.code, "rust-dependency-list-malformed", "{name}");
     }
     let out_of_range = zlib(br#"{"packages":[{"name":"a","version":"1","source":"crates.io","dependencies":[9]}]}"#);
@@ -135,9 +135,9 @@ fn assert_modules(facts: Vec<Fact>, go: &str) {
 #[test]
 fn go_programs_list_their_modules() {
     let info = inline_info("go1.22.1 X:rangefunc", &framed(MODULES));
-    assert_modules(read_executable(&elf(".go.buildinfo", &info)).unwrap(), "1.22.1");
+    assert_modules(read_executable("app", &elf(".go.buildinfo", &info)).unwrap(), "1.22.1");
     let macho = with_section(BinaryFormat::MachO, "__go_buildinfo", &info);
-    assert_modules(read_executable(&macho).unwrap(), "1.22.1");
+    assert_modules(read_executable("app", &macho).unwrap(), "1.22.1");
 }
 
 /// An ELF program of one segment and no section table: file offsets are addresses less the base.
@@ -190,10 +190,10 @@ fn pointer_info(version: &str, modules: &[u8]) -> Vec<u8> {
 #[test]
 fn old_go_programs_point_to_their_modules() {
     let program = bare_elf(&pointer_info("go1.17.13", &framed(MODULES)));
-    assert_modules(read_executable(&program).unwrap(), "1.17.13");
+    assert_modules(read_executable("app", &program).unwrap(), "1.17.13");
     // Without modules there is still the standard library.
     let program = bare_elf(&pointer_info("go1.12", b""));
-    let drafts = packages(read_executable(&program).unwrap());
+    let drafts = packages(read_executable("app", &program).unwrap());
     assert_eq!(
         (drafts[0].name.as_str(), drafts[0].version.as_deref()),
         ("stdlib", Some("1.12"))
@@ -214,7 +214,7 @@ fn broken_go_headers_are_noted() {
         ("endless length", endless),
         ("empty version", inline_info("", b"")),
     ] {
-        let error = read_executable(&elf(".go.buildinfo", &info)).unwrap_err();
+        let error = read_executable("app", &elf(".go.buildinfo", &info)).unwrap_err();
         assert_eq!(error.code, "go-build-info-malformed", "{name}");
     }
     for (at, name) in [
@@ -225,7 +225,7 @@ fn broken_go_headers_are_noted() {
         let mut info = pointer_info("go1.17", &framed(MODULES));
         info[at] = 0xee;
         info[at + 1] |= 0x10;
-        let result = read_executable(&bare_elf(&info));
+        let result = read_executable("app", &bare_elf(&info));
         assert!(
             result
                 .as_ref()
@@ -237,12 +237,12 @@ fn broken_go_headers_are_noted() {
 
 #[test]
 fn programs_of_other_languages_say_nothing() {
-    assert!(read_executable(&elf(".text", b"code")).unwrap().is_empty());
-    assert!(read_executable(b"#!/bin/sh\n").unwrap().is_empty());
-    assert!(read_executable(b"\x7fELF").unwrap().is_empty());
+    assert!(read_executable("app", &elf(".text", b"code")).unwrap().is_empty());
+    assert!(read_executable("app", b"#!/bin/sh\n").unwrap().is_empty());
+    assert!(read_executable("app", b"\x7fELF").unwrap().is_empty());
     // The text alone, as in a program that looks for it, is no header: it is not aligned.
     let text = [b"x".to_vec(), inline_info("go1.22.1", &framed(MODULES))].concat();
-    assert!(read_executable(&elf(".go.buildinfo", &text)).unwrap().is_empty());
+    assert!(read_executable("app", &elf(".go.buildinfo", &text)).unwrap().is_empty());
 }
 
 #[test]
@@ -288,12 +288,12 @@ proptest! {
             if let Some(place) = program.get_mut(at) {
                 *place = byte;
             }
-            let _ = read_executable(&program);
+            let _ = read_executable("app", &program);
             let cut = at.min(program.len());
-            let _ = read_executable(&[&program[..cut], &more].concat());
+            let _ = read_executable("app", &[&program[..cut], &more].concat());
         }
         for magic in [&b"\x7fELF\x02\x01\x01"[..], b"\xcf\xfa\xed\xfe", b"MZ"] {
-            let _ = read_executable(&[magic, &more].concat());
+            let _ = read_executable("app", &[magic, &more].concat());
         }
         let _ = rust_binary::parse(&more);
     }
@@ -308,5 +308,33 @@ proptest! {
         scanner.feed(&info);
         let _ = scanner.finish();
         let _ = go_binary::read(&executable::Executable::parse(&elf(".go.buildinfo", &info)).unwrap());
+    }
+}
+
+#[test]
+fn a_release_stamps_its_version_into_a_variable() {
+    for (flags, expected) in [
+        (
+            "-X github.com/hashicorp/consul/version.GitCommit=1.2.3 -X main.Version=1.16.1",
+            Some("v1.16.1"),
+        ),
+        (
+            "-s -w '-X=example.com/app/build.version=v2.0.0-rc.1'",
+            Some("v2.0.0-rc.1"),
+        ),
+        ("-X 'main.version=v2.0.0-rc.1'", Some("v2.0.0-rc.1")),
+        ("-X main.version=dev", None),
+        ("-X main.goversion=1.20.1", None),
+    ] {
+        let modules = format!("path\tapp\nmod\texample.com/app\t(devel)\t\nbuild\t-ldflags=\"{flags}\"\n");
+        let program = elf(".go.buildinfo", &inline_info("go1.21.0", &framed(&modules)));
+        let drafts = packages(read_executable("app", &program).unwrap());
+        assert_eq!(drafts[0].version.as_deref(), expected, "{flags}");
+        let reason = if expected.is_some() {
+            Uncertainty::FromContent
+        } else {
+            Uncertainty::DevelopmentVersion
+        };
+        assert_eq!(drafts[0].uncertain, Some(reason));
     }
 }

@@ -28,7 +28,7 @@ fn shown(drafts: &[Draft]) -> Vec<String> {
 }
 
 /// An archive of stored files, each with the size that the list shall say.
-fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
+pub(super) fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut list = Vec::new();
     for (name, content) in files {

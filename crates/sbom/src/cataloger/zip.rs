@@ -8,7 +8,7 @@ use std::io::Read as _;
 use flate2::read::DeflateDecoder;
 use thiserror::Error;
 
-use super::super::number::{le16, le32, size, slice};
+use super::number::{le16, le32, size, slice};
 
 const END: [u8; 4] = *b"PK\x05\x06";
 const END_64: [u8; 4] = *b"PK\x06\x06";
