@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 
 use proofmark_evidence::bundle::{Bundle, KeyMaterial};
@@ -17,6 +18,9 @@ const MAX_SEEDS: usize = 40;
 /// The largest seed; a fuzzer is slow on large ones.
 const MAX_BYTES: usize = 32 * 1024;
 
+/// The longest input that `fuzz/run` makes.
+const MAX_LENGTH: u64 = 65_536;
+
 /// Seeds by target.
 pub type Seeds = BTreeMap<&'static str, BTreeSet<Vec<u8>>>;
 
@@ -26,12 +30,26 @@ pub fn seeds() -> Seeds {
     walk(&fixtures(), &mut seeds);
     walk(&fixtures().join("../crates/trust-root/embedded"), &mut seeds);
     both_configurations(&mut seeds);
+    databases(&mut seeds);
     for (target, texts) in TEXTS {
         for text in *texts {
             add(&mut seeds, target, text.as_bytes());
         }
     }
     seeds
+}
+
+/// rpm's databases, each behind the number of its form. They are longer than other seeds, and cut where the fuzzer stops.
+fn databases(seeds: &mut Seeds) {
+    let folder = fixtures().join("../crates/sbom/tests/fixtures/rpm");
+    for (form, name) in [(0, "Packages.gz"), (2, "rpmdb.sqlite.gz")] {
+        let compressed = fs::read(folder.join(name)).unwrap_or_default();
+        let mut seed = vec![form];
+        let reader = flate2::read::GzDecoder::new(&compressed[..]);
+        if reader.take(MAX_LENGTH - 1).read_to_end(&mut seed).is_ok() {
+            seeds.entry("rpm").or_default().insert(seed);
+        }
+    }
 }
 
 /// sigstore-python's file with a trusted root and a signing configuration in one; the fixtures have them apart.
@@ -126,6 +144,46 @@ const TEXTS: &[(&str, &[&str])] = &[
             "\x08{\"lockfileVersion\":3,\"packages\":{\"\":{\"name\":\"app\"},\"node_modules/a\":{\"version\":\"1.0.0\",\"license\":\"MIT\"}}}",
             "\x09\x7fELF\x02\x01\x01",
             "\x0aPackage: app\nVersion: 1.0-1\nArchitecture: amd64\nSource: src\n",
+        ],
+    ),
+    (
+        "rpm",
+        &[
+            "\x01RpmP\0\0\0\0\0\0\0\0\x01\0\0\0",
+            "\x03bash\t5.1-1\t1\t1\tvendor\t(none)\t10\tx86_64\t0\tbash-5.1-1.src.rpm\n",
+        ],
+    ),
+    (
+        "sbom_document",
+        &[
+            "{\"spdxVersion\":\"SPDX-2.3\",\"SPDXID\":\"SPDXRef-DOCUMENT\",\"name\":\"app\",\
+             \"creationInfo\":{\"created\":\"2026-11-21T07:13:00Z\",\"creators\":[\"Tool: syft-1.18.1\"]},\
+             \"packages\":[{\"name\":\"a\",\"SPDXID\":\"SPDXRef-a\",\"versionInfo\":\"1\",\"licenseDeclared\":\"MIT\",\
+             \"checksums\":[{\"algorithm\":\"SHA1\",\"checksumValue\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}],\
+             \"externalRefs\":[{\"referenceCategory\":\"PACKAGE-MANAGER\",\"referenceType\":\"purl\",\
+             \"referenceLocator\":\"pkg:npm/a@1\"}]}],\
+             \"relationships\":[{\"spdxElementId\":\"SPDXRef-DOCUMENT\",\"relatedSpdxElement\":\"SPDXRef-a\",\
+             \"relationshipType\":\"DESCRIBES\"}]}",
+            "SPDXVersion: SPDX-2.3\nSPDXID: SPDXRef-DOCUMENT\nDocumentName: app\nCreator: Tool: syft-1.18.1\n\
+             Created: 2026-11-21T07:13:00Z\n\nPackageName: libcurl4\nSPDXID: SPDXRef-curl\nPackageVersion: 7.88.1-10\n\
+             PackageSupplier: Person: Ann (ann@example.org)\nPackageDescription: <text>two\nlines</text>\n\
+             ExternalRef: PACKAGE-MANAGER purl pkg:deb/debian/libcurl4@7.88.1-10?distro=debian-12\n\n\
+             Relationship: SPDXRef-DOCUMENT DESCRIBES SPDXRef-curl\n",
+            "{\"bomFormat\":\"CycloneDX\",\"specVersion\":\"1.6\",\"version\":1,\"metadata\":{\"timestamp\":\"2026-11-21T07:13:00Z\",\
+             \"component\":{\"type\":\"container\",\"name\":\"app\",\"bom-ref\":\"i\"}},\
+             \"components\":[{\"type\":\"library\",\"bom-ref\":\"x\",\"group\":\"g\",\"name\":\"a\",\"version\":\"1\",\
+             \"purl\":\"pkg:npm/%40g/a@1\",\"licenses\":[{\"license\":{\"id\":\"MIT\"}}],\
+             \"hashes\":[{\"alg\":\"SHA-1\",\"content\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}]}],\
+             \"dependencies\":[{\"ref\":\"i\",\"dependsOn\":[\"x\"]}]}",
+            "<?xml version=\"1.0\"?>\n<bom xmlns=\"http://cyclonedx.org/schema/bom/1.4\" version=\"1\"><metadata>\
+             <component type=\"container\" bom-ref=\"i\"><name>app</name></component></metadata><components>\
+             <component type=\"library\" bom-ref=\"x\"><group>g</group><name>a&amp;b</name><version>1</version>\
+             <licenses><license><id>MIT</id></license></licenses><purl>pkg:maven/g/a@1</purl></component></components>\
+             <dependencies><dependency ref=\"i\"><dependency ref=\"x\"/></dependency></dependencies></bom>",
+            "{\"artifacts\":[{\"id\":\"a\",\"name\":\"a\",\"version\":\"1\",\"type\":\"npm\",\"foundBy\":\"x\",\"locations\":[{\"path\":\"/a\"}],\
+             \"licenses\":[{\"value\":\"MIT\",\"spdxExpression\":\"MIT\"}],\"purl\":\"pkg:npm/a@1\"}],\"artifactRelationships\":[],\
+             \"source\":{\"id\":\"s\",\"name\":\"app\",\"type\":\"image\"},\"distro\":{\"id\":\"debian\",\"versionID\":\"12\"},\
+             \"descriptor\":{\"name\":\"syft\",\"version\":\"1.18.1\"},\"schema\":{\"version\":\"16.0.0\"}}",
         ],
     ),
     (

@@ -20,7 +20,7 @@ use proofmark_oci::union::{self, Layer};
 use proofmark_oci::{Descriptor, ImageConfig, Manifest, Platform};
 use proofmark_policy::PolicySet;
 use proofmark_registry::CredentialStore;
-use proofmark_sbom::Options;
+use proofmark_sbom::{Options, ReadOptions};
 use proofmark_sign::token::IdentityToken;
 use proofmark_trust_root::{ClientTrustConfig, SigningConfig};
 use proofmark_types::{Digest, ImageRef, KeyReference, MediaType, Purl, Tag, UnixTime};
@@ -287,10 +287,15 @@ pub fn catalog(data: &[u8]) {
         "usr/bin/app",
         "var/lib/dpkg/status.d/app",
     ];
+    read_file(&PATHS, data);
+}
+
+/// Reads an image of one file: the first byte says which, the rest is in it.
+fn read_file(paths: &[&str], data: &[u8]) {
     let Some((which, content)) = data.split_first() else {
         return;
     };
-    let path = PATHS[usize::from(*which) % PATHS.len()];
+    let path = paths[usize::from(*which) % paths.len()];
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_ustar();
     header.set_size(content.len() as u64);
@@ -298,6 +303,32 @@ pub fn catalog(data: &[u8]) {
     header.set_cksum();
     builder.append_data(&mut header, path, content).expect("memory");
     read_tar(&builder.into_inner().expect("memory"));
+}
+
+/// rpm's database in its forms: the first byte says which.
+pub fn rpm(data: &[u8]) {
+    const PATHS: [&str; 4] = [
+        "var/lib/rpm/Packages",
+        "var/lib/rpm/Packages.db",
+        "var/lib/rpm/rpmdb.sqlite",
+        "var/lib/rpmmanifest/container-manifest-2",
+    ];
+    read_file(&PATHS, data);
+}
+
+/// A bill of materials of anyone, in every format, also within an attestation; what is read can be written.
+pub fn sbom_document(data: &[u8]) {
+    let Ok(document) = proofmark_sbom::read_with(data, ReadOptions { unwrap: true }) else {
+        return;
+    };
+    let info = document.info(*NOW, "1.0");
+    for written in [
+        proofmark_sbom::spdx::write(&document.bill, &info),
+        proofmark_sbom::cyclonedx::write(&document.bill, &info),
+    ] {
+        let again = proofmark_sbom::read(&written).expect("what was written");
+        assert_eq!(again.bill.packages.len(), document.bill.packages.len());
+    }
 }
 
 /// JSON as evidence may use it.
@@ -400,7 +431,7 @@ macro_rules! targets {
 targets! {
     bundle dsse statement simple_signing legacy_layer detached certificate timestamp log_body scts signed_note checkpoint
     tile trust_root tuf_metadata signing_config trust_config manifest config layout docker_archive layers challenge link credentials
-    policy catalog image_reference digest key_reference purl admission_review token json
+    policy catalog rpm sbom_document image_reference digest key_reference purl admission_review token json
 }
 
 #[cfg(test)]

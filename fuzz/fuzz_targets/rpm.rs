@@ -1,0 +1,4 @@
+//! `rpm` of `src/targets.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| proofmark_fuzz::rpm(data));
