@@ -184,11 +184,16 @@ fn with_authorities(verifier: Verifier, signer: &SignerArgs, trust: &TrustArgs) 
     Ok(verifier)
 }
 
-/// The certificate of `--certificate`: the first of a PEM file, or DER.
+/// The certificate of `--certificate`: the first of a PEM file, that in base64 once more, or DER.
 pub(crate) fn leaf_certificate(path: &Path) -> Result<Vec<u8>, Failure> {
     let bytes = read_file(path)?;
     let text = String::from_utf8_lossy(&bytes);
-    let Some((_, after)) = text.split_once("-----BEGIN CERTIFICATE-----") else {
+    // What `cosign sign-blob --output-certificate` writes unless told otherwise.
+    let inner = base64_decode(text.trim()).map(|inner| String::from_utf8_lossy(&inner).into_owned());
+    let text = inner
+        .filter(|inner| inner.contains(BEGIN_CERTIFICATE))
+        .unwrap_or_else(|| text.into_owned());
+    let Some((_, after)) = text.split_once(BEGIN_CERTIFICATE) else {
         return Ok(bytes);
     };
     let body: String = after
@@ -204,6 +209,8 @@ pub(crate) fn leaf_certificate(path: &Path) -> Result<Vec<u8>, Failure> {
         )
     })
 }
+
+const BEGIN_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
 /// Said of `--sk` and `--slot` by every verb that takes a key.
 pub(crate) fn security_key() -> Failure {

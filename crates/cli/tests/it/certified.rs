@@ -1,6 +1,6 @@
 //! Keys with a certificate: of an authority of one's own, or of Fulcio.
 
-use proofmark_evidence::encoding::pem_encode;
+use proofmark_evidence::encoding::{base64_encode, pem_encode};
 use proofmark_testkit::command::{Outcome, Sandbox};
 use proofmark_testkit::images::debian_like;
 use proofmark_testkit::peers::{COSIGN2, COSIGN3};
@@ -56,6 +56,8 @@ fn authority(home: &Sandbox, name: &str) {
     put("middle", middle);
     put("expired", expired);
     put("leaf", pem(leaf.der()));
+    let twice = base64_encode(pem(leaf.der()).as_bytes());
+    write(home.path(), &format!("{name}-leaf.b64"), twice);
     put("key", key.serialize_pem());
     let import = format!("import-key-pair --key {name}-key.pem --output-key-prefix {name} -y");
     line(home, &import).expect_success();
@@ -72,6 +74,7 @@ fn for_reason(outcome: &Outcome, exit: i32, code: &str, reason: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one scenario, told from its beginning to its end")]
 async fn images_signed_with_a_certificate_of_ones_own() {
     let (home, registry) = (home(), Registry::start().await);
     authority(&home, "acme");
@@ -117,6 +120,12 @@ async fn images_signed_with_a_certificate_of_ones_own() {
                     code,
                     "certificate-untrusted",
                 );
+            }
+            // The certificate that must have signed, in each form in which cosign writes one.
+            for leaf in ["leaf.pem", "leaf.b64"] {
+                let by = |name: &str| format!("--certificate-chain acme-chain.pem {WHO} --certificate {name}-{leaf}");
+                check(&by("acme")).expect_success();
+                for_reason(&check(&by("evil")), exit, code, "");
             }
             // The key counts for nothing where a certificate is wanted, nor the certificate where a key is.
             for_reason(
@@ -387,6 +396,7 @@ async fn cosign_verifies_certificates_of_ones_own() {
 
 /// Bundles by a certificate below an intermediate: cosign has both authorities in a trusted root, which is how it takes them.
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one scenario, told from its beginning to its end")]
 async fn cosign_verifies_bundles_below_an_intermediate() {
     let (home, registry) = (home(), Registry::start().await);
     for name in ["acme", "evil"] {
