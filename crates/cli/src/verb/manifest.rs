@@ -35,7 +35,14 @@ impl Manifest {
         verb.asked.refuse_given()?;
         let mut images: Vec<String> = Vec::new();
         for path in files(&verb.paths)? {
-            for image in read(&path, &read_text(&path)?)? {
+            let found = read(&path, &read_text(&path)?)?;
+            for place in &found.unread {
+                context.output.warn(&format!(
+                    "{}: {place} is not checked: where this kind names images is not known",
+                    path.display()
+                ));
+            }
+            for image in found.images {
                 if !images.contains(&image) {
                     images.push(image);
                 }
@@ -68,16 +75,29 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
+/// The most places of one document that are named.
+const MAX_UNREAD: usize = 20;
+
+/// What a file names.
+#[derive(Debug, Default)]
+struct Named {
+    images: Vec<String>,
+    /// Fields that look like images, in kinds of others, which nothing here knows.
+    unread: Vec<String>,
+}
+
 /// The images of all documents of a file.
 ///
 /// Kinds that the admission webhook knows are walked as it walks them: containers of every sort, lists, nested templates.
 /// A kind that it does not know is looked through as a pod, a workload with a template and a cron job at once, which is
-/// what cosign does with everything.
-fn read(path: &Path, text: &str) -> Result<Vec<String>, Failure> {
+/// what cosign does with everything. Where a kind of others has fields called `image` elsewhere, that is said: cosign says
+/// nothing, and what it did not see looks checked.
+fn read(path: &Path, text: &str) -> Result<Named, Failure> {
     let malformed = |reason: String| Failure::usage("malformed-manifest", format!("{}: {reason}", path.display()));
     let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| malformed(error.to_string()))?;
     let kinds = Kinds::default();
-    let mut images = Vec::new();
+    let mut named = Named::default();
+    let images = &mut named.images;
     for document in &documents {
         let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default();
         let group = text("apiVersion").rsplit_once('/').map_or("", |(group, _)| group);
@@ -89,13 +109,45 @@ fn read(path: &Path, text: &str) -> Result<Vec<String>, Failure> {
             images.extend(found.iter().map(|found| found.image.to_owned()));
             continue;
         }
+        let before = images.len();
         for (group, kind) in [("", "Pod"), ("apps", "Deployment"), ("batch", "CronJob")] {
             // What does not have this shape is of another kind.
             let found = kinds.images(group, kind, document).unwrap_or_default();
             images.extend(found.iter().map(|found| found.image.to_owned()));
         }
+        // Kubernetes' own groups have no dot, or end so.
+        if group.contains('.') && !group.ends_with(".k8s.io") {
+            let mut places = Vec::new();
+            looks_like_images(document, kind, images.get(before..).unwrap_or_default(), &mut places);
+            named.unread.extend(places);
+        }
     }
-    Ok(images)
+    Ok(named)
+}
+
+/// The fields called `image` with a text that is not among `seen`, by their paths. The depth is the reader's.
+fn looks_like_images(value: &Value, path: &str, seen: &[String], places: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                let path = format!("{path}.{name}");
+                match field {
+                    Value::String(text) if name == "image" && !text.is_empty() && !seen.contains(text) => {
+                        if places.len() < MAX_UNREAD {
+                            places.push(format!("{path} ({text})"));
+                        }
+                    }
+                    other => looks_like_images(other, &path, seen, places),
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                looks_like_images(item, &format!("{path}[{index}]"), seen, places);
+            }
+        }
+        _ => {}
+    }
 }
 
 #[cfg(test)]
@@ -124,11 +176,31 @@ apiVersion: argoproj.io/v1alpha1
 kind: Rollout
 spec: {template: {spec: {containers: [{name: r, image: r:1}]}}}
 ";
-        let images = read(Path::new("m.yaml"), text).unwrap();
+        let named = read(Path::new("m.yaml"), text).unwrap();
+        assert_eq!(named.unread, Vec::<String>::new());
+        let images = named.images;
         for image in ["init:1", "a:1", "e:1", "c:1", "r:1"] {
             assert!(images.iter().any(|seen| seen == image), "{image}: {images:?}");
         }
         assert_eq!(images.len(), 5, "{images:?}");
+    }
+
+    #[test]
+    fn what_a_foreign_kind_hides_is_said() {
+        let text = "\
+apiVersion: db.example.com/v1
+kind: Cluster
+spec:
+  image: db:1
+  template: {spec: {containers: [{name: r, image: r:1}]}}
+  sidecars: [{image: {repository: x}}, {image: side:1}, {image: ''}, {image: r:1}]
+";
+        let named = read(Path::new("m.yaml"), text).unwrap();
+        assert_eq!(named.images, ["r:1"]);
+        assert_eq!(
+            named.unread,
+            ["Cluster.spec.image (db:1)", "Cluster.spec.sidecars[1].image (side:1)"]
+        );
     }
 
     #[test]
