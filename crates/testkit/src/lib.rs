@@ -8,6 +8,7 @@ pub mod command;
 pub mod https;
 pub mod images;
 pub mod key_services;
+pub mod kubernetes;
 pub mod layouts;
 pub mod manifest;
 pub mod peers;

@@ -1,133 +1,32 @@
 //! Key pairs in Kubernetes secrets: an API server that speaks the part of the API about secrets, over TLS, to us and to
 //! cosign.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::Router;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proofmark_sign::keys::{self, KeyError, PasswordError, Surroundings};
 use proofmark_sign::{Password, SigningKey, Timing};
 use proofmark_testkit::command::Sandbox;
 use proofmark_testkit::https::HttpsServer;
+use proofmark_testkit::kubernetes::{KubernetesApi, TOKEN, write_kubeconfig};
 use proofmark_testkit::peers::COSIGN3;
 use proofmark_types::KeyReference;
 use proofmark_verify::{KeyAlgorithm, PublicKey};
 use serde_json::{Value, json};
 
-const TOKEN: &str = "the-token-of-a-service-account";
-
-#[derive(Clone, Default)]
-struct Cluster(Arc<Mutex<BTreeMap<String, Value>>>);
-
-type Answer = (StatusCode, Json<Value>);
-
-fn status(code: StatusCode, message: &str) -> Answer {
-    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code.as_u16(),
-    "reason": match code {
-        StatusCode::NOT_FOUND => "NotFound",
-        StatusCode::CONFLICT => "AlreadyExists",
-        StatusCode::UNAUTHORIZED => "Unauthorized",
-        _ => "InternalError",
-    }});
-    (code, Json(body))
-}
-
-fn known(headers: &HeaderMap) -> bool {
-    headers
-        .get("authorization")
-        .is_some_and(|value| value.as_bytes() == format!("Bearer {TOKEN}").as_bytes())
-}
-
-async fn read(
-    State(cluster): State<Cluster>,
-    Path((space, name)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Answer {
-    if !known(&headers) {
-        return status(StatusCode::UNAUTHORIZED, "Unauthorized");
-    }
-    match name.as_str() {
-        "broken" => return status(StatusCode::INTERNAL_SERVER_ERROR, "etcdserver: request timed out"),
-        "huge" => {
-            return (
-                StatusCode::OK,
-                Json(json!({"data": {"cosign.key": "A".repeat(3 * 1024 * 1024)}})),
-            );
-        }
-        _ => {}
-    }
-    let secrets = cluster.0.lock().unwrap();
-    match secrets.get(&format!("{space}/{name}")) {
-        Some(secret) => (StatusCode::OK, Json(secret.clone())),
-        None => status(StatusCode::NOT_FOUND, &format!("secrets \"{name}\" not found")),
-    }
-}
-
-async fn write(
-    State(cluster): State<Cluster>,
-    Path(space): Path<String>,
-    headers: HeaderMap,
-    Json(mut secret): Json<Value>,
-) -> Answer {
-    if !known(&headers) {
-        return status(StatusCode::UNAUTHORIZED, "Unauthorized");
-    }
-    let name = secret["metadata"]["name"].as_str().unwrap().to_owned();
-    secret["metadata"]["namespace"] = json!(space);
-    let mut secrets = cluster.0.lock().unwrap();
-    if secrets.contains_key(&format!("{space}/{name}")) {
-        return status(StatusCode::CONFLICT, &format!("secrets \"{name}\" already exists"));
-    }
-    secrets.insert(format!("{space}/{name}"), secret.clone());
-    (StatusCode::CREATED, Json(secret))
-}
-
 struct World {
-    cluster: Cluster,
-    server: HttpsServer,
+    api: KubernetesApi,
     sandbox: Sandbox,
 }
 
 impl World {
     async fn start() -> Self {
-        let cluster = Cluster::default();
-        let app = Router::new()
-            .route(
-                "/version",
-                get(|| async { Json(json!({"major": "1", "minor": "33", "gitVersion": "v1.33.0"})) }),
-            )
-            .route("/api/v1/namespaces/{space}/secrets", post(write))
-            .route("/api/v1/namespaces/{space}/secrets/{name}", get(read))
-            .with_state(cluster.clone());
-        let server = HttpsServer::start(app).await;
         let world = Self {
+            api: KubernetesApi::start().await,
             sandbox: Sandbox::new(),
-            cluster,
-            server,
         };
-        world.configure(
-            &format!("https://{}", world.server.address),
-            TOKEN,
-            &world.server.certificate,
-        );
+        world.api.write_kubeconfig(world.path().as_ref());
         world
-    }
-
-    fn configure(&self, server: &str, token: &str, authority: &str) {
-        let config = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "here",
-            "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
-            "clusters": [{"name": "here", "cluster": {
-                "server": server, "certificate-authority-data": STANDARD.encode(authority),
-            }}],
-            "users": [{"name": "me", "user": {"token": token}}],
-        });
-        std::fs::write(self.sandbox.path().join("kubeconfig"), config.to_string()).unwrap();
     }
 
     fn path(&self) -> String {
@@ -153,8 +52,11 @@ impl World {
     }
 
     fn put(&self, name: &str, data: Value) {
-        let secret = json!({"metadata": {"namespace": "team", "name": name}, "data": data});
-        self.cluster.0.lock().unwrap().insert(format!("team/{name}"), secret);
+        self.api.put_data(&format!("team/{name}"), data);
+    }
+
+    fn release(&self) -> Value {
+        self.api.secret("team/release").unwrap()
     }
 }
 
@@ -184,10 +86,10 @@ async fn a_pair_is_made_once_and_signs_from_the_secret() {
         world.create("release", None).await.unwrap_err().code(),
         "password-missing"
     );
-    assert!(world.cluster.0.lock().unwrap().is_empty());
+    assert_eq!(world.api.secret("team/release"), None);
     let public = world.create("release", Some("a password")).await.unwrap();
     assert_eq!(public.algorithm(), KeyAlgorithm::EcdsaP384);
-    let secret = world.cluster.0.lock().unwrap()["team/release"].clone();
+    let secret = world.release();
     assert_eq!(secret["immutable"], json!(true));
     let field =
         |name: &str| String::from_utf8(STANDARD.decode(secret["data"][name].as_str().unwrap()).unwrap()).unwrap();
@@ -204,31 +106,21 @@ async fn a_pair_is_made_once_and_signs_from_the_secret() {
     let again = world.create("release", Some("a password")).await.unwrap_err();
     assert_eq!(again.code(), "key-use-refused");
     assert!(again.to_string().contains("not replaced"), "{again}");
-    assert_eq!(world.cluster.0.lock().unwrap()["team/release"], secret);
+    assert_eq!(world.release(), secret);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_broken_secret_and_cluster_has_its_reason() {
     let world = World::start().await;
     world.create("release", Some("a password")).await.unwrap();
-    let mut secret = world.cluster.0.lock().unwrap()["team/release"].clone();
-    world
-        .cluster
-        .0
-        .lock()
-        .unwrap()
-        .insert("team/other".to_owned(), secret.clone());
+    let mut secret = world.release();
+    world.api.put("team/other", secret.clone());
     world.put("empty", json!({}));
     world.put("public-only", json!({"cosign.pub": secret["data"]["cosign.pub"]}));
     world.put("no-password", json!({"cosign.key": secret["data"]["cosign.key"]}));
     secret["metadata"]["name"] = json!("wrong-password");
     secret["data"]["cosign.password"] = json!(STANDARD.encode("another"));
-    world
-        .cluster
-        .0
-        .lock()
-        .unwrap()
-        .insert("team/wrong-password".to_owned(), secret);
+    world.api.put("team/wrong-password", secret);
     for (name, code, reason) in [
         ("absent", "key-use-refused", "404"),
         ("broken", "key-unreachable", "etcdserver"),
@@ -245,25 +137,30 @@ async fn each_broken_secret_and_cluster_has_its_reason() {
     }
     assert!(world.public("public-only").await.is_ok());
     // Who asks, and whom.
-    let server = format!("https://{}", world.server.address);
+    let server = format!("https://{}", world.api.server.address);
     let stranger = HttpsServer::start(Router::new()).await;
     for (server, token, authority, code) in [
-        (server.as_str(), "another", &world.server.certificate, "key-use-refused"),
+        (
+            server.as_str(),
+            "another",
+            &world.api.server.certificate,
+            "key-use-refused",
+        ),
         (&server, TOKEN, &stranger.certificate, "key-unreachable"),
         (
             "http://kubernetes.example:8080",
             TOKEN,
-            &world.server.certificate,
+            &world.api.server.certificate,
             "key-cluster-unknown",
         ),
         (
             "https://127.0.0.1:1",
             TOKEN,
-            &world.server.certificate,
+            &world.api.server.certificate,
             "key-unreachable",
         ),
     ] {
-        world.configure(server, token, authority);
+        write_kubeconfig(world.path().as_ref(), server, token, authority);
         let error = world.open("release").await.unwrap_err();
         assert_eq!(error.code(), code, "{server}: {error}");
         assert!(!error.to_string().contains(TOKEN));

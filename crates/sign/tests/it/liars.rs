@@ -10,17 +10,24 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use der::{Decode as _, Encode as _};
+use proofmark_evidence::encoding::{base64_encode, pem_decode_all, pem_encode};
 use proofmark_evidence::predicate::PredicateType;
 use proofmark_evidence::simple_signing::Payload;
 use proofmark_evidence::statement::Statement;
 use proofmark_sign::{KeylessSession, Options, SignError, Signer, Timing};
 use proofmark_trust_root::{Service, ServiceKind, SigningConfig};
 use proofmark_types::UnixTime;
+use proofmark_verify::TrustRoot;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, SanType, SubjectPublicKeyInfo,
+};
 use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::world::{World, fixture_key, image, now};
+use crate::world::{WORKFLOW, World, fixture_key, image, now};
 
 type Lie = Box<dyn Fn(&mut Vec<u8>) + Send + Sync>;
 
@@ -278,6 +285,79 @@ async fn an_authority_that_lies_is_named() {
     let signer = world.keyless().await.unwrap();
     for code in [bundle_reasons(&signer).await, legacy_reasons(&signer).await].concat() {
         assert!(code.starts_with("certificate-"), "{code}");
+    }
+}
+
+/// An authority that the trust root knows, and that keeps its certificates from the certificate transparency log: what it
+/// does for us it could do for anyone unseen.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_that_publishes_nothing_is_named() {
+    let world = Doubtful::start().await;
+    let hidden = Hidden::new();
+    let path = world.world.folder.path().join("trust/trusted_root.json");
+    let mut root: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    root["certificateAuthorities"].as_array_mut().unwrap().push(json!({
+        "subject": {"organization": "hidden", "commonName": "hidden"}, "uri": "https://hidden.test",
+        "certChain": {"certificates": [{"rawBytes": base64_encode(hidden.issuer.der())}]},
+        "validFor": {"start": "2020-01-01T00:00:00Z"},
+    }));
+    let parsed = |root: &Value| Arc::new(TrustRoot::parse(root.to_string().as_bytes()).unwrap());
+    let begin = async |root: Arc<TrustRoot>| {
+        let options = Options {
+            trust_root: Some(root),
+            ..world.options()
+        };
+        let session = KeylessSession::begin(&world.config, world.world.ci_token(), options);
+        Signer::Keyless(session.await.unwrap())
+    };
+    let honest = begin(parsed(&root)).await;
+    honest.sign_statement(&statement()).await.unwrap();
+    world.authority.lie(move |body| hidden.answer(body));
+    let signer = begin(parsed(&root)).await;
+    assert_eq!(bundle_reasons(&signer).await, ["sct-missing"; 2]);
+    assert_eq!(legacy_reasons(&signer).await, ["sct-missing"; 2]);
+    // Where no such logs are known none is wanted.
+    root["ctlogs"] = json!([]);
+    let signer = begin(parsed(&root)).await;
+    signer.sign_statement(&statement()).await.unwrap();
+}
+
+/// An authority that answers for another one, without certificate timestamps.
+struct Hidden {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Hidden {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        Self {
+            issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap(),
+        }
+    }
+
+    /// The same key, certified by this one.
+    fn answer(&self, body: &mut Vec<u8>) {
+        let mut document: Value = serde_json::from_slice(body).unwrap();
+        let chain = &mut document["signedCertificateEmbeddedSct"]["chain"]["certificates"];
+        let leaf = pem_decode_all("CERTIFICATE", chain[0].as_str().unwrap()).unwrap();
+        let leaf = x509_cert::Certificate::from_der(&leaf[0]).unwrap();
+        let key = leaf.tbs_certificate.subject_public_key_info.to_der().unwrap();
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![SanType::URI(WORKFLOW.try_into().unwrap())];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
+        let issuer = b"https://issuer.test".to_vec();
+        let extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 57264, 1, 1], issuer);
+        params.custom_extensions.push(extension);
+        let key = SubjectPublicKeyInfo::from_der(&key).unwrap();
+        let certified = params.signed_by(&key, &self.issuer).unwrap();
+        *chain = json!([
+            pem_encode("CERTIFICATE", certified.der()),
+            pem_encode("CERTIFICATE", self.issuer.der())
+        ]);
+        *body = document.to_string().into_bytes();
     }
 }
 
