@@ -236,29 +236,55 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
 
 /// Writes a file that the command line names, whole or not at all.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let failure = |error: std::io::Error| {
-        Failure::new(
-            Exit::Undecided,
-            "file-unwritable",
-            format!("cannot write {}: {error}", path.display()),
-        )
+    let mut builder = tempfile::Builder::new();
+    // As any program's output: what the umask lets everyone read. Secrets are written with `write_secret`.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let file = written_beside(path, bytes, &builder)?;
+    file.persist(path).map_err(|error| unwritable(path, error.error))?;
+    Ok(())
+}
+
+/// Writes a file that only its owner can read, whole or not at all, and there to stay. Unless it is to be replaced it must be
+/// new, also if someone made it since it was looked at.
+pub(crate) fn write_secret(path: &Path, bytes: &[u8], replace: bool) -> Result<(), Failure> {
+    // Made with mode 0600.
+    let file = written_beside(path, bytes, &tempfile::Builder::new())?;
+    file.as_file().sync_all().map_err(|error| unwritable(path, error))?;
+    let kept = if replace {
+        file.persist(path)
+    } else {
+        file.persist_noclobber(path)
     };
+    kept.map(|_| ()).map_err(|error| unwritable(path, error.error))
+}
+
+/// A file in the same folder with all of it.
+fn written_beside(
+    path: &Path,
+    bytes: &[u8],
+    builder: &tempfile::Builder<'_, '_>,
+) -> Result<tempfile::NamedTempFile, Failure> {
+    let failure = |error: std::io::Error| unwritable(path, error);
     let folder = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or_else(|| Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    // As any program's output: what the umask lets everyone read. Secrets are written elsewhere.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     std::fs::metadata(folder).map_err(failure)?;
     // The text of its error names the temporary file.
     let mut file = builder
         .tempfile_in(folder)
         .map_err(|error| failure(error.kind().into()))?;
     std::io::Write::write_all(&mut file, bytes).map_err(failure)?;
-    file.persist(path).map_err(|error| failure(error.error))?;
-    Ok(())
+    Ok(file)
+}
+
+fn unwritable(path: &Path, error: std::io::Error) -> Failure {
+    Failure::new(
+        Exit::Undecided,
+        "file-unwritable",
+        format!("cannot write {}: {error}", path.display()),
+    )
 }
 
 /// The image that the command line names.

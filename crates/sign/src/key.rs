@@ -3,6 +3,7 @@
 //! | PEM label | content |
 //! |---|---|
 //! | `ENCRYPTED SIGSTORE PRIVATE KEY`, `ENCRYPTED COSIGN PRIVATE KEY` | cosign's, see [`encrypted`] |
+//! | `ENCRYPTED PRIVATE KEY` | PKCS #8 under a password, see [`pbes2`] |
 //! | `PRIVATE KEY` | PKCS #8 |
 //! | `EC PRIVATE KEY` | SEC 1 |
 //! | `RSA PRIVATE KEY` | PKCS #1 |
@@ -25,6 +26,7 @@ use crate::password::Password;
 
 mod encrypted;
 mod error;
+mod pbes2;
 mod pem;
 mod remote;
 
@@ -98,6 +100,10 @@ impl SigningKey {
             "ENCRYPTED SIGSTORE PRIVATE KEY" | "ENCRYPTED COSIGN PRIVATE KEY" => {
                 let password = password.ok_or(SigningKeyError::PasswordNeeded)?;
                 Self::from_pkcs8_der(&encrypted::open(&block.content, password)?)
+            }
+            "ENCRYPTED PRIVATE KEY" => {
+                let password = password.ok_or(SigningKeyError::PasswordNeeded)?;
+                Self::from_pkcs8_der(&pbes2::open(&block.content, password)?)
             }
             "PRIVATE KEY" => Self::from_pkcs8_der(&block.content),
             "EC PRIVATE KEY" => Self::from_sec1_der(&block.content),

@@ -2,8 +2,7 @@
 //!
 //! One implementation with two spellings, ours and cosign's.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use proofmark_sign::SigningKey;
@@ -14,7 +13,7 @@ use serde_json::json;
 
 use crate::args::key_reference;
 use crate::checking::security_key;
-use crate::context::{Context, write_file};
+use crate::context::{Context, write_file, write_secret};
 use crate::failure::{Exit, Failure, chain};
 use crate::{keys, output};
 
@@ -56,7 +55,7 @@ pub(crate) struct Generate {
 /// Take over a private key
 #[derive(Args, Debug)]
 pub(crate) struct Import {
-    /// The private key: a PEM file (PKCS#8, SEC1, PKCS#1 or encrypted), env://NAME or k8s://NAMESPACE/NAME
+    /// The private key: a PEM file (PKCS#8, under a password too, SEC1, PKCS#1 or cosign's), env://NAME or k8s://NAMESPACE/NAME
     #[arg(long, short = 'k', value_name = "KEY", value_parser = key_reference)]
     key: KeyReference,
 
@@ -227,35 +226,6 @@ impl Pair {
         );
         Ok(())
     }
-}
-
-/// A file that only its owner can read, whole or not at all. Unless it is to be replaced it must be new, also if someone
-/// made it since it was looked at.
-fn write_secret(path: &Path, bytes: &[u8], replace: bool) -> Result<(), Failure> {
-    let failure = |error: std::io::Error| {
-        Failure::new(
-            Exit::Undecided,
-            "file-unwritable",
-            format!("cannot write {}: {error}", path.display()),
-        )
-    };
-    let folder = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or_else(|| Path::new("."));
-    // Made with mode 0600.
-    let mut file = tempfile::Builder::new()
-        .tempfile_in(folder)
-        .map_err(|error| failure(error.kind().into()))?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(failure)?;
-    let kept = if replace {
-        file.persist(path)
-    } else {
-        file.persist_noclobber(path)
-    };
-    kept.map(|_| ()).map_err(|error| failure(error.error))
 }
 
 fn public_json(key: &PublicKey) -> serde_json::Value {

@@ -21,7 +21,7 @@ pub enum SigningKeyError {
     NotPem,
     /// A block of a kind that is no private key, such as the public key.
     #[error(
-        "the PEM block is \"{seen}\", expected ENCRYPTED SIGSTORE PRIVATE KEY, PRIVATE KEY, EC PRIVATE KEY or RSA PRIVATE KEY"
+        "the PEM block is \"{seen}\", expected ENCRYPTED SIGSTORE PRIVATE KEY, ENCRYPTED PRIVATE KEY, PRIVATE KEY, EC PRIVATE KEY or RSA PRIVATE KEY"
     )]
     Label {
         /// The label.
@@ -45,9 +45,9 @@ pub enum SigningKeyError {
     /// The password does not open the key.
     #[error("the password does not open the key")]
     WrongPassword,
-    /// Encrypted with something else than cosign uses, or with costs made to exhaust memory.
+    /// Encrypted with something else than is read, or with costs made to exhaust memory or time.
     #[error(
-        "the key is encrypted with {what}, expected scrypt (N 32768, 65536 or 131072, r 8, p 1) and nacl/secretbox"
+        "the key is encrypted with {what}, expected scrypt (N 32768, 65536 or 131072, r 8, p 1) and nacl/secretbox, or in PKCS #8 scrypt or PBKDF2 of no more cost and AES in CBC"
     )]
     Encryption {
         /// What it says.

@@ -178,8 +178,14 @@ fn each_bad_file_has_its_reason() {
 
 proptest! {
     #[test]
-    fn no_text_panics(text in "\\PC{0,200}", label in 0_usize..4) {
-        let label = ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY", "ENCRYPTED SIGSTORE PRIVATE KEY"][label];
+    fn no_text_panics(text in "\\PC{0,200}", label in 0_usize..5) {
+        let label = [
+            "PRIVATE KEY",
+            "EC PRIVATE KEY",
+            "RSA PRIVATE KEY",
+            "ENCRYPTED SIGSTORE PRIVATE KEY",
+            "ENCRYPTED PRIVATE KEY",
+        ][label];
         let _ = SigningKey::from_pem(&text, None);
         let _ = SigningKey::from_pem(&pem_encode(label, text.as_bytes()), Some(&Password::new("")));
     }
