@@ -219,11 +219,16 @@ impl Collector<'_> {
         match read {
             Ok(facts) if facts.is_empty() => {}
             Ok(facts) => {
-                let (facts, problems): (Vec<_>, Vec<_>) =
+                let (mut facts, problems): (Vec<_>, Vec<_>) =
                     facts.into_iter().partition(|fact| !matches!(fact, Fact::Problem(_)));
                 for problem in problems {
                     if let Fact::Problem(Unreadable { code, reason }) = problem {
                         self.note(path, code, reason);
+                    }
+                }
+                for fact in &mut facts {
+                    if let Fact::Package(draft) = fact {
+                        draft.shorten();
                     }
                 }
                 self.fact_bytes += facts.iter().map(cost).sum::<usize>();
@@ -264,15 +269,13 @@ pub(crate) fn path_key(path: &str) -> u64 {
 
 /// Roughly the memory that a fact takes.
 fn cost(fact: &Fact) -> usize {
-    /// A draft with its strings, or a small fact.
+    /// A draft without its texts, or a small fact.
     const PACKAGE: usize = 1024;
     /// What a path costs beside its bytes.
     const PATH: usize = 48;
     match fact {
         Fact::Owned { files, .. } => files.iter().map(|file| file.len() + PATH).sum(),
-        Fact::Package(draft) => {
-            PACKAGE + (draft.needs.len() + draft.provides.len()) * PATH + draft.inside.as_ref().map_or(0, String::len)
-        }
+        Fact::Package(draft) => PACKAGE + (draft.needs.len() + draft.provides.len()) * PATH + draft.text_bytes(),
         Fact::Distribution(_) | Fact::Problem(_) => PACKAGE,
         Fact::DebianLicences { licences, .. } => {
             PATH + licences.iter().map(|licence| licence.len() + PATH).sum::<usize>()

@@ -48,6 +48,29 @@ pub(crate) const MAX_EXECUTABLE_BYTES: u64 = 48 * 1024 * 1024;
 /// The most facts of one file: a full desktop has some 5,000 packages, the largest list of files 100,000 lines.
 pub(crate) const MAX_FACTS: usize = 1_000_000;
 
+/// How much memory the paths of one database may take. Some databases name a folder once for many files, so that a few
+/// bytes could say as many paths as they like; a full desktop's take 20 MB.
+pub(crate) struct PathBudget(usize);
+
+impl PathBudget {
+    /// The longest path kept (Linux, `PATH_MAX`).
+    const MAX_PATH: usize = 4096;
+
+    fn new() -> Self {
+        Self(64 * 1024 * 1024)
+    }
+
+    /// A folder and a name as one path, if it may still be kept.
+    fn path(&mut self, folder: &str, name: &str) -> Option<Box<str>> {
+        let length = folder.len().checked_add(name.len())?;
+        if length > Self::MAX_PATH {
+            return None;
+        }
+        self.0 = self.0.checked_sub(length + size_of::<Box<str>>())?;
+        Some(format!("{folder}{name}").into())
+    }
+}
+
 /// One kind of package: which files tell of it, and what they say.
 pub(crate) trait Cataloger: Sync {
     /// Whether the file tells of packages, by its path alone.
@@ -181,6 +204,44 @@ pub(crate) enum Need {
 }
 
 impl Draft {
+    /// Cuts texts for people, which some packages fill with all they have.
+    pub(crate) fn shorten(&mut self) {
+        /// The most characters of such a text that are of use.
+        const MAX_TEXT: usize = 2_000;
+        let texts = [&mut self.supplier, &mut self.homepage, &mut self.description];
+        for text in texts.into_iter().flatten().chain(&mut self.licences) {
+            if let Some((end, _)) = text.char_indices().nth(MAX_TEXT) {
+                text.truncate(end);
+                text.shrink_to_fit();
+            }
+        }
+    }
+
+    /// The bytes of its texts.
+    pub(crate) fn text_bytes(&self) -> usize {
+        let one = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let all = |texts: &[String]| texts.iter().map(String::len).sum::<usize>();
+        let needs = self.needs.iter().map(|need| match need {
+            Need::AnyOf(names) => all(names),
+            Need::Sibling(_) => 0,
+        });
+        self.name.len()
+            + [
+                &self.group,
+                &self.version,
+                &self.modularity,
+                &self.architecture,
+                &self.inside,
+            ]
+            .into_iter()
+            .chain([&self.supplier, &self.homepage, &self.description])
+            .map(one)
+            .sum::<usize>()
+            + all(&self.licences)
+            + all(&self.provides)
+            + needs.sum::<usize>()
+    }
+
     pub(crate) fn new(kind: PackageKind, name: &str, version: Option<&str>) -> Self {
         Self {
             kind,

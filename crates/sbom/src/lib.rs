@@ -8,7 +8,8 @@
 //! CPE is guessed. What could not be read is listed in the bill, never passed over.
 //!
 //! Specifications: SPDX 2.3, CycloneDX 1.6, purl-spec; deb-control(5), DEP 5, apk-tools' installed database, PEP 376
-//! and 566, npm's package.json, cargo-auditable's format, Go's `debug/buildinfo`.
+//! and 566, npm's package.json, cargo-auditable's format, Go's `debug/buildinfo`; rpm's header format, SQLite's file format,
+//! libdb's `db_page.h`; APPNOTE.TXT, the JAR file specification, Maven's POM; systemd's package metadata for executables.
 
 #![warn(clippy::as_conversions, clippy::indexing_slicing)]
 

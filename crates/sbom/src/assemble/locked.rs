@@ -25,6 +25,7 @@ pub(super) fn superseded(drafts: &[Told<'_>]) -> Vec<bool> {
         .filter(|told| !told.draft.locked)
         .filter_map(|told| key(told))
         .collect();
+    let modules = modules(drafts);
     for (path, entries) in files {
         let is_installed = |at: &usize| {
             drafts
@@ -33,7 +34,7 @@ pub(super) fn superseded(drafts: &[Told<'_>]) -> Vec<bool> {
                 .is_some_and(|key| installed.contains(&key))
         };
         let found = entries.iter().filter(|at| is_installed(at)).count();
-        let followed = found * 2 >= entries.len() || has_modules(path, drafts);
+        let followed = found * 2 >= entries.len() || modules.contains(folder(path));
         for at in entries {
             if (followed || is_installed(&at))
                 && let Some(left_out) = left_out.get_mut(at)
@@ -56,14 +57,23 @@ fn key<'d>(told: &Told<'d>) -> Option<(PackageKind, String, &'d str)> {
     Some((draft.kind, name, draft.version.as_deref()?))
 }
 
-fn has_modules(path: &str, drafts: &[Told<'_>]) -> bool {
-    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let modules = if folder.is_empty() {
-        "node_modules/".to_owned()
-    } else {
-        format!("{folder}/node_modules/")
-    };
-    drafts
+fn folder(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// The folders that have a `node_modules` with packages in it.
+fn modules<'d>(drafts: &[Told<'d>]) -> HashSet<&'d str> {
+    /// The deepest that packages lie in packages.
+    const MAX_DEPTH: usize = 64;
+    let installed = drafts
         .iter()
-        .any(|told| told.draft.kind == PackageKind::Npm && !told.draft.locked && told.path.starts_with(&modules))
+        .filter(|told| told.draft.kind == PackageKind::Npm && !told.draft.locked);
+    installed
+        .flat_map(|told| {
+            let places = told.path.match_indices("node_modules/").take(MAX_DEPTH);
+            places.filter_map(|(at, _)| told.path.get(..at))
+        })
+        .filter(|before| before.is_empty() || before.ends_with('/'))
+        .map(|before| before.trim_end_matches('/'))
+        .collect()
 }

@@ -1,6 +1,6 @@
 //! Alpine packages: apk-tools' installed database, one letter a field.
 
-use super::{Cataloger, Draft, Fact, MAX_FACTS, Need, Unreadable};
+use super::{Cataloger, Draft, Fact, MAX_FACTS, Need, PathBudget, Unreadable};
 use crate::bill::{PackageKind, Source};
 
 /// Reads apk's database.
@@ -14,12 +14,13 @@ impl Cataloger for Apk {
     fn read(&self, _path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
         let text = String::from_utf8_lossy(bytes);
         let mut facts = Vec::new();
+        let mut budget = PathBudget::new();
         for block in text.split("\n\n").take(MAX_FACTS) {
             let Some(draft) = package(block) else { continue };
             facts.push(Fact::Owned {
                 kind: PackageKind::Apk,
                 package: draft.name.clone(),
-                files: files(block),
+                files: files(block, &mut budget),
             });
             facts.push(Fact::Package(Box::new(draft)));
         }
@@ -68,18 +69,18 @@ fn bare_name(word: &str) -> String {
 }
 
 /// `F:` opens a folder, `R:` names a file in it.
-fn files(block: &str) -> Vec<Box<str>> {
-    let mut folder = "";
+fn files(block: &str, budget: &mut PathBudget) -> Vec<Box<str>> {
+    let mut folder = String::new();
     let mut files = Vec::new();
     for line in block.lines().take(MAX_FACTS) {
         if let Some(name) = line.strip_prefix("F:") {
-            folder = name;
-        } else if let Some(name) = line.strip_prefix("R:") {
-            files.push(if folder.is_empty() {
-                name.into()
+            folder = if name.is_empty() {
+                String::new()
             } else {
-                format!("{folder}/{name}").into()
-            });
+                format!("{name}/")
+            };
+        } else if let Some(name) = line.strip_prefix("R:") {
+            files.extend(budget.path(&folder, name));
         }
     }
     files

@@ -105,11 +105,13 @@ fn texts(line: &str) -> Vec<String> {
 }
 
 fn needs(text: &str) -> Vec<Need> {
+    /// The most dependencies of a gem.
+    const MAX_NEEDS: usize = 1_000;
     let mut names: Vec<String> = text
         .lines()
         .map(str::trim_start)
         .filter(|line| line.contains(".add_runtime_dependency(") || line.contains(".add_dependency("))
-        .take(MAX_FACTS)
+        .take(MAX_NEEDS)
         .filter_map(|line| texts(line).into_iter().next())
         .collect();
     names.sort_unstable();
@@ -118,6 +120,7 @@ fn needs(text: &str) -> Vec<Need> {
     let development: Vec<String> = text
         .lines()
         .filter(|line| line.contains(".add_development_dependency("))
+        .take(MAX_NEEDS)
         .filter_map(|line| texts(line).into_iter().next())
         .collect();
     names.retain(|name| !development.contains(name));

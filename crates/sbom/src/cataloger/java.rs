@@ -8,6 +8,8 @@ mod identity;
 mod manifest;
 mod pom;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use proofmark_types::Digest;
 use sha1::{Digest as _, Sha1};
 
@@ -77,8 +79,13 @@ impl Cataloger for Java {
 fn is_archive(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     // A name of nothing but the end is none.
-    ENDS.iter()
-        .any(|end| name.len() > end.len() && name.to_ascii_lowercase().ends_with(end))
+    let ends = |end: &str| {
+        let start = name.len().checked_sub(end.len()).filter(|start| *start > 0);
+        start
+            .and_then(|start| name.get(start..))
+            .is_some_and(|last| last.eq_ignore_ascii_case(end))
+    };
+    ENDS.iter().any(|end| ends(end))
 }
 
 /// Reads an outermost archive with all in it.
@@ -96,7 +103,7 @@ struct Metadata {
     manifest: Manifest,
     /// Each with the folder in which it lies.
     properties: Vec<(String, Coordinates)>,
-    poms: Vec<(String, Pom)>,
+    poms: BTreeMap<String, Pom>,
 }
 
 impl Reader {
@@ -123,10 +130,7 @@ impl Reader {
         }
         self.packages(path, inside, bytes, &metadata);
         for entry in nested {
-            let inner = match inside {
-                Some(inside) => format!("{inside}!/{}", entry.name),
-                None => entry.name.clone(),
-            };
+            let inner = place(inside, &entry.name);
             if depth + 1 >= MAX_DEPTH {
                 self.problem("java-archive-too-deep", &inner, "it lies too deep in others");
                 return;
@@ -193,11 +197,8 @@ impl Reader {
                 continue;
             }
             let inner = format!("{folder}pom.properties");
-            let mut draft = draft(coordinates, metadata.pom_of(coordinates));
-            draft.inside = Some(match inside {
-                Some(inside) => format!("{inside}!/{inner}"),
-                None => inner,
-            });
+            let mut draft = draft(coordinates, metadata.poms.get(folder));
+            draft.inside = Some(place(inside, &inner));
             contained.push(draft);
         }
         if let Some(own) = own {
@@ -213,6 +214,22 @@ impl Reader {
             self.drafts.push(draft);
         }
         self.drafts.extend(contained);
+    }
+}
+
+/// A place in an archive that may itself be in one. Names may have 64 KB each, and one archive's stands in those of all
+/// in it.
+fn place(inside: Option<&str>, name: &str) -> String {
+    /// The most characters shown.
+    const MAX_PLACE: usize = 1024;
+    match inside {
+        Some(inside) => inside
+            .chars()
+            .chain("!/".chars())
+            .chain(name.chars())
+            .take(MAX_PLACE)
+            .collect(),
+        None => name.chars().take(MAX_PLACE).collect(),
     }
 }
 
@@ -260,24 +277,31 @@ impl Metadata {
                     self.properties.push((folder, coordinates));
                 }
             }
-            "pom.xml" => self.poms.push((folder, Pom::read(&String::from_utf8_lossy(content)))),
+            "pom.xml" => {
+                self.poms.insert(folder, Pom::read(&String::from_utf8_lossy(content)));
+            }
             _ => self.manifest = Manifest::read(content),
         }
     }
 
-    /// The `pom.xml` that says what the coordinates say.
+    /// The `pom.xml` beside the properties of these coordinates, or the one that says them itself.
     fn pom_of(&self, coordinates: &Coordinates) -> Option<&Pom> {
-        self.poms.iter().map(|(_, pom)| pom).find(|pom| pom.is_of(coordinates))
+        let told = self.properties.iter().find(|(_, told)| told == coordinates);
+        match told {
+            Some((folder, _)) => self.poms.get(folder),
+            None => self.poms.values().find(|pom| pom.is_of(coordinates)),
+        }
     }
 
     /// What the archive itself is.
     fn own(&self, name: &FileName) -> Option<identity::Own> {
         let properties = self.properties.iter().map(|(_, coordinates)| coordinates);
         // A pom.xml without properties beside it says the same, if it says it without variables.
+        let folders: BTreeSet<&str> = self.properties.iter().map(|(folder, _)| folder.as_str()).collect();
         let poms = self
             .poms
             .iter()
-            .filter(|(folder, _)| !self.properties.iter().any(|(other, _)| other == folder))
+            .filter(|(folder, _)| !folders.contains(folder.as_str()))
             .filter_map(|(_, pom)| pom.coordinates());
         let told: Vec<Coordinates> = properties.cloned().chain(poms).collect();
         identity::own(name, &told, &self.manifest)

@@ -11,7 +11,7 @@ mod python;
 mod swift;
 mod yarn;
 
-use super::{Cataloger, Draft, Fact, MAX_FACTS, Unreadable};
+use super::{Cataloger, Draft, Fact, Unreadable};
 use crate::bill::{PackageKind, Uncertainty};
 
 /// Reads lock files.
@@ -19,6 +19,9 @@ pub(super) struct Lock;
 
 /// The largest lock file read: a large monorepo's has some 5 MB.
 const MAX_LOCK_BYTES: u64 = 24 * 1024 * 1024;
+
+/// The most packages that a lock file names; a large monorepo's names 10,000.
+const MAX_LOCKED: usize = 50_000;
 
 type Read = fn(&str) -> Result<Vec<Draft>, Unreadable>;
 
@@ -70,11 +73,11 @@ impl Cataloger for Lock {
         };
         let text = String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes));
         let drafts = read(&text)?;
-        Ok(drafts
-            .into_iter()
-            .take(MAX_FACTS)
-            .map(|draft| Fact::Package(Box::new(draft)))
-            .collect())
+        if drafts.len() > MAX_LOCKED {
+            let reason = format!("it names {} packages, more than {MAX_LOCKED}", drafts.len());
+            return Err(Unreadable::new("lock-file-too-large", reason));
+        }
+        Ok(drafts.into_iter().map(|draft| Fact::Package(Box::new(draft))).collect())
     }
 }
 

@@ -9,7 +9,7 @@ mod header;
 mod ndb;
 mod sqlite;
 
-use super::{Cataloger, Draft, Fact, MAX_FACTS, Need, Unreadable};
+use super::{Cataloger, Draft, Fact, MAX_FACTS, Need, PathBudget, Unreadable};
 use crate::bill::{PackageKind, Source};
 use header::{Header, tag};
 
@@ -69,13 +69,14 @@ fn malformed(reason: impl Into<String>) -> Unreadable {
 fn facts(read: impl FnOnce(Each<'_>) -> Result<(), Unreadable>) -> Result<Vec<Fact>, Unreadable> {
     let mut facts = Vec::new();
     let mut packages = 0;
+    let mut budget = PathBudget::new();
     let mut broken = 0;
     let outcome = read(&mut |bytes| {
         if packages >= MAX_PACKAGES {
             broken += 1;
             return;
         }
-        match Header::parse(bytes).and_then(|header| package(&header, &mut facts)) {
+        match Header::parse(bytes).and_then(|header| package(&header, &mut budget, &mut facts)) {
             Some(()) => packages += 1,
             None => broken += 1,
         }
@@ -91,7 +92,7 @@ fn facts(read: impl FnOnce(Each<'_>) -> Result<(), Unreadable>) -> Result<Vec<Fa
     Ok(facts)
 }
 
-fn package(header: &Header<'_>, facts: &mut Vec<Fact>) -> Option<()> {
+fn package(header: &Header<'_>, budget: &mut PathBudget, facts: &mut Vec<Fact>) -> Option<()> {
     let name = header.string(tag::NAME)?;
     // A key that rpm trusts, kept among the packages.
     if name == "gpg-pubkey" {
@@ -124,14 +125,14 @@ fn package(header: &Header<'_>, facts: &mut Vec<Fact>) -> Option<()> {
             Some(architecture) => format!("{name}:{architecture}"),
             None => name,
         },
-        files: files(header),
+        files: files(header, budget),
     });
     facts.push(Fact::Package(Box::new(draft)));
     Some(())
 }
 
 /// rpm keeps folders once: the file's own name, and which folder it is in.
-fn files(header: &Header<'_>) -> Vec<Box<str>> {
+fn files(header: &Header<'_>, budget: &mut PathBudget) -> Vec<Box<str>> {
     let folders: Vec<String> = header.strings(tag::DIRNAMES).collect();
     let names = header.strings(tag::BASENAMES);
     names
@@ -139,7 +140,7 @@ fn files(header: &Header<'_>) -> Vec<Box<str>> {
         .take(MAX_FACTS)
         .filter_map(|(name, folder)| {
             let folder = folders.get(usize::try_from(folder).ok()?)?;
-            Some(format!("{}{name}", folder.strip_prefix('/').unwrap_or(folder)).into())
+            budget.path(folder.strip_prefix('/').unwrap_or(folder), &name)
         })
         .collect()
 }

@@ -419,3 +419,39 @@ proptest! {
         let _ = package_folder(&format!("{path}/package.json"));
     }
 }
+
+#[test]
+fn a_few_bytes_do_not_say_a_thousand_long_paths() {
+    // apk and rpm name a folder once for many files.
+    let folder = "f/".repeat(2_000);
+    let mut budget = PathBudget::new();
+    let kept = (0..100_000).filter_map(|_| budget.path(&folder, "name")).count();
+    assert!(
+        (16_000..17_000).contains(&kept),
+        "{kept} paths of 4,004 bytes are in 64 MB"
+    );
+    assert_eq!(PathBudget::new().path(&"x".repeat(5_000), "y"), None);
+    let database = format!(
+        "P:app\nV:1\nF:{}\nR:lost\nF:usr/bin\nR:app\nF:\nR:root\n",
+        "x".repeat(5_000)
+    );
+    let facts = read("lib/apk/db/installed", &database).unwrap();
+    let Fact::Owned { files, .. } = &facts[0] else {
+        panic!("a list of files");
+    };
+    assert_eq!(
+        files.iter().map(|file| &**file).collect::<Vec<_>>(),
+        ["usr/bin/app", "root"]
+    );
+}
+
+#[test]
+fn texts_for_people_are_cut() {
+    let text = "\u{e9}".repeat(100_000);
+    let manifest = format!("{{\"name\":\"a\",\"version\":\"1\",\"description\":\"{text}\",\"license\":\"{text}\"}}");
+    let mut drafts = packages(read("node_modules/a/package.json", &manifest).unwrap());
+    assert!(drafts[0].text_bytes() > 400_000);
+    drafts[0].shorten();
+    assert_eq!(drafts[0].description.as_ref().map(String::len), Some(4_000));
+    assert!(drafts[0].text_bytes() < 9_000);
+}

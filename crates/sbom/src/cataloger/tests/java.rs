@@ -278,6 +278,25 @@ fn one_archive_listed_a_thousand_times_is_paid_for_each_time() {
 }
 
 #[test]
+fn long_names_do_not_multiply() {
+    let long = format!("{}.jar", "n".repeat(60_000));
+    let properties: &[u8] = b"groupId=g.h\nartifactId=a\nversion=1\n";
+    let inner = zip(&[
+        ("META-INF/maven/g.h/a/pom.properties", properties),
+        ("META-INF/maven/g.h/b/pom.properties", b"version=2\n"),
+    ]);
+    let (drafts, problem) = facts_of("a.war", &zip(&[(&long, &zip(&[(&long, &inner)]))]));
+    assert_eq!(problem, None);
+    assert!(drafts.len() >= 3);
+    assert!(
+        drafts
+            .iter()
+            .filter_map(|draft| draft.inside.as_ref())
+            .all(|inside| inside.len() <= 1024)
+    );
+}
+
+#[test]
 fn what_is_no_archive_is_noted() {
     for (bytes, reason) in [
         (b"not a jar".as_slice(), "x.jar: it is no zip archive"),

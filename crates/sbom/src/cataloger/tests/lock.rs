@@ -198,6 +198,12 @@ fn broken_lock_files_are_noted() {
 }
 
 #[test]
+fn a_lock_file_without_end_is_noted() {
+    let text: String = (0..50_001).map(|at| format!("p{at}==1\n")).collect();
+    assert_eq!(read("requirements.txt", &text).unwrap_err().code, "lock-file-too-large");
+}
+
+#[test]
 fn lock_files_of_packages_are_not_the_images() {
     for path in [
         "app/node_modules/a/package-lock.json",
