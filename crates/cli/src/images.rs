@@ -1,7 +1,8 @@
 //! An image reference as the manifests behind it: one image, or an index with the images of its platforms.
 
 use proofmark_oci::{Descriptor, Manifest};
-use proofmark_registry::ImageSource;
+use proofmark_registry::{Client, ImageSource};
+use proofmark_types::{Digest, ImageRef};
 
 use crate::context::registry_failure;
 use crate::failure::{Exit, Failure, chain};
@@ -33,6 +34,17 @@ impl ImageTree {
             }
         }
         all
+    }
+}
+
+/// The digest that a reference names, asked for only where it does not say it itself.
+pub(crate) async fn digest_of(client: &Client, image: &ImageRef) -> Result<Digest, Failure> {
+    match image.digest() {
+        Some(digest) => Ok(digest.clone()),
+        None => {
+            let resolved = client.resolve(image).await.map_err(registry_failure)?;
+            Ok(resolved.descriptor.digest)
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::args::RegistryArgs;
 use crate::context::{Context, parse_image, registry_failure};
 use crate::failure::{Exit, Failure};
 use crate::hanging::whole;
+use crate::images::digest_of;
 use crate::output;
 
 /// Remove what hangs on an image: signatures, attestations, bills
@@ -81,17 +82,7 @@ impl Clean {
         }
         let client = Context::client_for(&self.registry, &[&image])?;
         let source = ImageSource::registry(&client, &image);
-        let digest = match image.digest() {
-            Some(digest) => digest.clone(),
-            None => {
-                client
-                    .resolve(&image)
-                    .await
-                    .map_err(registry_failure)?
-                    .descriptor
-                    .digest
-            }
-        };
+        let digest = digest_of(&client, &image).await?;
         let attachments = source.attachments(&digest).await.map_err(registry_failure)?;
         let chosen = chosen(&attachments.found, |attachment| {
             attachment.subject == digest && self.kind.covers(attachment)

@@ -4,8 +4,9 @@ use clap::Args;
 use proofmark_evidence::simple_signing::Payload;
 
 use crate::args::{Annotations, RegistryArgs, annotation};
-use crate::context::{Context, parse_image, registry_failure};
+use crate::context::{Context, parse_image};
 use crate::failure::Failure;
+use crate::images::digest_of;
 
 /// Print the payload of a signature, unsigned
 #[derive(Args, Debug)]
@@ -25,16 +26,9 @@ impl Generate {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let image = parse_image(&self.image)?;
         let digest = match image.digest() {
+            // No registry is needed, nor credentials that can be read.
             Some(digest) => digest.clone(),
-            None => {
-                let client = Context::client_for(&self.registry, &[&image])?;
-                client
-                    .resolve(&image)
-                    .await
-                    .map_err(registry_failure)?
-                    .descriptor
-                    .digest
-            }
+            None => digest_of(&Context::client_for(&self.registry, &[&image])?, &image).await?,
         };
         let annotations = Annotations::flatten(&self.annotations).collect();
         let payload = Payload::new(&image.repository().to_string(), &digest, annotations);

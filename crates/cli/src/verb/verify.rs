@@ -12,8 +12,9 @@ use proofmark_types::ImageRef;
 
 use crate::args::{Annotations, RegistryArgs, SignerArgs, TrustArgs, annotation};
 use crate::checking::{Checked, Target, Wish, check_all, check_evidence};
-use crate::context::{Context, parse_image, read_file, registry_failure};
+use crate::context::{Context, parse_image, read_file};
 use crate::failure::Failure;
+use crate::images::digest_of;
 use crate::report;
 
 /// Check an image's signatures
@@ -133,17 +134,7 @@ impl Asked {
         };
         let image = parse_image(image)?;
         let client = Context::client_for(&self.registry, &[&image])?;
-        let digest = match image.digest() {
-            Some(digest) => digest.clone(),
-            None => {
-                client
-                    .resolve(&image)
-                    .await
-                    .map_err(registry_failure)?
-                    .descriptor
-                    .digest
-            }
-        };
+        let digest = digest_of(&client, &image).await?;
         let mut evidence = EvidenceSet::new(digest);
         evidence.items.push(self.given(&image, &evidence)?);
         let target = Target::remote(&client, &image);

@@ -17,6 +17,7 @@ mod cosign_name;
 mod demo;
 mod fallback;
 mod fixtures;
+mod folders;
 mod from_cosign;
 mod hanging;
 mod inside;
