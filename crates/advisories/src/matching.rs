@@ -123,6 +123,11 @@ pub enum Condition {
         /// The release.
         release: String,
     },
+    /// An advisory of a package that is there has bounds that are no versions.
+    AdvisoryUndecidable {
+        /// The advisory.
+        id: String,
+    },
     /// The database has nothing of an ecosystem that packages are of.
     EcosystemNotInDatabase {
         /// The ecosystem.
@@ -151,6 +156,7 @@ impl Condition {
         match self {
             Self::DistributionUnknown { .. } => "distribution-unknown",
             Self::ReleaseNotInDatabase { .. } => "distribution-not-in-database",
+            Self::AdvisoryUndecidable { .. } => "advisory-undecidable",
             Self::EcosystemNotInDatabase { .. } => "ecosystem-not-in-database",
             Self::Expired { .. } => "distribution-expired",
             Self::LicenceForbids { .. } => "distribution-licence",
@@ -171,6 +177,12 @@ impl std::fmt::Display for Condition {
                 f,
                 "the database has no advisories of {ecosystem} {release}: its packages were not looked up"
             ),
+            Self::AdvisoryUndecidable { id } => {
+                write!(
+                    f,
+                    "{id} is about a package that is here, and says of no version that could be compared"
+                )
+            }
             Self::EcosystemNotInDatabase { ecosystem } => write!(
                 f,
                 "the database has no advisories of {ecosystem}: its packages were not looked up"
@@ -276,6 +288,8 @@ fn look_up<'d>(
     }
     let mut hits = Vec::new();
     let mut judged: Vec<&str> = Vec::new();
+    // What other advisories say of the package holds nevertheless.
+    let mut undecidable = None;
     for (name, version, by_source) in place.names() {
         let mut entries = BTreeMap::<&str, (Advisory<'d>, Vec<Entry<'d>>)>::new();
         for entry in section
@@ -302,15 +316,13 @@ fn look_up<'d>(
                     let entry = entries.get(entry);
                     hits.extend(entry.map(|entry| finding(package, subject, &advisory, entry, fixed, via_source)));
                 }
-                Verdict::Unplaced => {
-                    return Ok(Some(Reason::AdvisoryUndecidable { id: id.to_owned() }));
-                }
+                Verdict::Unplaced => undecidable = Some(Reason::AdvisoryUndecidable { id: id.to_owned() }),
                 Verdict::Not => {}
             }
         }
     }
     scan.findings.extend(fold::fold(hits, place.ecosystem.scheme));
-    Ok(None)
+    Ok(undecidable)
 }
 
 /// The entry is a place in the list.

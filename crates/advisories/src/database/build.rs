@@ -29,6 +29,8 @@ const MAX_SUMMARY: usize = 240;
 pub struct Builder {
     names: Names,
     records: BTreeMap<u32, Kept>,
+    /// When: an earlier record of the same identifier, in another file, stays away.
+    withdrawn: BTreeMap<u32, UnixTime>,
     files: Vec<SourceFile>,
     exploited: Option<KnownExploited>,
     scores: Option<EpssScores>,
@@ -133,15 +135,17 @@ impl Builder {
         }
         let id = self.names.number(record.id.as_str());
         let modified = UnixTime::parse(record.modified.as_str()).unwrap_or(UnixTime::EPOCH);
-        if let Some(there) = self.records.get(&id) {
+        let there = self.records.get(&id).map(|record| record.modified);
+        if let Some(there) = there.max(self.withdrawn.get(&id).copied()) {
             self.left_out.superseded += 1;
-            if there.modified >= modified {
+            if there >= modified {
                 return Ok(Added::Superseded);
             }
             self.records.remove(&id);
         }
         if record.withdrawn.is_some() {
             self.left_out.withdrawn += 1;
+            self.withdrawn.insert(id, modified);
             return Ok(Added::Withdrawn);
         }
         let upstream = upstream(&record);

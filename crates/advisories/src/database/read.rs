@@ -197,7 +197,8 @@ impl<'d> Section<'d> {
         let (first, count) = (self.number(package, 2)?, self.number(package, 3)?);
         for place in self.span(first, count, self.rows)? {
             let entry = self.entry(place)?;
-            if entry.release == release {
+            // An advisory about a distribution as a whole is about each of its releases.
+            if entry.release == release || entry.release.is_empty() {
                 found.push(entry);
             }
         }

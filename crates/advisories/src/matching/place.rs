@@ -111,6 +111,7 @@ pub(super) fn condition(reason: &Reason) -> Option<Condition> {
     match reason {
         Reason::DistributionUnknown { name } => Some(Condition::DistributionUnknown { name: name.clone() }),
         Reason::LicenceForbids { name } => Some(Condition::LicenceForbids { name: name.clone() }),
+        Reason::AdvisoryUndecidable { id } => Some(Condition::AdvisoryUndecidable { id: id.clone() }),
         Reason::EcosystemNotInDatabase { ecosystem } => Some(Condition::EcosystemNotInDatabase { ecosystem }),
         Reason::ReleaseNotInDatabase { ecosystem, release } => Some(Condition::ReleaseNotInDatabase {
             ecosystem,

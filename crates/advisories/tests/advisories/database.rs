@@ -69,6 +69,7 @@ fn the_later_of_two_records_holds() {
     let mut builder = Builder::new();
     builder.add_osv(old.as_bytes()).unwrap();
     assert_eq!(builder.add_osv(withdrawn.as_bytes()).unwrap(), Added::Withdrawn);
+    assert_eq!(builder.add_osv(old.as_bytes()).unwrap(), Added::Superseded);
     assert_eq!(builder.build(now()).unwrap_err().code(), "no-advisories");
 }
 

@@ -375,6 +375,7 @@ fn bounds_that_are_no_versions_decide_nothing() {
     };
     let scan = scan_one(&database, subject, None);
     assert_eq!(scan.not_looked_up[&0].code(), "advisory-undecidable");
+    assert_eq!(scan.conditions[0].code(), "advisory-undecidable");
     assert_eq!(database.header().left_out.unplaced_ranges, 1);
 }
 
@@ -453,4 +454,41 @@ fn a_thousand_packages_are_looked_up() {
         .collect();
     let scan = scan(&database, &subjects, None, now()).unwrap();
     assert_eq!((scan.looked_up, scan.findings.len()), (1000, 100));
+}
+
+#[test]
+fn an_undecidable_advisory_hides_no_other() {
+    let affected = |events: &str| {
+        format!(
+            r#""affected":[{{"package":{{"ecosystem":"Go","name":"example.com/a"}},"ranges":[{{"type":"SEMVER","events":[{events}]}}]}}]"#
+        )
+    };
+    let of = |id: &str, events: &str| {
+        format!(
+            r#"{{"id":"{id}","modified":"2024-01-01T00:00:00Z",{}}}"#,
+            affected(events)
+        )
+    };
+    let bytes = database_of(&[
+        &of("T-1", r#"{"introduced":"0"},{"fixed":"master"}"#),
+        &of("T-2", r#"{"introduced":"0"},{"fixed":"1.2.0"}"#),
+    ]);
+    let database = Database::open(&bytes).unwrap();
+    let purl = Purl::parse("pkg:golang/example.com/a@v1.0.0").unwrap();
+    let subject = Subject {
+        purl: Some(&purl),
+        ..Subject::default()
+    };
+    let scan = scan_one(&database, subject, None);
+    assert_eq!(scan.findings[0].id, "T-2");
+    assert_eq!(scan.conditions[0].code(), "advisory-undecidable");
+}
+
+#[test]
+fn an_advisory_about_a_whole_distribution_is_about_each_release() {
+    let whole = DEBIAN.replace("Debian:12", "Debian");
+    let other = DEBIAN.replace("DEBIAN-CVE-2024-1", "T-1").replace("openssl", "other");
+    let database = database_of(&[&whole, &other]);
+    let found = found(&database, "pkg:deb/debian/openssl@3.0.0-1", Some(("debian", "12")));
+    assert_eq!(found, ["CVE-2024-1 3.0.13-1~deb12u1"]);
 }
