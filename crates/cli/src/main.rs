@@ -3,6 +3,7 @@
 //! One file a verb under `verb`; the flags they share are in `args`, what they need to run in `context`, and `output` is
 //! the only place that prints.
 
+mod advisories;
 mod args;
 mod bills;
 mod blobs;
@@ -203,6 +204,8 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Up(verb) => verb.run(context).await,
         Verb::Release(verb) => verb.run(context).await,
         Verb::Sbom(verb) => verb.run(context).await,
+        Verb::Scan(verb) => verb.run(context).await,
+        Verb::Db(verb) => verb.run(context),
         Verb::Sign(verb) => verb.run(context).await,
         Verb::Attest(verb) => verb.run(context).await,
         Verb::Verify(verb) => verb.run(context).await,

@@ -73,6 +73,10 @@ verbs! {
     "release" => flags Release(verb::release::Release);
     /// What is inside an image: packages, licences, relationships
     "sbom" => flags Sbom(verb::sbom::Sbom);
+    /// Known vulnerabilities of what is inside an image, and whether it may pass
+    "scan" => flags Scan(Box<verb::scan::ScanVerb>);
+    /// The database of known vulnerabilities
+    "db" => verbs Db(verb::db::Db);
     /// Sign an image
     "sign" => flags Sign(verb::sign::Sign);
     /// State something about an image, signed

@@ -119,6 +119,7 @@ const VARIABLES: &[Variable] = &[
         "a service account",
         false,
     ),
+    ("PROOFMARK_DB", "is the advisory database", "a path", false),
     (
         "PROOFMARK_LOG",
         "is what is logged on standard error",

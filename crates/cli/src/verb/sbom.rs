@@ -147,7 +147,7 @@ fn name_failure(path: &Path, error: RegistryError) -> Failure {
 }
 
 /// The one image that is meant: of the platform asked for, or of this machine's.
-fn pick(tree: &ImageTree, platform: Option<&str>) -> Result<Descriptor, Failure> {
+pub(crate) fn pick(tree: &ImageTree, platform: Option<&str>) -> Result<Descriptor, Failure> {
     if let (true, None, Some(only)) = (tree.images.len() == 1, platform, tree.images.first()) {
         return Ok(only.clone());
     }

@@ -30,6 +30,7 @@ mod matrix;
 mod peers;
 mod policies;
 mod releasing;
+mod scanning;
 mod trusting;
 mod up;
 mod verifying;
