@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::lock::is_foreign;
 use super::{Cataloger, Draft, Fact, Need, Unreadable};
 use crate::bill::{PackageKind, Uncertainty};
 
@@ -15,7 +16,7 @@ const INSTALLED: &str = "vendor/composer/installed.json";
 
 impl Cataloger for Composer {
     fn wants(&self, path: &str) -> bool {
-        is_file(path, INSTALLED) || is_file(path, "composer.lock")
+        is_file(path, INSTALLED) || (is_file(path, "composer.lock") && !is_foreign(path))
     }
 
     fn read(&self, path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {

@@ -2,7 +2,7 @@
 //!
 //! A specification is a Ruby program; only the assignments of plain texts that RubyGems itself writes are read.
 
-use super::lock::locked;
+use super::lock::{is_foreign, locked};
 use super::{Cataloger, Draft, Fact, MAX_FACTS, Need, Unreadable};
 use crate::bill::{PackageKind, Uncertainty};
 
@@ -11,7 +11,7 @@ pub(super) struct Gem;
 
 impl Cataloger for Gem {
     fn wants(&self, path: &str) -> bool {
-        specification(path).is_some() || path == "Gemfile.lock" || path.ends_with("/Gemfile.lock")
+        specification(path).is_some() || is_lock_file(path)
     }
 
     fn read(&self, path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
@@ -22,6 +22,11 @@ impl Cataloger for Gem {
         };
         Ok(drafts.into_iter().map(|draft| Fact::Package(Box::new(draft))).collect())
     }
+}
+
+fn is_lock_file(path: &str) -> bool {
+    path.strip_suffix("Gemfile.lock")
+        .is_some_and(|folder| (folder.is_empty() || folder.ends_with('/')) && !is_foreign(folder))
 }
 
 /// The file's name without end, if it is a specification: `specifications/rake-13.0.6`, or in `default` below.

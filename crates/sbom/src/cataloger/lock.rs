@@ -46,16 +46,23 @@ const READERS: [(&str, Read); 14] = [
 fn reader(path: &str) -> Option<Read> {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
     let (_, read) = READERS.iter().find(|(file, _)| *file == name)?;
-    // Packages may carry their own, which say what their authors work with; sources in a cache are not the image's.
-    let foreign = [
+    (!is_foreign(folder)).then_some(*read)
+}
+
+/// Whether a folder is a package's: it may carry a lock file that says what its authors work with. Sources in a cache are
+/// not the image's either.
+pub(super) fn is_foreign(folder: &str) -> bool {
+    const FOREIGN: [&str; 8] = [
         "node_modules",
         "site-packages",
         "dist-packages",
+        "gems",
+        "vendor",
         "registry",
         "doc",
         "examples",
     ];
-    (!folder.split('/').any(|part| foreign.contains(&part))).then_some(*read)
+    folder.split('/').any(|part| FOREIGN.contains(&part))
 }
 
 impl Cataloger for Lock {

@@ -104,7 +104,8 @@ fn contradicts(version: Option<&str>, coordinates: &Coordinates) -> bool {
         return false;
     };
     let (version, told) = (version.replace('-', "."), told.replace('-', "."));
-    !version.starts_with(&told) && !told.starts_with(&version)
+    // `geronimo-interceptor_3.0_spec` is in a file named `geronimo-interceptor-3.0-spec-1.0.1`.
+    !version.starts_with(&told) && !told.starts_with(&version) && !version.ends_with(&format!(".{told}"))
 }
 
 /// The version that the manifest says.

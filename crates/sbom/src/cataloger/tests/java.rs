@@ -147,6 +147,12 @@ fn coordinates_come_from_where_they_are_certain() {
             "g.h:real:1.0 in itself, None",
         ),
         (
+            "geronimo-interceptor-3.0-spec-1.0.1.jar",
+            "META-INF/maven/org.apache.geronimo.specs/geronimo-interceptor_3.0_spec/pom.properties",
+            "version=1.0.1\n".to_owned(),
+            "org.apache.geronimo.specs:geronimo-interceptor_3.0_spec:1.0.1 in itself, None",
+        ),
+        (
             "fat-9.jar",
             "META-INF/maven/g.h/real/pom.properties",
             "version=1.0\n".to_owned(),

@@ -209,6 +209,8 @@ fn lock_files_of_packages_are_not_the_images() {
         "app/node_modules/a/package-lock.json",
         "usr/lib/python3/site-packages/a/requirements.txt",
         "root/.cargo/registry/src/a/Cargo.lock",
+        "usr/lib/ruby/gems/3.1.0/gems/rbs-2.1.0/steep/Gemfile.lock",
+        "app/vendor/a/b/composer.lock",
     ] {
         assert!(!is_wanted(path), "{path}");
     }
