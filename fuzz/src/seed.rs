@@ -31,6 +31,7 @@ pub fn seeds() -> Seeds {
     walk(&fixtures().join("../crates/trust-root/embedded"), &mut seeds);
     both_configurations(&mut seeds);
     databases(&mut seeds);
+    documents(&mut seeds);
     for (target, texts) in TEXTS {
         for text in *texts {
             add(&mut seeds, target, text.as_bytes());
@@ -68,6 +69,23 @@ fn both_configurations(seeds: &mut Seeds) {
     for document in both {
         add(seeds, "trust_config", document.as_bytes());
     }
+}
+
+/// One small document in every format, and in an attestation.
+fn documents(seeds: &mut Seeds) {
+    let text = r#"{"bomFormat":"CycloneDX","specVersion":"1.6","metadata":{"timestamp":"2026-11-21T12:00:00Z"},"components":[
+        {"type":"library","bom-ref":"a","name":"libcurl4","version":"7.88.1-10","purl":"pkg:deb/debian/libcurl4@7.88.1-10?distro=debian-12&upstream=curl"},
+        {"type":"library","bom-ref":"b","group":"@babel","name":"core","version":"7.0.0","purl":"pkg:npm/%40babel/core@7.0.0",
+         "licenses":[{"expression":"MIT AND LicenseRef-x"}],"properties":[{"name":"proofmark:ownedBy","value":"a"}]}],
+        "dependencies":[{"ref":"b","dependsOn":["a"]}]}"#;
+    let read = proofmark_sbom::read(text.as_bytes()).expect("a document");
+    let info = read.info(proofmark_types::UnixTime::EPOCH, "0.1.0");
+    for format in proofmark_sbom::Format::ALL {
+        add(seeds, "sbom_document", &format.write(&read.bill, &info));
+    }
+    let statement =
+        format!("{{\"_type\":\"https://in-toto.io/Statement/v1\",\"predicateType\":\"x\",\"predicate\":{text}}}");
+    add(seeds, "sbom_document", statement.as_bytes());
 }
 
 const TEXTS: &[(&str, &[&str])] = &[

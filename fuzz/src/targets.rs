@@ -316,18 +316,15 @@ pub fn rpm(data: &[u8]) {
     read_file(&PATHS, data);
 }
 
-/// A bill of materials of anyone, in every format, also within an attestation; what is read can be written.
+/// A document of anyone, alone or in an attestation. What was read can be written in every format and read again.
 pub fn sbom_document(data: &[u8]) {
-    let Ok(document) = proofmark_sbom::read_with(data, ReadOptions { unwrap: true }) else {
+    let Ok(read) = proofmark_sbom::read_with(data, ReadOptions { unwrap: true }) else {
         return;
     };
-    let info = document.info(*NOW, "1.0");
-    for written in [
-        proofmark_sbom::spdx::write(&document.bill, &info),
-        proofmark_sbom::cyclonedx::write(&document.bill, &info),
-    ] {
-        let again = proofmark_sbom::read(&written).expect("what was written");
-        assert_eq!(again.bill.packages.len(), document.bill.packages.len());
+    let info = read.info(*NOW, "0.1.0");
+    for format in proofmark_sbom::Format::ALL {
+        let again = proofmark_sbom::read(&format.write(&read.bill, &info)).expect("what was written");
+        assert_eq!(again.bill.packages.len(), read.bill.packages.len(), "{format}");
     }
 }
 

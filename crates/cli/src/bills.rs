@@ -5,12 +5,13 @@ use std::io::{self, Read};
 use std::sync::{Arc, OnceLock};
 
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use proofmark_evidence::predicate::PredicateType;
 use proofmark_oci::union::Layer;
 use proofmark_oci::{Descriptor, ImageConfig, MAX_CONFIG_BYTES, Manifest, Platform};
 use proofmark_registry::{ImageSource, RegistryError};
 use proofmark_sbom::{
-    Bill, DocumentInfo, LayerRecord, Options, Package, PackageId, PackageKind, SbomError, catalog, cyclonedx, spdx,
+    Bill, DocumentInfo, Format, LayerRecord, Options, Package, PackageId, PackageKind, SbomError, catalog,
 };
 use proofmark_types::{Digest, UnixTime};
 use tokio::runtime::Handle;
@@ -19,30 +20,44 @@ use crate::context::registry_failure;
 use crate::failure::{Exit, Failure, chain};
 
 /// The document formats.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DocumentFormat {
-    /// SPDX 2.3
-    #[default]
-    SpdxJson,
-    /// CycloneDX 1.6
-    CyclonedxJson,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DocumentFormat(Format);
+
+impl ValueEnum for DocumentFormat {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [DocumentFormat; Format::ALL.len()] = {
+            let mut all = [DocumentFormat(Format::SpdxJson); Format::ALL.len()];
+            let mut at = 0;
+            while at < all.len() {
+                all[at] = DocumentFormat(Format::ALL[at]);
+                at += 1;
+            }
+            all
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.0.name()).aliases(self.0.aliases()))
+    }
 }
 
 impl DocumentFormat {
     pub(crate) fn write(self, bill: &Bill, info: &DocumentInfo) -> Vec<u8> {
-        match self {
-            Self::SpdxJson => spdx::write(bill, info),
-            Self::CyclonedxJson => cyclonedx::write(bill, info),
-        }
+        self.0.write(bill, info)
     }
 
-    /// As what an attestation states it.
-    pub(crate) fn predicate_type(self) -> PredicateType {
-        let name = match self {
-            Self::SpdxJson => "spdxjson",
-            Self::CyclonedxJson => "cyclonedx",
+    /// As what an attestation states it, where a type of attestation is for it: its predicate is JSON.
+    pub(crate) fn predicate_type(self) -> Result<PredicateType, Failure> {
+        let name = match self.0 {
+            Format::SpdxJson | Format::Spdx3Json => "spdxjson",
+            Format::CyclonedxJson(_) => "cyclonedx",
+            other => {
+                let message = format!("{other} cannot be attested: a statement holds JSON of SPDX or CycloneDX");
+                return Err(Failure::usage("sbom-format", message).with_hint("name spdx-json or cyclonedx-json"));
+            }
         };
-        PredicateType::resolve(name).unwrap_or_else(|_| unreachable!("one of the short names"))
+        Ok(PredicateType::resolve(name).unwrap_or_else(|_| unreachable!("one of the short names")))
     }
 }
 
@@ -125,16 +140,16 @@ impl Inside {
             details: BTreeMap::new(),
         }
     }
+}
 
-    /// The bill in a line: how many packages of which kinds.
-    pub(crate) fn line(&self) -> String {
-        let mut counts: BTreeMap<PackageKind, usize> = BTreeMap::new();
-        for package in &self.bill.packages {
-            *counts.entry(package.kind).or_default() += 1;
-        }
-        let kinds: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-        format!("{} packages ({})", self.bill.packages.len(), kinds.join(", "))
+/// A bill in a line: how many packages of which kinds.
+pub(crate) fn line_of(bill: &Bill) -> String {
+    let mut counts: BTreeMap<PackageKind, usize> = BTreeMap::new();
+    for package in &bill.packages {
+        *counts.entry(package.kind).or_default() += 1;
     }
+    let kinds: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    format!("{} packages ({})", bill.packages.len(), kinds.join(", "))
 }
 
 /// Where a layer is in the list; images of an index share some.
@@ -147,6 +162,39 @@ fn place_of(layer: &LayerRecord, layers: &mut Vec<LayerRecord>) -> usize {
 
 /// Walks the layers of one image (not of an index), each byte read once and verified on the way.
 pub(crate) async fn look_inside(source: &ImageSource, image: &Descriptor) -> Result<Inside, Failure> {
+    let (layers, diff_ids, platform) = opened(source, image).await?;
+    let bill = list_packages(source.clone(), layers, diff_ids).await?;
+    Ok(Inside {
+        bill,
+        platform: Some(platform),
+        image: image.clone(),
+    })
+}
+
+/// What was inside an image after each of its layers: also what upper layers hide or replace. Reads the lowest layers as
+/// many times as there are layers above them.
+pub(crate) async fn look_inside_each_state(source: &ImageSource, image: &Descriptor) -> Result<Inside, Failure> {
+    let (layers, diff_ids, platform) = opened(source, image).await?;
+    let mut states = Vec::with_capacity(layers.len());
+    for height in 1..=layers.len() {
+        let bill = list_packages(source.clone(), layers[..height].to_vec(), diff_ids[..height].to_vec()).await?;
+        states.push(Inside {
+            bill,
+            platform: Some(platform.clone()),
+            image: image.clone(),
+        });
+    }
+    let mut inside = Inside::of_index(image, &states);
+    if let Some(last) = states.pop() {
+        inside.bill.distribution = last.bill.distribution;
+        inside.bill.files = last.bill.files;
+    }
+    inside.platform = Some(platform);
+    Ok(inside)
+}
+
+/// An image's layers, lowest first, and what it runs on.
+async fn opened(source: &ImageSource, image: &Descriptor) -> Result<(Vec<Descriptor>, Vec<Digest>, Platform), Failure> {
     let malformed = |error: &dyn std::error::Error| Failure::new(Exit::Undecided, "malformed-image", chain(error));
     let fetched = source.manifest(&image.digest).await.map_err(registry_failure)?;
     let manifest = match Manifest::parse(Some(&fetched.descriptor.media_type), &fetched.bytes) {
@@ -183,12 +231,7 @@ pub(crate) async fn look_inside(source: &ImageSource, image: &Descriptor) -> Res
         variant: config.variant,
         os_version: None,
     };
-    let bill = list_packages(source.clone(), manifest.layers, diff_ids).await?;
-    Ok(Inside {
-        bill,
-        platform: Some(platform),
-        image: image.clone(),
-    })
+    Ok((manifest.layers, diff_ids, platform))
 }
 
 /// The walk itself, on a thread that may block. Where the source failed, and not what it gave, its error is the answer:

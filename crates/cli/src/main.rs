@@ -156,7 +156,7 @@ fn run(verb: Verb, cli: Cli, output: Output, manner: Manner) -> Result<(), Failu
     let filter = cli.log.as_deref().or(verbose);
     start_log(filter, usual_log(&verb))?;
     // What `sbom` writes to its file is the document; its result stays on standard output.
-    let is_document = matches!(verb, Verb::Sbom(_));
+    let is_document = matches!(&verb, Verb::Sbom(sbom) if sbom.is_document());
     if let Some(path) = cli.output_file.as_deref().filter(|_| !is_document) {
         output::send_results_to(path)?;
     }

@@ -143,7 +143,12 @@ fn component(bill: &Bill, info: &DocumentInfo, package: &Package) -> Component {
     let cpes = details.into_iter().flat_map(|details| &details.cpes);
     let mut cpes = cpes.filter(|cpe| crate::cpe::is_valid(cpe)).cloned();
     let cpe = cpes.next();
+    let said = details.into_iter().flat_map(|details| &details.properties);
+    let said: Vec<Property> = said
+        .map(|(name, value)| Property::new(name.clone(), line(value, MAX_LINE)))
+        .collect();
     let mut properties = properties(bill, package);
+    properties.extend(said);
     properties.extend(cpes.map(|cpe| Property::new(format!("{TOOL}:cpe23"), cpe)));
     let (group, name) = match (package.kind, package.name.rsplit_once('/')) {
         (PackageKind::Npm, Some((scope, name))) if scope.starts_with('@') => (Some(scope), name),

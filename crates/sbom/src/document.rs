@@ -31,6 +31,10 @@ pub struct DocumentInfo {
 pub struct Details {
     /// CPE names.
     pub cpes: Vec<String>,
+    /// How to reach whoever answers for it: an e-mail address or a URL.
+    pub contact: Option<String>,
+    /// BSI's properties, `bsi:component:…`, by name.
+    pub properties: BTreeMap<String, String>,
     /// The name of the package's file.
     pub file_name: Option<String>,
     /// What stood in the place of a package URL and is none.

@@ -22,7 +22,7 @@ mod wrapped;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use proofmark_oci::Platform;
@@ -139,6 +139,8 @@ pub struct Document {
     pub bill: Bill,
     /// What it says of packages beyond the bill.
     pub details: BTreeMap<PackageId, Details>,
+    /// The packages of which it says how they relate to others, be it that they relate to none.
+    pub related: BTreeSet<PackageId>,
     /// What could not be taken as it stands.
     pub warnings: Vec<Warning>,
     /// How many further warnings there were.

@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::args::{Annotations, RegistryArgs, SigningArgs, annotation};
-use crate::bills::{DocumentFormat, Inside, look_inside};
+use crate::bills::{DocumentFormat, Inside, line_of, look_inside};
 use crate::checking::Wish;
 use crate::context::{Context, parse_image, registry_failure};
 use crate::failure::{Exit, Failure, chain};
@@ -63,6 +63,8 @@ impl Release {
             let message = format!("--source {} is no folder", self.source.display());
             return Err(Failure::usage("file-unreadable", message));
         }
+        // What cannot be attested is said before anything is read.
+        self.sbom.predicate_type()?;
         let plan = Plan {
             image,
             sbom: self.sbom,
@@ -252,11 +254,11 @@ fn statements(
     };
     if let Some(inside) = inside {
         released.platform = inside.platform.as_ref().map(ToString::to_string);
-        released.packages = Some(inside.line());
+        released.packages = Some(line_of(&inside.bill));
         let info = inside.info(source, &plan.image.to_string(), Context::document_time()?);
         let document = plan.sbom.write(&inside.bill, &info);
         let document = serde_json::from_slice(&document).map_err(anyhow::Error::from)?;
-        attest(SBOM, plan.sbom.predicate_type(), document);
+        attest(SBOM, plan.sbom.predicate_type()?, document);
     }
     attest("provenance", provenance_type(), plan.provenance.to_predicate());
     statements.retain(|(what, _)| Some(*what) != plan.without.0);

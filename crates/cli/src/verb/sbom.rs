@@ -1,24 +1,37 @@
-//! `sbom`: what is inside an image.
+//! `sbom`: what is inside an image, and the documents that say so.
+
+mod check;
+mod convert;
+mod diff;
+mod rootfs;
+mod seen;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, Subcommand, ValueEnum};
 use proofmark_oci::{Descriptor, Platform};
 use proofmark_registry::{ImageSource, RegistryError};
+use proofmark_sbom::Bill;
 use serde_json::json;
 
+use self::seen::{Look, Seen, look};
 use crate::args::RegistryArgs;
-use crate::bills::{DocumentFormat, Inside, look_inside};
+use crate::bills::DocumentFormat;
 use crate::context::{Context, parse_image, registry_failure, write_file};
 use crate::failure::{Failure, chain};
-use crate::images::{ImageTree, descend};
+use crate::images::ImageTree;
 
 /// What is inside an image: packages, licences, relationships
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Sbom {
-    /// An image in a registry, an OCI layout folder (oci:FOLDER or oci:FOLDER:TAG), or a `docker save` archive (docker-archive:FILE)
-    image: String,
+    #[command(subcommand)]
+    action: Option<Action>,
+
+    /// An image in a registry, an OCI layout folder (oci:FOLDER or oci:FOLDER:TAG), a `docker save` archive (docker-archive:FILE), a folder (dir:FOLDER) or a tarball of one (tar:FILE)
+    #[arg(required = true)]
+    image: Option<String>,
 
     /// The document to write; without it a table is printed
     #[arg(long, short = 'f', value_enum)]
@@ -28,47 +41,80 @@ pub(crate) struct Sbom {
     #[arg(long, value_name = "FILE")]
     output_file: Option<PathBuf>,
 
-    /// Which image of an index, e.g. linux/arm64 (default: this machine's)
+    /// Which image of an index, e.g. linux/arm64 (default: this machine's); all is every one
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<String>,
+
+    /// Which of the image's states to list
+    #[arg(long, value_enum, default_value_t)]
+    scope: Scope,
+
+    /// Add CPE names by the rule in docs/sbom.md
+    #[arg(long)]
+    cpes: bool,
 
     #[command(flatten)]
     registry: RegistryArgs,
 }
 
+/// What else can be done with documents.
+#[derive(Debug, Subcommand)]
+enum Action {
+    Convert(convert::Convert),
+    Check(check::Check),
+    Diff(diff::Diff),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Scope {
+    /// What a container sees
+    #[default]
+    Squashed,
+    /// Also what upper layers hide or replace
+    AllLayers,
+}
+
 impl Sbom {
+    /// Whether what goes into `--output-file` is a document, which this verb writes itself, and not its result.
+    pub(crate) fn is_document(&self) -> bool {
+        matches!(self.action, None | Some(Action::Convert(_)))
+    }
+
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let source = image_source(&self.image, &self.registry)?;
-        let spinner = context.output.spinner("reading layers");
-        let tree = descend(&source).await?;
-        let image = pick(&tree, self.platform.as_deref())?;
-        let inside = look_inside(&source, &image).await?;
-        drop(spinner);
-        for note in &inside.bill.notes {
-            context
-                .output
-                .warn(&format!("{}: {} [{}]", note.path, note.reason, note.code));
+        let image = match (self.action, self.image) {
+            (Some(Action::Convert(verb)), _) => return verb.run(context),
+            (Some(Action::Check(verb)), _) => return verb.run(context).await,
+            (Some(Action::Diff(verb)), _) => return verb.run(context).await,
+            (None, Some(image)) => image,
+            (None, None) => return Err(Failure::usage("command-line", "an image is required")),
+        };
+        let how = Look {
+            platform: self.platform.as_deref(),
+            all_layers: self.scope == Scope::AllLayers,
+            registry: &self.registry,
+        };
+        let mut seen = look(context, &image, &how).await?;
+        if self.cpes {
+            proofmark_sbom::cpe::add(&seen.bill, &mut seen.info);
         }
-        let info = inside.info(&source, &self.image, Context::document_time()?);
+        let Seen { bill, info } = &seen;
         match (self.format, &self.output_file) {
             (None, None) => context.output.result(
-                &table(&inside),
+                &table(&seen),
                 &json!({
-                    "image": self.image, "digest": image.digest, "packages": packages_json(&inside),
+                    "image": image, "digest": seen.digest(), "packages": packages_json(bill),
                 }),
             ),
-            (format, None) => context
-                .output
-                .document(&format.unwrap_or_default().write(&inside.bill, &info)),
+            (format, None) => context.output.document(&format.unwrap_or_default().write(bill, info)),
             (format, Some(path)) => {
-                write_file(path, &format.unwrap_or_default().write(&inside.bill, &info))?;
+                write_file(path, &format.unwrap_or_default().write(bill, info))?;
                 if context.output.is_json() {
                     let written = json!({
-                        "image": self.image, "digest": image.digest, "file": path, "packages": inside.bill.packages.len(),
+                        "image": image, "digest": seen.digest(), "file": path, "packages": bill.packages.len(),
                     });
                     context.output.result("", &written);
                 } else {
-                    context.output.note(&format!("{}: {}", path.display(), inside.line()));
+                    context.output.note(&format!("{}: {}", path.display(), seen.line()));
                 }
             }
         }
@@ -189,9 +235,9 @@ fn go_architecture() -> &'static str {
     }
 }
 
-fn table(inside: &Inside) -> String {
+fn table(seen: &Seen) -> String {
     let mut text = String::new();
-    let rows: Vec<(&str, &str, &str)> = inside
+    let rows: Vec<(&str, &str, &str)> = seen
         .bill
         .packages
         .iter()
@@ -209,15 +255,13 @@ fn table(inside: &Inside) -> String {
     for (name, version, kind) in &rows {
         let _ = writeln!(text, "{name:names$}  {version:versions$}  {kind}");
     }
-    let _ = writeln!(text, "{}", inside.line());
+    let _ = writeln!(text, "{}", seen.line());
     text
 }
 
-fn packages_json(inside: &Inside) -> Vec<serde_json::Value> {
-    let layer = |at: usize| inside.bill.layers.get(at).map(|layer| &layer.diff_id);
-    inside
-        .bill
-        .packages
+fn packages_json(bill: &Bill) -> Vec<serde_json::Value> {
+    let layer = |at: usize| bill.layers.get(at).map(|layer| &layer.diff_id);
+    bill.packages
         .iter()
         .map(|package| {
             json!({

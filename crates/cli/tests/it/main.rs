@@ -15,6 +15,7 @@ mod concurrency;
 mod cosign_flags;
 mod cosign_name;
 mod demo;
+mod documents;
 mod fallback;
 mod fixtures;
 mod folders;

@@ -41,12 +41,10 @@ pub(super) fn understand(bom: Bom, encoding: Encoding) -> Result<Document, ReadE
     let metadata = bom.metadata.unwrap_or_default();
     gathered.created = metadata.timestamp;
     made_by(metadata.tools, metadata.authors, &mut gathered)?;
-    if let Some(entity) = metadata
-        .manufacturer
-        .or(metadata.manufacture)
-        .and_then(|entity| entity.name)
-    {
-        gathered.authors.push(entity);
+    if let Some(entity) = metadata.manufacturer.or(metadata.manufacture) {
+        let contact = entity.contact();
+        let words: Vec<String> = entity.name.into_iter().chain(contact).collect();
+        gathered.authors.extend((!words.is_empty()).then(|| words.join(" ")));
     }
     if let Some(component) = metadata.component {
         subject(component, &mut gathered)?;
@@ -55,6 +53,7 @@ pub(super) fn understand(bom: Bom, encoding: Encoding) -> Result<Document, ReadE
         walk(component, None, 0, &mut gathered)?;
     }
     for dependency in bom.dependencies.all("dependencies")? {
+        gathered.settled.push(dependency.r#ref.clone());
         for needed in dependency.depends_on.all("dependencies of one")? {
             gathered.needs.push((dependency.r#ref.clone(), needed));
         }
@@ -76,7 +75,8 @@ fn made_by(tools: Option<Tools>, authors: List<Contact>, gathered: &mut Gathered
         });
     }
     for author in authors.all("authors")? {
-        gathered.authors.extend(author.name.or(author.email));
+        let words: Vec<String> = author.name.into_iter().chain(author.email).collect();
+        gathered.authors.extend((!words.is_empty()).then(|| words.join(" ")));
     }
     Ok(())
 }
@@ -214,6 +214,8 @@ fn raw(component: Component) -> Result<Raw, ReadError> {
         ..Raw::default()
     };
     let named = |entity: Option<Entity>| entity.and_then(|entity| entity.name).filter(|name| !name.is_empty());
+    let answering = component.supplier.as_ref().or(component.manufacturer.as_ref());
+    raw.details.contact = answering.and_then(Entity::contact);
     raw.supplier = named(component.supplier)
         .or_else(|| named(component.manufacturer))
         .or_else(|| component.publisher.filter(|name| !name.is_empty()))
@@ -276,6 +278,9 @@ fn properties(properties: Vec<Property>, raw: &mut Raw) {
             "proofmark:layer:diffID" => own_layers.push(value),
             "aquasecurity:trivy:FilePath" | "proofmark:location" => raw.places.push((value, None)),
             "syft:cpe23" | "proofmark:cpe23" => raw.details.cpes.push(value),
+            name if name.starts_with("bsi:component:") => {
+                raw.details.properties.insert(name.to_owned(), value);
+            }
             name => {
                 let place = name
                     .strip_prefix("syft:location:")
@@ -366,6 +371,16 @@ pub(super) struct Contact {
 #[serde(default)]
 pub(super) struct Entity {
     pub(super) name: Option<String>,
+    pub(super) url: List<String>,
+    pub(super) contact: List<Contact>,
+}
+
+impl Entity {
+    /// An e-mail address, or a URL.
+    fn contact(&self) -> Option<String> {
+        let mail = self.contact.items.iter().find_map(|contact| contact.email.clone());
+        mail.or_else(|| self.url.items.first().cloned())
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

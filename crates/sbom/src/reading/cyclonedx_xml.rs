@@ -125,6 +125,15 @@ fn metadata(node: Node<'_, '_>) -> Metadata {
 fn entity(node: Node<'_, '_>, name: &str) -> Option<Entity> {
     child(node, name).map(|entity| Entity {
         name: text(entity, "name"),
+        url: listed(elements(entity).filter(|node| is(*node, "url")).map(own_text)),
+        contact: listed(
+            elements(entity)
+                .filter(|node| is(*node, "contact"))
+                .map(|contact| Contact {
+                    name: text(contact, "name"),
+                    email: text(contact, "email"),
+                }),
+        ),
     })
 }
 

@@ -56,6 +56,8 @@ pub(super) struct Gathered {
     pub(super) needs: Vec<(String, String)>,
     /// By reference: the first contains the second.
     pub(super) contains: Vec<(String, String)>,
+    /// By reference: these are said to need nothing but what is said.
+    pub(super) settled: Vec<String>,
     /// What is no package and may be referred to.
     pub(super) others: BTreeSet<String>,
     pub(super) warnings: Vec<(&'static str, String)>,
@@ -74,6 +76,7 @@ impl Gathered {
             packages: Vec::new(),
             needs: Vec::new(),
             contains: Vec::new(),
+            settled: Vec::new(),
             others: BTreeSet::new(),
             warnings: Vec::new(),
         }
@@ -103,6 +106,7 @@ impl Gathered {
                 ..Bill::default()
             },
             details: BTreeMap::new(),
+            related: BTreeSet::new(),
             warnings: Vec::new(),
             more_warnings: 0,
         };
@@ -126,6 +130,9 @@ impl Gathered {
             .filter_map(|(id, owner)| Some((owner?, id.clone())));
         let own: Vec<(String, PackageId)> = own.collect();
         ids.relate(&mut document, &self.needs, &self.contains, &own, &self.others);
+        let pairs = self.needs.iter().chain(&self.contains);
+        let named = pairs.flat_map(|(from, to)| [from, to]).chain(&self.settled);
+        document.related = named.filter_map(|reference| ids.of(reference).cloned()).collect();
         document.bill.distribution = self.distribution;
         distribution(&mut document);
         document

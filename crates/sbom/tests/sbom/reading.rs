@@ -162,3 +162,50 @@ fn layers_and_places_come_back() {
         assert_eq!(paths(package), paths(document.bill.package(&package.id).unwrap()));
     }
 }
+
+/// What is read of a document with a few bytes changed can be written in every format, and is read again.
+#[test]
+fn damaged_documents_are_refused_or_whole() {
+    let bill = debian().bill();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % u64::try_from(below).unwrap()).unwrap()
+    };
+    let (mut read_ok, mut refused) = (0, 0);
+    for format in Format::ALL {
+        let whole = format.write(&bill, &info());
+        for _ in 0..150 {
+            let mut bytes = whole.clone();
+            for _ in 0..=next(3) {
+                let at = next(bytes.len());
+                match next(4) {
+                    0 => bytes[at] = b"\"<>{}[],:&\\ \n-"[next(14)],
+                    1 => drop(bytes.drain(at..(at + next(40)).min(whole.len() / 2).max(at))),
+                    2 => bytes[at] = u8::try_from(next(256)).unwrap(),
+                    _ => {
+                        let piece = bytes[at..(at + 20).min(bytes.len())].to_vec();
+                        let to = next(bytes.len());
+                        bytes.splice(to..to, piece);
+                    }
+                }
+            }
+            let Ok(document) = read(&bytes) else {
+                refused += 1;
+                continue;
+            };
+            read_ok += 1;
+            let to = Format::ALL[next(Format::ALL.len())];
+            let again = read(&to.write(&document.bill, &document.info(info().created, "0.1.0")));
+            let again = again.unwrap_or_else(|error| panic!("{format} to {to}: {error}"));
+            assert_eq!(
+                again.bill.packages.len(),
+                document.bill.packages.len(),
+                "{format} to {to}"
+            );
+        }
+    }
+    assert!(read_ok > 300 && refused > 300, "{read_ok} read, {refused} refused");
+}
