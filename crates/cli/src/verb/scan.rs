@@ -107,6 +107,14 @@ impl ScanVerb {
         let standings = hear(&documents, &scan.findings, &purls, Some(inside.digest()));
         // 4. Whether it may pass.
         let mut gate = decide(&policy, &inside.bill, &scan, &standings, &database);
+        for note in inside.bill.notes.iter().filter(|note| is_system_database(&note.path)) {
+            // Its packages are not in the bill: nobody looked them up.
+            gate.undecided
+                .push((note.code.to_owned(), format!("{}: {}", note.path, note.reason)));
+            if gate.verdict == Verdict::Pass {
+                gate.verdict = Verdict::Undecided;
+            }
+        }
         if let Some(most) = self.max_db_age
             && age_days(&database, now).is_none_or(|days| days > most)
             && gate.verdict != Verdict::Stop
@@ -167,6 +175,20 @@ impl ScanVerb {
         };
         self.vex.iter().map(read).collect()
     }
+}
+
+/// Where distributions keep what is installed.
+fn is_system_database(path: &str) -> bool {
+    const FOLDERS: [&str; 7] = [
+        "var/lib/dpkg/",
+        "lib/apk/",
+        "usr/lib/apk/",
+        "var/lib/rpm/",
+        "usr/lib/sysimage/rpm/",
+        "usr/share/rpm/",
+        "var/lib/pacman/",
+    ];
+    FOLDERS.iter().any(|folder| path.starts_with(folder))
 }
 
 /// The packages, in the bill's order.

@@ -121,6 +121,25 @@ fn what_could_not_be_looked_up_is_no_pass() {
 }
 
 #[test]
+fn a_package_database_that_cannot_be_read_is_no_pass() {
+    let home = prepared();
+    let layer = Layer::gzip()
+        .file("etc/os-release", "ID=almalinux\nVERSION_ID=\"9.2\"\n")
+        .file(
+            "var/lib/rpm/rpmdb.sqlite",
+            "SQLite format 3\0 and then nothing that is a page of it",
+        );
+    Built::image("linux/amd64", &[layer], |_| ()).write_layout(&home.path().join("broken"), "1.0");
+    let outcome = run(&home, ["scan", "broken"]);
+    refuses(&outcome, 1, "scan-undecided");
+    assert!(
+        outcome.stderr.contains("var/lib/rpm/rpmdb.sqlite"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
 fn exceptions_and_vex_hold_back_what_they_name() {
     let home = prepared();
     let rules = "rules: [{id: ours, reason: a test, action: stop, when: {exploited: true}}]\n";
