@@ -7,6 +7,7 @@
 #![warn(clippy::as_conversions, clippy::indexing_slicing)]
 
 mod digest;
+mod go_duration;
 mod identity;
 mod key_reference;
 mod media_type;
@@ -15,6 +16,7 @@ mod reference;
 mod unix_time;
 
 pub use digest::{Digest, DigestAlgorithm, DigestError, Digests, DigestsHasher, Hasher};
+pub use go_duration::go_duration;
 pub use identity::{Identity, SubjectName};
 pub use key_reference::{KeyReference, KeyReferenceError, Pkcs11Error, Pkcs11Uri};
 pub use media_type::{MediaType, MediaTypeError};

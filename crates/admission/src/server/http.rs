@@ -9,6 +9,7 @@ use hyper::body::Body;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request as HttpRequest, Response, StatusCode};
 use proofmark_types::UnixTime;
+use proofmark_types::go_duration;
 
 use super::Shared;
 use crate::admit::Admission;
@@ -26,6 +27,9 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest `timeoutSeconds`.
 const MAX_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Hours, minutes, seconds and fractions: more parts is no duration.
+const MAX_TIMEOUT_PARTS: usize = 6;
 
 /// The least and the most of the time that is kept for the way back; between them a tenth of the whole.
 const LEAST_MARGIN: Duration = Duration::from_millis(100);
@@ -214,39 +218,9 @@ fn budget(query: Option<&str>) -> Duration {
         .into_iter()
         .flat_map(|query| query.split('&'))
         .find_map(|pair| pair.strip_prefix("timeout="))
-        .and_then(go_duration);
+        .and_then(|text| go_duration(text, MAX_TIMEOUT_PARTS));
     let timeout = named.unwrap_or(DEFAULT_TIMEOUT).min(MAX_TIMEOUT);
     timeout.saturating_sub((timeout / 10).clamp(LEAST_MARGIN, MOST_MARGIN))
-}
-
-/// Go's `time.Duration` as the API server writes it: `10s`, `1m30s`, `500ms`, `1.5s`.
-fn go_duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut total = Duration::ZERO;
-    // Hours, minutes, seconds and fractions: more parts is no duration.
-    for _ in 0..6 {
-        if rest.is_empty() {
-            break;
-        }
-        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, tail) = rest.split_at(number_end);
-        let unit_end = tail
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit_end);
-        let scale = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        total += Duration::try_from_secs_f64(number.parse::<f64>().ok()? * scale).ok()?;
-        rest = tail;
-    }
-    (rest.is_empty() && !text.is_empty()).then_some(total)
 }
 
 /// Ready to decide: policies compiled, trust root parsed (both from the start on), certificate alive, not stopping.

@@ -81,33 +81,7 @@ pub(crate) fn go_duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse::<u32>() {
         return Ok(Duration::from_secs(u64::from(seconds)));
     }
-    let mut total = 0.0_f64;
-    let mut rest = text;
-    if rest.is_empty() {
-        return Err(expected());
-    }
-    while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .ok_or_else(expected)?;
-        let (number, after) = rest.split_at(digits);
-        let unit_end = after
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(after.len());
-        let (unit, after) = after.split_at(unit_end);
-        let seconds = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return Err(expected()),
-        };
-        total += number.parse::<f64>().map_err(|_| expected())? * seconds;
-        rest = after;
-    }
-    Duration::try_from_secs_f64(total).map_err(|_| expected())
+    proofmark_types::go_duration(text, usize::MAX).ok_or_else(expected)
 }
 
 /// Go's spellings of a truth value.
