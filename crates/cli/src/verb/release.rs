@@ -27,7 +27,7 @@ use crate::output::Output;
 use crate::signing::Hand;
 
 /// Said in every release until there is a scanner: silence would read as "nothing found".
-const NOT_SCANNED: &str = "nothing was scanned for vulnerabilities: this version has no scanner yet";
+const NOT_SCANNED: &str = "nothing was scanned for vulnerabilities: `proofmark scan` does that, this step not yet";
 
 /// The one CI step: digest, SBOM, provenance, sign, attest, read back and verify
 #[derive(Args, Debug)]
