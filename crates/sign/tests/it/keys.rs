@@ -74,5 +74,5 @@ fn every_kind_of_file_that_openssl_makes() {
         "-out",
         "key.pem",
     ];
-    assert_eq!(refused(&encrypted), "key-label");
+    assert_eq!(refused(&encrypted), "key-password-needed");
 }
