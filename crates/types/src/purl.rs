@@ -129,6 +129,13 @@ impl Purl {
             }
             purl.subpath = (!kept.is_empty()).then(|| kept.join("/"));
         }
+        // What is written is what is bounded, or others could not read it back: an encoded byte takes three.
+        if text.len() > MAX_LENGTH / 3 {
+            let length = purl.to_string().len();
+            if length > MAX_LENGTH {
+                return Err(PurlError::TooLong { length });
+            }
+        }
         Ok(purl)
     }
 
