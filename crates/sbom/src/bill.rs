@@ -5,6 +5,7 @@ use std::fmt;
 use proofmark_types::{Digest, Purl};
 use serde::Serialize;
 
+use crate::cataloger::is_system_database;
 use crate::licence::Licence;
 
 /// What is inside an image.
@@ -421,6 +422,25 @@ pub struct Note {
     pub code: &'static str,
     /// The reason in words.
     pub reason: String,
+}
+
+impl Note {
+    /// Whether packages may be missing from the bill on a scale that makes it no answer: the database of a distribution
+    /// is not read as a whole, or somebody has made something so large, deep or numerous that it was left out. A single
+    /// broken file of a language is not: the test data of well-known packages has such.
+    #[must_use]
+    pub fn may_hide_packages(&self) -> bool {
+        /// What was left out because of a bound, and what could not be opened at all.
+        const LEFT_OUT: [&str; 6] = [
+            "file-unreadable",
+            "java-archive-too-deep",
+            "java-archive-too-large",
+            "java-archive-too-many",
+            "lock-file-too-large",
+            "metadata-too-large",
+        ];
+        LEFT_OUT.contains(&self.code) || is_system_database(&self.path)
+    }
 }
 
 #[cfg(test)]

@@ -81,8 +81,22 @@ pub(crate) trait Cataloger: Sync {
         MAX_METADATA_BYTES
     }
 
+    /// The folders in which a distribution keeps what is installed, if that is what it reads.
+    fn system_folders(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// What the file says.
     fn read(&self, path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable>;
+}
+
+/// Whether a file is where a distribution keeps what is installed. A note of a bill about such a file means that packages
+/// may be missing from it.
+pub(crate) fn is_system_database(path: &str) -> bool {
+    registry()
+        .iter()
+        .flat_map(|cataloger| cataloger.system_folders())
+        .any(|folder| path.starts_with(folder))
 }
 
 /// The catalogers that tell by path.
@@ -280,5 +294,14 @@ impl Unreadable {
             code,
             reason: reason.into(),
         }
+    }
+
+    /// What the rest of the file says, this beside it; where it says nothing, this alone.
+    pub(crate) fn beside(self, mut facts: Vec<Fact>) -> Result<Vec<Fact>, Self> {
+        if facts.is_empty() {
+            return Err(self);
+        }
+        facts.push(Fact::Problem(self));
+        Ok(facts)
     }
 }

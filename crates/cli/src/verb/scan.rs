@@ -8,7 +8,7 @@ use proofmark_advisories::Database;
 use proofmark_advisories::gate::{Evidence, Gate, PackageFacts, Policy, Verdict};
 use proofmark_advisories::matching::{Distribution, Scan, Subject, scan};
 use proofmark_advisories::vex::{Document, Standings, hear};
-use proofmark_sbom::{Bill, Uncertainty};
+use proofmark_sbom::{Bill, Note, Uncertainty};
 use proofmark_types::Digest;
 
 use crate::advisories::{age_days, is_old, place, read, refused};
@@ -107,7 +107,7 @@ impl ScanVerb {
         let standings = hear(&documents, &scan.findings, &purls, Some(inside.digest()));
         // 4. Whether it may pass.
         let mut gate = decide(&policy, &inside.bill, &scan, &standings, &database);
-        for note in inside.bill.notes.iter().filter(|note| is_system_database(&note.path)) {
+        for note in inside.bill.notes.iter().filter(|note| Note::may_hide_packages(note)) {
             // Its packages are not in the bill: nobody looked them up.
             gate.undecided
                 .push((note.code.to_owned(), format!("{}: {}", note.path, note.reason)));
@@ -175,20 +175,6 @@ impl ScanVerb {
         };
         self.vex.iter().map(read).collect()
     }
-}
-
-/// Where distributions keep what is installed.
-fn is_system_database(path: &str) -> bool {
-    const FOLDERS: [&str; 7] = [
-        "var/lib/dpkg/",
-        "lib/apk/",
-        "usr/lib/apk/",
-        "var/lib/rpm/",
-        "usr/lib/sysimage/rpm/",
-        "usr/share/rpm/",
-        "var/lib/pacman/",
-    ];
-    FOLDERS.iter().any(|folder| path.starts_with(folder))
 }
 
 /// The packages, in the bill's order.

@@ -139,6 +139,29 @@ fn a_package_database_that_cannot_be_read_is_no_pass() {
     );
 }
 
+/// Azure Linux' images without rpm have a list, OpenWrt's opkg a status file of its own.
+#[test]
+fn every_form_of_a_package_database_counts() {
+    let home = prepared();
+    for (number, path) in [
+        "var/lib/rpmmanifest/container-manifest-2",
+        "usr/lib/opkg/status",
+        "var/lib/dpkg/status",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let layer = Layer::gzip()
+            .file("etc/os-release", "ID=almalinux\nVERSION_ID=\"9.2\"\n")
+            .file(path, "Package: without a version\nStatus: install ok installed\n");
+        let folder = format!("broken-{number}");
+        Built::image("linux/amd64", &[layer], |_| ()).write_layout(&home.path().join(&folder), "1.0");
+        let outcome = run(&home, ["scan", &folder]);
+        refuses(&outcome, 1, "scan-undecided");
+        assert!(outcome.stderr.contains(&format!("{path}: ")), "{}", outcome.stderr);
+    }
+}
+
 #[test]
 fn exceptions_and_vex_hold_back_what_they_name() {
     let home = prepared();

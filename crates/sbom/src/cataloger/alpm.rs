@@ -13,6 +13,10 @@ impl Cataloger for Alpm {
         entry(path).is_some()
     }
 
+    fn system_folders(&self) -> &'static [&'static str] {
+        &["var/lib/pacman/"]
+    }
+
     fn read(&self, path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
         let text = String::from_utf8_lossy(bytes);
         let Some((package, file)) = entry(path) else {
@@ -30,7 +34,8 @@ impl Cataloger for Alpm {
         let one = |field| values(&text, field).next();
         let name = one("NAME").ok_or_else(|| Unreadable::new("alpm-desc-malformed", "it names no package"))?;
         let bare = |word: &str| word.split(['=', '<', '>', ':']).next().unwrap_or_default().to_owned();
-        Ok(vec![Fact::Package(Box::new(Draft {
+        let version = one("VERSION");
+        let facts = vec![Fact::Package(Box::new(Draft {
             architecture: one("ARCH").map(str::to_owned),
             source: one("BASE").map(|base| Source {
                 name: base.to_owned(),
@@ -44,8 +49,12 @@ impl Cataloger for Alpm {
             needs: values(&text, "DEPENDS")
                 .map(|need| Need::AnyOf(vec![bare(need)]))
                 .collect(),
-            ..Draft::new(PackageKind::Alpm, name, one("VERSION"))
-        }))])
+            ..Draft::new(PackageKind::Alpm, name, version)
+        }))];
+        if version.is_none() {
+            return Unreadable::new("alpm-desc-malformed", "it gives no version").beside(facts);
+        }
+        Ok(facts)
     }
 }
 

@@ -11,12 +11,26 @@ impl Cataloger for Apk {
         matches!(path, "lib/apk/db/installed" | "usr/lib/apk/db/installed")
     }
 
+    fn system_folders(&self) -> &'static [&'static str] {
+        &["lib/apk/", "usr/lib/apk/"]
+    }
+
     fn read(&self, _path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
         let text = String::from_utf8_lossy(bytes);
         let mut facts = Vec::new();
         let mut budget = PathBudget::new();
-        for block in text.split("\n\n").take(MAX_FACTS) {
-            let Some(draft) = package(block) else { continue };
+        let mut broken = 0;
+        for block in text
+            .split("\n\n")
+            .filter(|block| !block.trim().is_empty())
+            .take(MAX_FACTS)
+        {
+            let draft = package(block);
+            // apk-tools writes a version for each, and each package as a block of its own.
+            let names = block.lines().filter(|line| line.starts_with("P:")).count();
+            let whole = draft.as_ref().is_some_and(|draft| draft.version.is_some()) && names == 1;
+            broken += usize::from(!whole);
+            let Some(draft) = draft else { continue };
             facts.push(Fact::Owned {
                 kind: PackageKind::Apk,
                 package: draft.name.clone(),
@@ -24,11 +38,9 @@ impl Cataloger for Apk {
             });
             facts.push(Fact::Package(Box::new(draft)));
         }
-        if facts.is_empty() && !text.trim().is_empty() {
-            return Err(Unreadable::new(
-                "apk-installed-malformed",
-                "no block of it names a package",
-            ));
+        if broken > 0 {
+            let reason = format!("{broken} of its blocks do not name one package and its version");
+            return Unreadable::new("apk-installed-malformed", reason).beside(facts);
         }
         Ok(facts)
     }

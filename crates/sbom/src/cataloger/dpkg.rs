@@ -23,6 +23,10 @@ impl Cataloger for Dpkg {
             || copyright_of(path).is_some()
     }
 
+    fn system_folders(&self) -> &'static [&'static str] {
+        &["var/lib/dpkg/", "usr/lib/opkg/", "var/lib/opkg/"]
+    }
+
     fn read(&self, path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
         let text = String::from_utf8_lossy(bytes);
         if let Some(package) = list_of(path) {
@@ -81,16 +85,16 @@ fn status(text: &str) -> Result<Vec<Fact>, Unreadable> {
         if !is_installed(&paragraph) {
             continue;
         }
-        match package(&paragraph) {
-            Some(draft) => facts.push(Fact::Package(Box::new(draft))),
-            None => broken += 1,
-        }
+        let draft = package(&paragraph);
+        // dpkg writes a version for whatever is installed, and each package in a paragraph of its own.
+        let whole =
+            draft.as_ref().is_some_and(|draft| draft.version.is_some()) && paragraph.all("Package").count() == 1;
+        broken += usize::from(!whole);
+        facts.extend(draft.map(|draft| Fact::Package(Box::new(draft))));
     }
-    if broken > 0 && facts.is_empty() {
-        return Err(Unreadable::new(
-            "dpkg-status-malformed",
-            format!("none of its {broken} paragraphs names a package"),
-        ));
+    if broken > 0 {
+        let reason = format!("{broken} of its paragraphs do not name one package and its version");
+        return Unreadable::new("dpkg-status-malformed", reason).beside(facts);
     }
     Ok(facts)
 }

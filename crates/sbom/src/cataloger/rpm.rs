@@ -36,6 +36,15 @@ impl Cataloger for Rpm {
                 .any(|name| matches!(name, "rpmdb.sqlite" | "rpmdb.sqlite-wal" | "Packages.db" | "Packages"))
     }
 
+    fn system_folders(&self) -> &'static [&'static str] {
+        &[
+            "var/lib/rpm/",
+            "usr/lib/sysimage/rpm/",
+            "usr/share/rpm/",
+            "var/lib/rpmmanifest/",
+        ]
+    }
+
     fn max_bytes(&self) -> u64 {
         MAX_DATABASE_BYTES
     }

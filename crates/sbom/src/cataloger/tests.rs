@@ -114,6 +114,46 @@ fn a_status_that_is_none_is_said_to_be_unreadable() {
     assert!(read("var/lib/dpkg/status", "").unwrap().is_empty());
 }
 
+/// A database that was cut off or written over names some packages still; that others are gone must be said.
+#[test]
+fn a_database_that_is_broken_in_part_is_read_and_said_to_be_broken() {
+    const DPKG: [(&str, &str); 2] = [
+        ("var/lib/dpkg/status", "dpkg-status-malformed"),
+        ("usr/lib/opkg/status", "dpkg-status-malformed"),
+    ];
+    let whole = "Package: a\nStatus: install ok installed\nVersion: 1\n\n";
+    for rest in [
+        "Package: b\nStatus: install ok installed\n",
+        "Status: install ok installed\nVersion: 2\n",
+        "Package: b\nVersion: 2\nPackage: c\nVersion: 3\n",
+        "Pack",
+    ] {
+        for (path, code) in DPKG {
+            let facts = read(path, &format!("{whole}{rest}")).unwrap();
+            assert_eq!(problems(&facts), [code], "{path}: {rest:?}");
+            assert_eq!(packages(facts)[0].name, "a");
+        }
+    }
+    for rest in ["", "Package: b\nStatus: deinstall ok config-files\n"] {
+        assert!(problems(&read(DPKG[0].0, &format!("{whole}{rest}")).unwrap()).is_empty());
+    }
+    let installed = |rest: &str| read("lib/apk/db/installed", &format!("P:a\nV:1\n\n{rest}")).unwrap();
+    for rest in ["C:Q1\nP:b\n", "V:1\n", "P:b\nV:1\nP:c\nV:2\n\n", "C:Q"] {
+        assert_eq!(problems(&installed(rest)), ["apk-installed-malformed"], "{rest:?}");
+    }
+    assert!(problems(&installed("\n\nP:b\nV:2\nF:usr\nR:P:x\n\n\n")).is_empty());
+    let desc = read("var/lib/pacman/local/b-2-1/desc", "%NAME%\nb\n\n%VERS").unwrap();
+    assert_eq!(problems(&desc), ["alpm-desc-malformed"]);
+}
+
+fn problems(facts: &[Fact]) -> Vec<&'static str> {
+    let problem = |fact: &Fact| match fact {
+        Fact::Problem(problem) => Some(problem.code),
+        _ => None,
+    };
+    facts.iter().filter_map(problem).collect()
+}
+
 #[test]
 fn dpkg_lists_say_who_owns_a_file() {
     let facts = read("var/lib/dpkg/info/libc6:amd64.list", "/.\n/lib\n/lib/x.so\n").unwrap();
