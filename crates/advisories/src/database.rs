@@ -17,15 +17,17 @@
 //! the whole file: it is the database's [digest](Database::digest).
 //!
 //! # What is checked when
-//! Opening checks the header and that the sections fill the file exactly, which takes microseconds. A section is hashed when it
-//! is first used, once; an ecosystem that no package of an image is of is never read. [`Database::verify`] hashes all:
+//! Opening reads and checks the header, and that the sections fill the file exactly, which takes microseconds. A section is
+//! read and hashed when it is first used, once; an ecosystem that no package of an image is of is never read. [`Database::verify`] hashes all:
 //! that is done when a file is imported or fetched. Beyond the hashes every number read is held against the bounds
 //! that it points into, so a file made by somebody else is an error at worst: never a panic, and never "nothing found".
 
 mod build;
 mod format;
+mod open;
 mod read;
 
 pub use build::{Added, BuildError, Builder};
-pub use format::{ExploitedFeed, Header, LeftOut, ScoresFeed, SectionHeader, SourceFile, SourceRecords};
-pub use read::{Advisory, Affects, Database, DatabaseError, Entry, Section};
+pub use format::{ExploitedFeed, Header, LackingFeed, LeftOut, ScoresFeed, SectionHeader, SourceFile, SourceRecords};
+pub use open::{Database, DatabaseError, Storage};
+pub use read::{Advisory, Affects, Entry, Section};

@@ -77,6 +77,12 @@ impl Ecosystem {
         ECOSYSTEMS.iter().find(|ecosystem| ecosystem.name == name)
     }
 
+    /// All that are known here.
+    #[must_use]
+    pub fn all() -> &'static [Self] {
+        &ECOSYSTEMS
+    }
+
     /// The name of a package as this ecosystem compares it.
     #[must_use]
     pub fn normalised<'n>(&self, name: &'n str) -> Cow<'n, str> {

@@ -26,8 +26,8 @@ mod severity;
 pub mod vex;
 
 pub use database::{
-    Added, Advisory, Affects, BuildError, Builder, Database, DatabaseError, Entry, ExploitedFeed, Header, LeftOut,
-    ScoresFeed, Section, SectionHeader, SourceFile, SourceRecords,
+    Added, Advisory, Affects, BuildError, Builder, Database, DatabaseError, Entry, ExploitedFeed, Header, LackingFeed,
+    LeftOut, ScoresFeed, Section, SectionHeader, SourceFile, SourceRecords, Storage,
 };
 pub use ecosystem::Ecosystem;
 pub use licence::Origin;

@@ -111,6 +111,21 @@ fn compare_digits(a: &str, b: &str) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
+/// Compares numbers with dots between them one by one; those that are absent are zero. Alpine's and the lists' rules differ.
+fn compare_dotted(a: &str, b: &str) -> Ordering {
+    let (mut a, mut b) = (a.split('.'), b.split('.'));
+    loop {
+        let (one, two) = (a.next(), b.next());
+        if one.is_none() && two.is_none() {
+            return Ordering::Equal;
+        }
+        let order = compare_digits(one.unwrap_or_default(), two.unwrap_or_default());
+        if order.is_ne() {
+            return order;
+        }
+    }
+}
+
 /// Whether `text` is digits and nothing else, and not empty.
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())

@@ -1,28 +1,24 @@
-//! The advisory database of this machine: where it is, how it is read and replaced, and what its files become.
+//! The advisory database of this machine: where it is, how it is opened and replaced, and what is to be said of it.
+
+mod import;
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
-use proofmark_advisories::feeds::{EpssScores, KnownExploited};
-use proofmark_advisories::osv::MAX_RECORD_BYTES;
-use proofmark_advisories::{Builder, Database, DatabaseError, SourceFile};
-use proofmark_types::{Hasher, UnixTime};
+use proofmark_advisories::{Database, DatabaseError, Storage};
+use proofmark_types::UnixTime;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::context::{Context, variable};
+use crate::context::variable;
 use crate::failure::{Exit, Failure, chain};
+
+pub(crate) use import::Import;
 
 /// All of OSV takes less than 100 MB; what is larger is no database.
 const MAX_DATABASE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
-/// The largest feed, EPSS, has some 10 MB; a catalogue 1.5 MB.
-const MAX_FEED_BYTES: u64 = 256 * 1024 * 1024;
-/// OSV has some 600,000 records in all.
-const MAX_ENTRIES: usize = 5_000_000;
-/// Files in folders that are named; a folder of single records has some 200,000.
-const MAX_FILES: usize = 1_000_000;
-const MAX_DEPTH: usize = 16;
 /// Advisories older than this are said to be old. OSV's bulk files change every day.
 const OLD_AFTER_DAYS: u64 = 7;
 
@@ -47,33 +43,40 @@ pub(crate) fn place(given: Option<&Path>) -> Result<PathBuf, Failure> {
         })
 }
 
-/// The bytes of the database.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let opened = File::open(path).and_then(|file| {
-        let size = file.metadata()?.len();
-        bytes.reserve(usize::try_from(size.min(MAX_DATABASE_BYTES)).unwrap_or(0));
-        file.take(MAX_DATABASE_BYTES).read_to_end(&mut bytes)
-    });
-    match opened {
-        Ok(_) => Ok(bytes),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+/// The database at its place. Of it is read what is asked for, when it is asked for.
+pub(crate) fn open(path: &Path) -> Result<Database<'static>, Failure> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let message = format!("there is no advisory database at {}", path.display());
-            Err(Failure::new(Exit::Undecided, "database-missing", message)
-                .with_hint("make one: proofmark db import FILE... (OSV's zip files, CISA's catalogue, EPSS scores)"))
+            return Err(Failure::new(Exit::Undecided, "database-missing", message)
+                .with_hint("fetch one: proofmark db update, or db pull; or make it of files: proofmark db import"));
         }
-        Err(error) => Err(Failure::new(
-            Exit::Undecided,
-            "database-unreadable",
-            format!("cannot read {}: {error}", path.display()),
-        )),
+        Err(source) => return Err(refused(path, &DatabaseError::Unreadable { source })),
+    };
+    Database::open_in(Stored(file)).map_err(|error| refused(path, &error))
+}
+
+/// A file that is read at places. It stays the one that was opened when another takes its name.
+struct Stored(File);
+
+impl Storage for Stored {
+    fn length(&self) -> io::Result<u64> {
+        self.0.metadata().map(|metadata| metadata.len().min(MAX_DATABASE_BYTES))
+    }
+
+    fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.0.read_exact_at(&mut bytes, offset)?;
+        Ok(bytes)
     }
 }
 
 /// A database that cannot be believed.
 pub(crate) fn refused(path: &Path, error: &DatabaseError) -> Failure {
     let message = format!("{}: {}", path.display(), chain(error));
-    Failure::new(Exit::Undecided, error.code(), message).with_hint("make it anew with proofmark db import")
+    Failure::new(Exit::Undecided, error.code(), message)
+        .with_hint("make it anew with proofmark db update, db pull or db import")
 }
 
 /// How new the advisories are: the latest change of any of them.
@@ -86,14 +89,57 @@ pub(crate) fn as_of(database: &Database<'_>) -> Option<UnixTime> {
         .max()
 }
 
-/// Days since then; none if nobody can tell, which is as bad as old.
+/// Days since then, or since the oldest of its files was fetched if that is longer; none if nobody can tell, which is as bad
+/// as old.
 pub(crate) fn age_days(database: &Database<'_>, now: UnixTime) -> Option<u64> {
-    as_of(database).map(|newest| now.since(newest).as_secs() / 86_400)
+    let fetched = database.header().files.iter().filter_map(|file| file.fetched).min();
+    let oldest = as_of(database).map(|newest| fetched.map_or(newest, |fetched| newest.min(fetched)));
+    oldest.map(|time| now.since(time).as_secs() / 86_400)
 }
 
 /// Whether its age should be said aloud.
 pub(crate) fn is_old(database: &Database<'_>, now: UnixTime) -> bool {
     age_days(database, now).is_none_or(|days| days > OLD_AFTER_DAYS)
+}
+
+/// Something about the database that every result made with it says.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Notice {
+    /// The stable name.
+    pub(crate) code: &'static str,
+    /// For a person.
+    pub(crate) text: String,
+}
+
+/// That it is old, or not whole. Empty if there is nothing to say.
+pub(crate) fn notices(database: &Database<'_>, now: UnixTime) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    let mut say = |code, text| notices.push(Notice { code, text });
+    if is_old(database, now) {
+        let age = age_days(database, now).map_or_else(|| "of unknown age".to_owned(), |days| format!("{days} days"));
+        let text = format!("the advisory database is old ({age}): what became known since is not in it");
+        say("database-old", text);
+    }
+    let header = database.header();
+    for feed in &header.lacking {
+        let why = format!("could not be fetched when the database was made on {}", header.built);
+        match feed.kept_from {
+            Some(time) => say(
+                "database-feed-stale",
+                format!("{} {why}, and is as of {time}: {}", feed.feed, feed.reason),
+            ),
+            None => say(
+                "database-feed-lacking",
+                format!("{} {why}, and is not in it: {}", feed.feed, feed.reason),
+            ),
+        }
+    }
+    let unreadable = header.left_out.unreadable;
+    if unreadable > 0 {
+        let text = format!("{unreadable} records could not be read when the database was made, and are not in it");
+        say("database-records-unreadable", text);
+    }
+    notices
 }
 
 /// What results say of the database that they were made with.
@@ -105,189 +151,10 @@ pub(crate) fn summary(database: &Database<'_>, now: UnixTime) -> Value {
         "asOf": as_of(database),
         "ageDays": age_days(database, now),
         "old": is_old(database, now),
+        "partial": !header.lacking.is_empty() || header.left_out.unreadable > 0,
+        "notices": notices(database, now),
         "exploitedReleased": header.exploited.as_ref().map(|feed| feed.released),
         "scoresDate": header.scores.as_ref().map(|feed| feed.date),
         "unreadable": header.left_out.unreadable,
     })
-}
-
-/// Files that are read into one database.
-#[derive(Debug, Default)]
-pub(crate) struct Import {
-    builder: Builder,
-    /// Records that could not be read, the first few by name.
-    pub(crate) unreadable: Vec<String>,
-    files: usize,
-}
-
-/// How many of the unreadable are named.
-const NAMED: usize = 10;
-
-impl Import {
-    /// Adds a file, or all files of a folder.
-    pub(crate) fn add(&mut self, path: &Path) -> Result<(), Failure> {
-        self.add_within(path, MAX_DEPTH)
-    }
-
-    fn add_within(&mut self, path: &Path, depth: usize) -> Result<(), Failure> {
-        let unreadable = |error: std::io::Error| unreadable(path, &error);
-        if !path.is_dir() {
-            self.files += 1;
-            if self.files > MAX_FILES {
-                return Err(Failure::usage("too-many-files", format!("more than {MAX_FILES} files")));
-            }
-            return self.add_file(path);
-        }
-        if depth == 0 {
-            let message = format!("{} is more than {MAX_DEPTH} folders deep", path.display());
-            return Err(Failure::usage("folder-too-deep", message));
-        }
-        let mut inner = Vec::new();
-        for entry in std::fs::read_dir(path).map_err(unreadable)? {
-            inner.push(entry.map_err(unreadable)?.path());
-        }
-        inner.sort();
-        inner.iter().try_for_each(|path| self.add_within(path, depth - 1))
-    }
-
-    /// What a file is, its first bytes say.
-    fn add_file(&mut self, path: &Path) -> Result<(), Failure> {
-        let mut file = File::open(path).map_err(|error| unreadable(path, &error))?;
-        let mut head = Vec::new();
-        (&mut file)
-            .take(4)
-            .read_to_end(&mut head)
-            .and_then(|_| file.seek(SeekFrom::Start(0)))
-            .map_err(|error| unreadable(path, &error))?;
-        if head.starts_with(b"PK") {
-            self.note_file(path, &mut file, None)?;
-            return self.add_zip(path, file);
-        }
-        let mut bytes = Vec::new();
-        let read = if head.starts_with(&[0x1f, 0x8b]) {
-            MultiGzDecoder::new(&mut file)
-                .take(MAX_FEED_BYTES + 1)
-                .read_to_end(&mut bytes)
-        } else {
-            (&mut file).take(MAX_FEED_BYTES + 1).read_to_end(&mut bytes)
-        };
-        read.map_err(|error| unreadable(path, &error))?;
-        if bytes.len() as u64 > MAX_FEED_BYTES {
-            let message = format!("{} has more than {MAX_FEED_BYTES} bytes", path.display());
-            return Err(Failure::usage("file-too-large", message));
-        }
-        let as_of = self.add_bytes(path, &bytes)?;
-        self.note_file(path, &mut file, as_of)
-    }
-
-    /// EPSS begins with a comment, a catalogue says its version, and all other JSON is a record.
-    fn add_bytes(&mut self, path: &Path, bytes: &[u8]) -> Result<Option<UnixTime>, Failure> {
-        let refused = |code: &str, error: &dyn std::error::Error| {
-            Failure::usage(code, format!("{}: {}", path.display(), chain(error)))
-        };
-        if bytes.starts_with(b"#") {
-            let text = std::str::from_utf8(bytes).map_err(|error| refused("feed-not-epss", &error))?;
-            let scores = EpssScores::parse(text).map_err(|error| refused(error.code(), &error))?;
-            let date = scores.date;
-            self.builder.add_scores(scores);
-            return Ok(Some(date));
-        }
-        let is_catalogue =
-            serde_json::from_slice::<Value>(bytes).is_ok_and(|value| value.get("catalogVersion").is_some());
-        if is_catalogue {
-            let feed = KnownExploited::parse(bytes).map_err(|error| refused(error.code(), &error))?;
-            let released = feed.released;
-            self.builder.add_exploited(feed);
-            return Ok(Some(released));
-        }
-        // A file that was named must be one; in a zip of thousands a broken one is counted.
-        self.builder
-            .add_osv(bytes)
-            .map(|_| None)
-            .map_err(|error| refused(error.code(), &error))
-    }
-
-    fn add_zip(&mut self, path: &Path, file: File) -> Result<(), Failure> {
-        let broken = |error: &dyn std::error::Error| {
-            let message = format!("{} is a broken zip file: {}", path.display(), chain(error));
-            Failure::usage("zip-broken", message)
-                .with_hint("fetch it again: what is missing would be taken for not vulnerable")
-        };
-        let mut archive = zip::ZipArchive::new(file).map_err(|error| broken(&error))?;
-        if archive.len() > MAX_ENTRIES {
-            let message = format!(
-                "{} has {} entries, at most {MAX_ENTRIES} are read",
-                path.display(),
-                archive.len()
-            );
-            return Err(Failure::usage("zip-too-long", message));
-        }
-        let mut records = 0_usize;
-        for at in 0..archive.len() {
-            let entry = archive.by_index(at).map_err(|error| broken(&error))?;
-            let name = entry.name().map_err(|error| broken(&error))?.into_owned();
-            if entry.is_dir() || !name.ends_with(".json") {
-                continue;
-            }
-            let mut bytes = Vec::new();
-            // One byte more than a record may have, which the record's own limit then refuses. The reader checks the CRC.
-            entry
-                .take(MAX_RECORD_BYTES as u64 + 1)
-                .read_to_end(&mut bytes)
-                .map_err(|error| broken(&error))?;
-            records += 1;
-            if let Err(error) = self.builder.add_osv(&bytes)
-                && self.unreadable.len() < NAMED
-            {
-                self.unreadable.push(format!("{name}: {}", chain(&error)));
-            }
-        }
-        if records == 0 {
-            let message = format!("{} has no JSON records in it", path.display());
-            return Err(Failure::usage("zip-without-records", message).with_hint("expected one of OSV's all.zip files"));
-        }
-        Ok(())
-    }
-
-    /// Its digest, read in pieces.
-    fn note_file(&mut self, path: &Path, file: &mut File, as_of: Option<UnixTime>) -> Result<(), Failure> {
-        let unreadable = |error: std::io::Error| unreadable(path, &error);
-        let mut hasher = Hasher::sha256();
-        let mut piece = vec![0; 1024 * 1024];
-        let mut bytes = 0_u64;
-        file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
-        loop {
-            let count = file.read(&mut piece).map_err(unreadable)?;
-            if count == 0 {
-                break;
-            }
-            bytes += count as u64;
-            hasher.update(&piece[..count]);
-        }
-        file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
-        let name = path
-            .file_name()
-            .unwrap_or(path.as_os_str())
-            .to_string_lossy()
-            .into_owned();
-        self.builder.add_file(SourceFile {
-            name,
-            digest: hasher.finish(),
-            bytes,
-            fetched: None,
-            as_of,
-        });
-        Ok(())
-    }
-
-    /// The database.
-    pub(crate) fn build(&self) -> Result<Vec<u8>, Failure> {
-        self.builder
-            .build(Context::now())
-            .map_err(|error| Failure::usage(error.code(), chain(&error)))
-    }
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::usage("file-unreadable", format!("cannot read {}: {error}", path.display()))
 }

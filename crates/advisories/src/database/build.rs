@@ -1,15 +1,16 @@
 //! Builds a database from records and feeds.
 
+mod homes;
 mod intervals;
 mod section;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proofmark_types::{Digest, UnixTime};
 use thiserror::Error;
 
 use super::format::{ExploitedFeed, Header, LeftOut, MAGIC, MAX_HEADER, ScoresFeed, SectionHeader, VERSION};
-use super::format::{SourceFile, SourceRecords};
+use super::format::{LackingFeed, SourceFile, SourceRecords};
 use crate::aliases::Relations;
 use crate::ecosystem::{self, Ecosystem};
 use crate::feeds::{EpssScores, KnownExploited, is_cve};
@@ -17,6 +18,7 @@ use crate::licence::Origin;
 use crate::osv::{Affected, Record, RecordError, Score, Specific, Text};
 use crate::severity::{Rating, Severity};
 
+use homes::Homes;
 use intervals::Interval;
 
 /// Sections and texts are addressed by 32 bits. All of OSV takes less than 100 MB.
@@ -35,6 +37,8 @@ pub struct Builder {
     exploited: Option<KnownExploited>,
     scores: Option<EpssScores>,
     left_out: LeftOut,
+    lacking: Vec<LackingFeed>,
+    homes: Homes,
 }
 
 /// What became of a record.
@@ -119,6 +123,28 @@ impl Builder {
         self.files.push(file);
     }
 
+    /// Says that a feed could not be fetched.
+    pub fn add_lacking(&mut self, feed: LackingFeed) {
+        self.lacking.push(feed);
+    }
+
+    /// Takes these ecosystems and no others, whatever the records name.
+    pub fn take_only(&mut self, ecosystems: impl IntoIterator<Item = &'static Ecosystem>) {
+        let names: BTreeSet<&'static str> = ecosystems.into_iter().map(|ecosystem| ecosystem.name).collect();
+        self.homes.only(names);
+    }
+
+    /// Says that the records that follow, to [`Builder::end_bulk`], are one of OSV's bulk files: only the ecosystem that all
+    /// of them name is taken, for of the others there are but the advisories that they share with it.
+    pub fn begin_bulk(&mut self) {
+        self.homes.begin_bulk();
+    }
+
+    /// Ends a bulk file.
+    pub fn end_bulk(&mut self) {
+        self.homes.end_bulk();
+    }
+
     /// Adds one OSV record. One that cannot be read is counted too, so that the database says so.
     pub fn add_osv(&mut self, bytes: &[u8]) -> Result<Added, RecordError> {
         let record = Record::parse(bytes).inspect_err(|_| self.left_out.unreadable += 1)?;
@@ -133,6 +159,7 @@ impl Builder {
             *self.left_out.refused.entry(origin.name.to_owned()).or_default() += 1;
             return Ok(Added::Refused { origin });
         }
+        self.homes.note(&record);
         let id = self.names.number(record.id.as_str());
         let modified = UnixTime::parse(record.modified.as_str()).unwrap_or(UnixTime::EPOCH);
         let there = self.records.get(&id).map(|record| record.modified);
@@ -200,7 +227,8 @@ impl Builder {
 
     /// Writes the database. What it is made from decides every byte, with the time given.
     pub fn build(&self, built: UnixTime) -> Result<Vec<u8>, BuildError> {
-        if self.records.values().all(|record| record.rows.is_empty()) {
+        let ecosystems = self.ecosystems();
+        if ecosystems.is_empty() {
             return Err(BuildError::Empty);
         }
         let mut relations = Relations::default();
@@ -208,10 +236,6 @@ impl Builder {
             relations.add(*id, &record.aliases, &record.upstream);
         }
         let joined = section::Joined::new(self, &mut relations);
-        let mut ecosystems: BTreeMap<&'static str, &'static Ecosystem> = BTreeMap::new();
-        for row in self.records.values().flat_map(|record| &record.rows) {
-            ecosystems.insert(row.ecosystem.name, row.ecosystem);
-        }
         let mut sections = Vec::new();
         let mut bodies = Vec::new();
         for ecosystem in ecosystems.into_values() {
@@ -248,9 +272,30 @@ impl Builder {
         Ok(file)
     }
 
+    /// Those that rows are of and that are taken.
+    fn ecosystems(&self) -> BTreeMap<&'static str, &'static Ecosystem> {
+        let rows = self.records.values().flat_map(|record| &record.rows);
+        rows.map(|row| row.ecosystem)
+            .filter(|ecosystem| self.homes.takes(ecosystem))
+            .map(|ecosystem| (ecosystem.name, ecosystem))
+            .collect()
+    }
+
+    /// What was left out, with the rows of ecosystems that are not taken.
+    fn left_out(&self) -> LeftOut {
+        let mut left_out = self.left_out.clone();
+        for row in self.records.values().flat_map(|record| &record.rows) {
+            if !self.homes.takes(row.ecosystem) {
+                *left_out.elsewhere.entry(row.ecosystem.name.to_owned()).or_default() += 1;
+            }
+        }
+        left_out
+    }
+
     fn header(&self, built: UnixTime, sections: Vec<SectionHeader>) -> Header {
         let mut sources: BTreeMap<&str, SourceRecords> = BTreeMap::new();
-        for (id, record) in self.records.iter().filter(|(_, record)| !record.rows.is_empty()) {
+        let taken = |record: &Kept| record.rows.iter().any(|row| self.homes.takes(row.ecosystem));
+        for (id, record) in self.records.iter().filter(|(_, record)| taken(record)) {
             let origin = Origin::of(self.names.text(*id));
             let source = sources.entry(origin.name).or_insert_with(|| SourceRecords {
                 name: origin.name.to_owned(),
@@ -279,7 +324,8 @@ impl Builder {
                 date: feed.date,
                 entries: count(feed.scores.len()),
             }),
-            left_out: self.left_out.clone(),
+            left_out: self.left_out(),
+            lacking: self.lacking.clone(),
         }
     }
 

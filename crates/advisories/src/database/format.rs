@@ -30,6 +30,24 @@ pub struct Header {
     pub scores: Option<ScoresFeed>,
     /// What was in the files and is not in the database.
     pub left_out: LeftOut,
+    /// What should be in it and could not be fetched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<LackingFeed>,
+}
+
+/// A publisher's file that could not be fetched when the database was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LackingFeed {
+    /// Which: an ecosystem, or the name of the file.
+    pub feed: String,
+    /// The stable name of the reason.
+    pub code: String,
+    /// Why, for a person.
+    pub reason: String,
+    /// When the copy that is in the database instead was fetched; without one there is nothing of it in the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_from: Option<UnixTime>,
 }
 
 /// Where an ecosystem's section is and what it has.
@@ -134,6 +152,10 @@ pub struct LeftOut {
     pub unplaced_ranges: u64,
     /// Records that could not be read.
     pub unreadable: u64,
+    /// Affected entries of ecosystems that were not taken, by ecosystem: an advisory about npm and PyPI is in npm's file
+    /// too, which does not make that PyPI's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub elsewhere: BTreeMap<String, u64>,
 }
 
 /// Widths of the tables in numbers of four bytes.

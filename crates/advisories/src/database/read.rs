@@ -1,122 +1,13 @@
-//! Reads a database where it lies.
+//! Reads a section of a database: looks up packages in its tables.
 
-use std::fmt;
-use std::sync::OnceLock;
+use proofmark_types::UnixTime;
 
-use proofmark_types::{Digest, DigestAlgorithm, UnixTime};
-use thiserror::Error;
-
-use super::format::{EXPLOITED, Header, MAGIC, MAX_HEADER, NO_SCORE, PREFIX, RANSOMWARE, TABLES, UNPLACED, VERSION};
-use super::format::{SectionHeader, end, width};
+use super::format::{EXPLOITED, NO_SCORE, RANSOMWARE, SectionHeader, TABLES, UNPLACED, end, width};
+use super::open::{DatabaseError, number_at};
 use crate::ecosystem::Ecosystem;
 use crate::feeds::Epss;
 use crate::order::Scheme;
 use crate::severity::Rating;
-
-/// A database over its bytes.
-pub struct Database<'d> {
-    header: Header,
-    digest: Digest,
-    sections: Vec<(&'d [u8], OnceLock<bool>)>,
-}
-
-impl fmt::Debug for Database<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Database")
-            .field("digest", &self.digest)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<'d> Database<'d> {
-    /// Checks the header and that the sections fill the rest; reads nothing else.
-    pub fn open(bytes: &'d [u8]) -> Result<Self, DatabaseError> {
-        let rest = bytes
-            .strip_prefix(MAGIC.as_slice())
-            .ok_or(DatabaseError::NotADatabase)?;
-        let version = number_at(rest, 0).ok_or(DatabaseError::Cut)?;
-        if version != VERSION {
-            return Err(DatabaseError::Version { version });
-        }
-        let length = number_at(rest, 1).and_then(|length| usize::try_from(length).ok());
-        let length = length
-            .filter(|length| *length <= MAX_HEADER)
-            .ok_or(DatabaseError::Cut)?;
-        let expected = bytes.get(16..PREFIX).ok_or(DatabaseError::Cut)?;
-        let data_start = PREFIX.saturating_add(length);
-        let header = bytes.get(PREFIX..data_start).ok_or(DatabaseError::Cut)?;
-        let digest = Digest::sha256_of(header);
-        if digest.as_bytes() != expected {
-            return Err(DatabaseError::Damaged {
-                what: "header".to_owned(),
-            });
-        }
-        let header: Header = serde_json::from_slice(header).map_err(|source| DatabaseError::Header { source })?;
-        let mut sections = Vec::new();
-        let mut rest = bytes.get(data_start..).ok_or(DatabaseError::Cut)?;
-        for section in &header.sections {
-            let length = usize::try_from(section.length).map_err(|_| DatabaseError::Cut)?;
-            let (body, after) = rest.split_at_checked(length).ok_or(DatabaseError::Cut)?;
-            sections.push((body, OnceLock::new()));
-            rest = after;
-        }
-        if !rest.is_empty() {
-            return Err(DatabaseError::Trailing { bytes: rest.len() });
-        }
-        Ok(Self {
-            header,
-            digest,
-            sections,
-        })
-    }
-
-    /// Hashes every section and walks every row of it: for a file that came from elsewhere.
-    pub fn verify(&self) -> Result<(), DatabaseError> {
-        for section in &self.header.sections {
-            if let Some(section) = self.section(&section.ecosystem)? {
-                section.walk()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What it says of itself.
-    #[must_use]
-    pub fn header(&self) -> &Header {
-        &self.header
-    }
-
-    /// The digest of its header, in which the digests of all sections are: its identity.
-    #[must_use]
-    pub fn digest(&self) -> &Digest {
-        &self.digest
-    }
-
-    /// The section of an ecosystem, hashed at its first use; none if the database has nothing about the ecosystem.
-    pub fn section(&self, ecosystem: &str) -> Result<Option<Section<'_>>, DatabaseError> {
-        let mut both = self.header.sections.iter().zip(&self.sections);
-        let Some((header, (body, checked))) = both.find(|(header, _)| header.ecosystem == ecosystem) else {
-            return Ok(None);
-        };
-        let sound = || header.digest.algorithm() == DigestAlgorithm::Sha256 && header.digest.matches(body);
-        if !*checked.get_or_init(sound) {
-            return Err(DatabaseError::Damaged {
-                what: format!("section of {ecosystem}"),
-            });
-        }
-        let ecosystem = Ecosystem::named(ecosystem).ok_or_else(|| DatabaseError::Ecosystem {
-            name: ecosystem.chars().take(80).collect(),
-        })?;
-        Section::new(header, body, ecosystem).map(Some)
-    }
-}
-
-/// A number of a table.
-fn number_at(bytes: &[u8], place: usize) -> Option<u32> {
-    let at = place.checked_mul(4)?;
-    let four: [u8; 4] = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
-    Some(u32::from_le_bytes(four))
-}
 
 #[derive(Clone, Copy, Debug)]
 struct Table<'d> {
@@ -151,7 +42,11 @@ pub struct Section<'d> {
 }
 
 impl<'d> Section<'d> {
-    fn new(header: &'d SectionHeader, body: &'d [u8], ecosystem: &'static Ecosystem) -> Result<Self, DatabaseError> {
+    pub(super) fn new(
+        header: &'d SectionHeader,
+        body: &'d [u8],
+        ecosystem: &'static Ecosystem,
+    ) -> Result<Self, DatabaseError> {
         let malformed = || DatabaseError::Malformed {
             ecosystem: ecosystem.name,
             what: "tables",
@@ -285,7 +180,7 @@ impl<'d> Section<'d> {
     }
 
     /// Everything that can be asked, so that a malformed table is found now and not by an unlucky package later.
-    fn walk(&self) -> Result<(), DatabaseError> {
+    pub(super) fn walk(&self) -> Result<(), DatabaseError> {
         let mut before: Option<&str> = None;
         for place in 0..self.packages.len() {
             let row = self.packages.get(place).ok_or_else(|| self.malformed("packages"))?;
@@ -471,70 +366,6 @@ pub struct Advisory<'d> {
     pub epss_cve: &'d str,
     /// The probability of being exploited.
     pub epss: Option<Epss>,
-}
-
-/// Why a database cannot be used. None of these may be taken for "nothing found".
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum DatabaseError {
-    /// Another kind of file.
-    #[error("not an advisory database: it does not begin with PMADVDB")]
-    NotADatabase,
-    /// Of a later or earlier program.
-    #[error("the advisory database has format {version}; this program reads format {VERSION}")]
-    Version {
-        /// The format that it has.
-        version: u32,
-    },
-    /// It ends before it should.
-    #[error("the advisory database is cut short")]
-    Cut,
-    /// It has more bytes than it says.
-    #[error("the advisory database has {bytes} bytes after its end")]
-    Trailing {
-        /// How many.
-        bytes: usize,
-    },
-    /// Its bytes are not those that were written.
-    #[error("the advisory database is damaged: the {what} does not match its digest")]
-    Damaged {
-        /// Which part.
-        what: String,
-    },
-    /// A header that cannot be read, although its digest is right.
-    #[error("the header of the advisory database cannot be read")]
-    Header {
-        /// Where and what.
-        source: serde_json::Error,
-    },
-    /// A section that this program knows no version order for.
-    #[error("the advisory database has a section of {name}, which is not known here")]
-    Ecosystem {
-        /// Its name.
-        name: String,
-    },
-    /// A table that points outside of itself, although its digest is right: not written by this program.
-    #[error("the advisory database is malformed: {what} in the section of {ecosystem}")]
-    Malformed {
-        /// Which section.
-        ecosystem: &'static str,
-        /// What is wrong in it.
-        what: &'static str,
-    },
-}
-
-impl DatabaseError {
-    /// The stable name of the reason.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NotADatabase => "database-not-one",
-            Self::Version { .. } => "database-format",
-            Self::Cut | Self::Trailing { .. } => "database-length",
-            Self::Damaged { .. } => "database-damaged",
-            Self::Header { .. } | Self::Ecosystem { .. } | Self::Malformed { .. } => "database-malformed",
-        }
-    }
 }
 
 const _: () = assert!(width::ADVISORY == 23 && width::ROW == 14);

@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use super::{compare_digits, compare_no_case, is_number, take, take_digits};
+use super::{compare_digits, compare_dotted, compare_no_case, is_number, take, take_digits};
 
 pub(super) fn compare(a: &str, b: &str) -> Ordering {
     match (Version::parse(a), Version::parse(b)) {
@@ -91,7 +91,7 @@ impl<'v> Version<'v> {
     fn compare(&self, other: &Self) -> Ordering {
         let number = |a: Option<&str>, b: Option<&str>| compare_digits(a.unwrap_or_default(), b.unwrap_or_default());
         compare_digits(self.epoch, other.epoch)
-            .then_with(|| compare_release(self.release, other.release))
+            .then_with(|| compare_dotted(self.release, other.release))
             .then_with(|| self.phase().cmp(&other.phase()))
             .then_with(|| number(self.pre.map(|(_, n)| n), other.pre.map(|(_, n)| n)))
             .then_with(|| self.post.is_some().cmp(&other.post.is_some()))
@@ -159,20 +159,6 @@ fn without_separator(text: &str) -> &str {
 fn is_local(text: &str) -> bool {
     text.split(['-', '_', '.'])
         .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric()))
-}
-
-fn compare_release(a: &str, b: &str) -> Ordering {
-    let (mut a, mut b) = (a.split('.'), b.split('.'));
-    loop {
-        let (one, two) = (a.next(), b.next());
-        if one.is_none() && two.is_none() {
-            return Ordering::Equal;
-        }
-        let order = compare_digits(one.unwrap_or_default(), two.unwrap_or_default());
-        if order.is_ne() {
-            return order;
-        }
-    }
 }
 
 /// Numbers after words, the longer after the one that begins it.

@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use super::{compare_digits, compare_no_case, is_number, take};
+use super::{compare_digits, compare_dotted, compare_no_case, is_number, take};
 
 /// What the users of these rules do differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(super) enum Flavour {
 
 pub(super) fn compare(a: &str, b: &str, flavour: Flavour) -> Ordering {
     let (a, b) = (Parts::of(a), Parts::of(b));
-    compare_numbers(a.numbers, b.numbers)
+    compare_dotted(a.numbers, b.numbers)
         .then_with(|| match (a.pre.is_empty(), b.pre.is_empty()) {
             (true, true) => Ordering::Equal,
             (true, false) => Ordering::Greater,
@@ -53,20 +53,6 @@ impl<'v> Parts<'v> {
             numbers,
             pre: pre.strip_prefix('-').unwrap_or(pre),
             build,
-        }
-    }
-}
-
-fn compare_numbers(a: &str, b: &str) -> Ordering {
-    let (mut a, mut b) = (a.split('.'), b.split('.'));
-    loop {
-        let (one, two) = (a.next(), b.next());
-        if one.is_none() && two.is_none() {
-            return Ordering::Equal;
-        }
-        let order = compare_digits(one.unwrap_or_default(), two.unwrap_or_default());
-        if order.is_ne() {
-            return order;
         }
     }
 }

@@ -1,7 +1,11 @@
 //! Building, opening, and what must not be believed.
 
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use proofmark_advisories::osv::Record;
-use proofmark_advisories::{Added, Builder, Database};
+use proofmark_advisories::{Added, Builder, Database, Ecosystem, Storage};
 use proptest::prelude::*;
 
 use crate::world::{RECORDS, builder, database_of, found, now};
@@ -143,6 +147,138 @@ fn damage_is_an_error_and_never_nothing_found() {
         let error = Database::open(&bad).and_then(|database| database.verify());
         assert!(error.is_err(), "byte {at}");
     }
+}
+
+/// A file on a disk, which counts what is read of it and may end early.
+struct Disk {
+    bytes: Vec<u8>,
+    length: u64,
+    read: Arc<AtomicUsize>,
+}
+
+impl Storage for Disk {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.length)
+    }
+
+    fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let start = usize::try_from(offset).unwrap();
+        let found = self.bytes.get(start..start + length);
+        let found = found.ok_or(io::ErrorKind::UnexpectedEof)?;
+        self.read.fetch_add(length, Ordering::Relaxed);
+        Ok(found.to_vec())
+    }
+}
+
+#[test]
+fn a_stored_database_is_read_where_it_is_asked() {
+    let good = builder().build(now()).unwrap();
+    let read = Arc::new(AtomicUsize::new(0));
+    let disk = |bytes: &[u8]| Disk {
+        length: good.len().try_into().unwrap(),
+        bytes: bytes.to_vec(),
+        read: Arc::clone(&read),
+    };
+    let database = Database::open_in(disk(&good)).unwrap();
+    assert_eq!(database.digest(), Database::open(&good).unwrap().digest());
+    let go = database
+        .header()
+        .sections
+        .iter()
+        .find(|section| section.ecosystem == "Go");
+    let (opened, go) = (
+        read.load(Ordering::Relaxed),
+        usize::try_from(go.unwrap().length).unwrap(),
+    );
+    let total: u64 = database.header().sections.iter().map(|section| section.length).sum();
+    assert_eq!(
+        opened,
+        good.len() - usize::try_from(total).unwrap(),
+        "opening reads the header alone"
+    );
+    for _ in 0..2 {
+        assert!(database.section("Go").unwrap().is_some());
+        assert_eq!(read.load(Ordering::Relaxed), opened + go, "a section once");
+    }
+    database.verify().unwrap();
+    // What is changed or gone after it was opened is an error, each time it is asked.
+    let mut changed = good.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    let last = database.header().sections.last().unwrap().ecosystem.clone();
+    for (bytes, code) in [
+        (&changed[..], "database-damaged"),
+        (&good[..good.len() - 1], "database-unreadable"),
+    ] {
+        let database = Database::open_in(disk(bytes)).unwrap();
+        for _ in 0..2 {
+            assert_eq!(database.section(&last).unwrap_err().code(), code);
+        }
+        assert_eq!(database.verify().unwrap_err().code(), code);
+    }
+}
+
+#[test]
+fn of_a_bulk_file_its_own_ecosystem_is_taken() {
+    let record = |id: &str, ecosystems: &[&str]| {
+        let affected: Vec<String> = ecosystems
+            .iter()
+            .map(|name| format!(r#"{{"package":{{"ecosystem":"{name}","name":"a"}},"versions":["1"]}}"#))
+            .collect();
+        let affected = affected.join(",");
+        format!(r#"{{"id":"{id}","modified":"2024-01-01T00:00:00Z","affected":[{affected}]}}"#)
+    };
+    let sections = |builder: &Builder| -> Vec<String> {
+        let bytes = builder.build(now()).unwrap();
+        let database = Database::open(&bytes).unwrap();
+        database
+            .header()
+            .sections
+            .iter()
+            .map(|section| section.ecosystem.clone())
+            .collect()
+    };
+    let npm = [
+        record("G-1", &["npm"]),
+        record("G-2", &["npm", "PyPI"]),
+        record("G-3", &["npm"]),
+    ];
+    let add = |builder: &mut Builder, records: &[String]| {
+        builder.begin_bulk();
+        for record in records {
+            builder.add_osv(record.as_bytes()).unwrap();
+        }
+        builder.end_bulk();
+    };
+    // One advisory of PyPI's came along: a section of it would say of all else there that nothing is known.
+    let mut builder = Builder::new();
+    add(&mut builder, &npm);
+    assert_eq!(sections(&builder), ["npm"]);
+    let bytes = builder.build(now()).unwrap();
+    let database = Database::open(&bytes).unwrap();
+    assert_eq!(database.header().left_out.elsewhere.get("PyPI"), Some(&1));
+    // With PyPI's own file it is there, though the record was read before.
+    add(
+        &mut builder,
+        &[record("G-2", &["npm", "PyPI"]), record("P-1", &["PyPI"])],
+    );
+    assert_eq!(sections(&builder), ["PyPI", "npm"]);
+    // A file in which every record was read before still is its ecosystem's.
+    let mut builder = Builder::new();
+    add(&mut builder, &npm);
+    add(&mut builder, &[record("G-2", &["npm", "PyPI"])]);
+    assert_eq!(sections(&builder), ["PyPI", "npm"]);
+    // A collection of everything, and a record that was chosen by itself.
+    let mut builder = Builder::new();
+    add(&mut builder, &[record("G-1", &["npm"]), record("P-1", &["PyPI"])]);
+    assert_eq!(sections(&builder), ["PyPI", "npm"]);
+    let mut builder = Builder::new();
+    builder.add_osv(npm[1].as_bytes()).unwrap();
+    assert_eq!(sections(&builder), ["PyPI", "npm"]);
+    // Who knows what the files are says so.
+    builder.take_only(Ecosystem::named("npm"));
+    assert_eq!(sections(&builder), ["npm"]);
+    builder.take_only(Ecosystem::named("Go"));
+    assert_eq!(builder.build(now()).unwrap_err().code(), "no-advisories");
 }
 
 /// A file whose digests are right and whose tables are not: written by an enemy, who can compute digests too.

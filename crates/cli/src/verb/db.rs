@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use proofmark_advisories::{Database, Header};
 use serde_json::json;
 
-use crate::advisories::{Import, age_days, as_of, is_old, place, read, refused, summary};
+use crate::advisories::{Import, as_of, notices, open, place, refused, summary};
 use crate::context::{Context, write_file};
 use crate::failure::{Exit, Failure};
 
@@ -81,8 +81,7 @@ impl ImportFiles {
 impl Status {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let path = place(self.db.as_deref())?;
-        let bytes = read(&path)?;
-        let database = Database::open(&bytes).map_err(|error| refused(&path, &error))?;
+        let database = open(&path)?;
         database.verify().map_err(|error| refused(&path, &error))?;
         show(context, &path, &database);
         Ok(())
@@ -103,12 +102,8 @@ fn show(context: &Context, path: &Path, database: &Database<'_>) {
         "leftOut": header.left_out,
     });
     context.output.result(&text(path, database, header), &value);
-    if is_old(database, now) {
-        let age =
-            age_days(database, now).map_or_else(|| "of unknown age".to_owned(), |days| format!("{days} days old"));
-        context
-            .output
-            .warn(&format!("the newest advisory is {age}: import newer files"));
+    for notice in notices(database, now) {
+        context.output.warn(&format!("{} [{}]", notice.text, notice.code));
     }
 }
 

@@ -11,7 +11,7 @@ use proofmark_advisories::vex::{Document, Standings, hear};
 use proofmark_sbom::{Bill, Note, Uncertainty};
 use proofmark_types::Digest;
 
-use crate::advisories::{age_days, is_old, place, read, refused};
+use crate::advisories::{age_days, notices, open, place, refused};
 use crate::args::RegistryArgs;
 use crate::bills::look_inside;
 use crate::context::{Context, read_file, read_text};
@@ -83,8 +83,7 @@ impl ScanVerb {
         let policy = self.policy()?;
         let documents = self.documents()?;
         let path = place(self.db.as_deref())?;
-        let bytes = read(&path)?;
-        let database = Database::open(&bytes).map_err(|error| refused(&path, &error))?;
+        let database = open(&path)?;
         // 2. What is inside.
         let source = image_source(&self.image, &self.registry)?;
         let spinner = context.output.spinner("reading layers");
@@ -138,10 +137,8 @@ impl ScanVerb {
 
     fn show(&self, context: &Context, findings: &Findings<'_>) {
         let now = Context::now();
-        if is_old(findings.database, now) {
-            let age =
-                age_days(findings.database, now).map_or_else(|| "unknown".to_owned(), |days| format!("{days} days"));
-            let text = format!("the advisory database is old (newest advisory: {age}); see proofmark db status");
+        for notice in notices(findings.database, now) {
+            let text = format!("{} [{}]; see proofmark db status", notice.text, notice.code);
             context.output.warn(&text);
         }
         for (document, statement) in &findings.standings.unmatched {
@@ -153,9 +150,9 @@ impl ScanVerb {
         match self.format {
             None => context
                 .output
-                .result(&report::text(findings), &report::json(findings, now)),
+                .result(&report::text(findings, now), &report::json(findings, now)),
             Some(ReportFormat::Json) => document(&report::json(findings, now)),
-            Some(ReportFormat::Sarif) => document(&report::sarif(findings)),
+            Some(ReportFormat::Sarif) => document(&report::sarif(findings, now)),
             Some(ReportFormat::CosignVuln) => document(&report::cosign_vuln(findings, now)),
         }
     }

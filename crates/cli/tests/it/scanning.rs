@@ -310,6 +310,20 @@ fn reports_for_machines() {
         json!("usr/lib/python3/site-packages/salt-3000.1.dist-info/METADATA")
     );
     assert_eq!(document("sarif", "3000.2")["runs"][0]["results"], json!([]));
+    // The fixtures are of 2025: that is said in every format, also where nothing is found.
+    let said = &document("sarif", "3000.2")["runs"][0]["invocations"][0]["toolExecutionNotifications"][0];
+    assert_eq!(
+        (&said["level"], &said["descriptor"]["id"]),
+        (&json!("warning"), &json!("database-old"))
+    );
+    let result = &document("cosign-vuln", "3000.2")["scanner"]["result"];
+    assert_eq!(result["database"]["notices"][0]["code"], json!("database-old"));
+    assert_eq!(
+        document("json", "3000.2")["database"]["notices"][0]["code"],
+        json!("database-old")
+    );
+    let text = run(&home, ["scan", "3000.2"]);
+    assert!(text.stdout.contains("[database-old]"), "{}", text.stdout);
     let predicate = document("cosign-vuln", "3000.1");
     assert_eq!(
         predicate["scanner"]["result"]["findings"][0]["id"],

@@ -10,10 +10,10 @@ use proofmark_types::UnixTime;
 use serde_json::{Value, json};
 
 use super::Findings;
-use crate::advisories::summary;
+use crate::advisories::{notices, summary};
 
 /// For a person.
-pub(super) fn text(findings: &Findings<'_>) -> String {
+pub(super) fn text(findings: &Findings<'_>, now: UnixTime) -> String {
     let mut text = String::new();
     let mut rows: Vec<[String; 6]> = Vec::new();
     let mut shown: Vec<(usize, &Finding<'_>)> = findings.scan.findings.iter().enumerate().collect();
@@ -66,8 +66,7 @@ pub(super) fn text(findings: &Findings<'_>) -> String {
     for condition in &scan.conditions {
         let _ = writeln!(text, "  {condition} [{}]", condition.code());
     }
-    let header = findings.database.header();
-    let _ = writeln!(text, "database {} built {}", findings.database.digest(), header.built);
+    text.push_str(&database(findings, now));
     let verdict = match gate.verdict {
         Verdict::Pass => "pass",
         Verdict::Stop => "stop",
@@ -82,6 +81,16 @@ pub(super) fn text(findings: &Findings<'_>) -> String {
     );
     for stale in &gate.stale {
         let _ = writeln!(text, "  {}: {}", stale.rule, stale.reason);
+    }
+    text
+}
+
+/// Which database it was, and what is to be known of it.
+fn database(findings: &Findings<'_>, now: UnixTime) -> String {
+    let database = findings.database;
+    let mut text = format!("database {} built {}\n", database.digest(), database.header().built);
+    for notice in notices(database, now) {
+        let _ = writeln!(text, "  {} [{}]", notice.text, notice.code);
     }
     text
 }
@@ -177,7 +186,7 @@ fn paths<'f>(findings: &'f Findings<'_>, finding: &Finding<'_>) -> Vec<&'f str> 
 }
 
 /// SARIF 2.1.0: a rule per vulnerability, a result per finding. What is held back is there, suppressed.
-pub(super) fn sarif(findings: &Findings<'_>) -> Value {
+pub(super) fn sarif(findings: &Findings<'_>, now: UnixTime) -> Value {
     let mut rules: BTreeMap<&str, Value> = BTreeMap::new();
     let mut results = Vec::new();
     for (place, finding) in findings.scan.findings.iter().enumerate() {
@@ -227,12 +236,27 @@ pub(super) fn sarif(findings: &Findings<'_>) -> Value {
             "results": results,
             "invocations": [{
                 "executionSuccessful": findings.gate.verdict != Verdict::Undecided,
-                "toolExecutionNotifications": findings.gate.undecided.iter().map(|(code, text)| json!({
-                    "level": "error", "descriptor": { "id": code }, "message": { "text": text },
-                })).collect::<Vec<_>>(),
+                "toolExecutionNotifications": notifications(findings, now),
             }],
         }],
     })
+}
+
+/// What makes the result less than a pass, and what is to be known of the database.
+fn notifications(findings: &Findings<'_>, now: UnixTime) -> Vec<Value> {
+    let undecided = findings
+        .gate
+        .undecided
+        .iter()
+        .map(|(code, text)| ("error", code.clone(), text.clone()));
+    let notices = notices(findings.database, now);
+    let notices = notices
+        .into_iter()
+        .map(|notice| ("warning", notice.code.to_owned(), notice.text));
+    undecided
+        .chain(notices)
+        .map(|(level, code, text)| json!({ "level": level, "descriptor": { "id": code }, "message": { "text": text } }))
+        .collect()
 }
 
 /// What nobody rated is a warning, never a note.

@@ -1,0 +1,214 @@
+//! What files become of advisories: OSV's zip files and records, CISA's catalogue, EPSS scores.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+use proofmark_advisories::feeds::{EpssScores, KnownExploited};
+use proofmark_advisories::osv::MAX_RECORD_BYTES;
+use proofmark_advisories::{Builder, SourceFile};
+use proofmark_types::{Hasher, UnixTime};
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::failure::{Failure, chain};
+
+/// The largest feed, EPSS, has some 10 MB; a catalogue 1.5 MB.
+const MAX_FEED_BYTES: u64 = 256 * 1024 * 1024;
+/// OSV has some 600,000 records in all.
+const MAX_ENTRIES: usize = 5_000_000;
+/// npm's bulk file, the largest, holds some 2 GB of records; ten times that are none.
+const MAX_ZIP_CONTENT: u64 = 20 * 1024 * 1024 * 1024;
+/// Files in folders that are named; a folder of single records has some 200,000.
+const MAX_FILES: usize = 1_000_000;
+const MAX_DEPTH: usize = 16;
+
+/// Files that are read into one database.
+#[derive(Debug, Default)]
+pub(crate) struct Import {
+    builder: Builder,
+    /// Records that could not be read, the first few by name.
+    pub(crate) unreadable: Vec<String>,
+    files: usize,
+}
+
+/// How many of the unreadable are named.
+const NAMED: usize = 10;
+
+impl Import {
+    /// Adds a file, or all files of a folder.
+    pub(crate) fn add(&mut self, path: &Path) -> Result<(), Failure> {
+        self.add_within(path, MAX_DEPTH)
+    }
+
+    fn add_within(&mut self, path: &Path, depth: usize) -> Result<(), Failure> {
+        let unreadable = |error: std::io::Error| unreadable(path, &error);
+        if !path.is_dir() {
+            self.files += 1;
+            if self.files > MAX_FILES {
+                return Err(Failure::usage("too-many-files", format!("more than {MAX_FILES} files")));
+            }
+            return self.add_file(path);
+        }
+        if depth == 0 {
+            let message = format!("{} is more than {MAX_DEPTH} folders deep", path.display());
+            return Err(Failure::usage("folder-too-deep", message));
+        }
+        let mut inner = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(unreadable)? {
+            inner.push(entry.map_err(unreadable)?.path());
+        }
+        inner.sort();
+        inner.iter().try_for_each(|path| self.add_within(path, depth - 1))
+    }
+
+    /// What a file is, its first bytes say.
+    fn add_file(&mut self, path: &Path) -> Result<(), Failure> {
+        let mut file = File::open(path).map_err(|error| unreadable(path, &error))?;
+        let mut head = Vec::new();
+        (&mut file)
+            .take(4)
+            .read_to_end(&mut head)
+            .and_then(|_| file.seek(SeekFrom::Start(0)))
+            .map_err(|error| unreadable(path, &error))?;
+        if head.starts_with(b"PK") {
+            self.note_file(path, &mut file, None)?;
+            return self.add_zip(path, file);
+        }
+        let mut bytes = Vec::new();
+        let read = if head.starts_with(&[0x1f, 0x8b]) {
+            MultiGzDecoder::new(&mut file)
+                .take(MAX_FEED_BYTES + 1)
+                .read_to_end(&mut bytes)
+        } else {
+            (&mut file).take(MAX_FEED_BYTES + 1).read_to_end(&mut bytes)
+        };
+        read.map_err(|error| unreadable(path, &error))?;
+        if bytes.len() as u64 > MAX_FEED_BYTES {
+            let message = format!("{} has more than {MAX_FEED_BYTES} bytes", path.display());
+            return Err(Failure::usage("file-too-large", message));
+        }
+        let as_of = self.add_bytes(path, &bytes)?;
+        self.note_file(path, &mut file, as_of)
+    }
+
+    /// EPSS begins with a comment, a catalogue says its version, and all other JSON is a record.
+    fn add_bytes(&mut self, path: &Path, bytes: &[u8]) -> Result<Option<UnixTime>, Failure> {
+        let refused = |code: &str, error: &dyn std::error::Error| {
+            Failure::usage(code, format!("{}: {}", path.display(), chain(error)))
+        };
+        if bytes.starts_with(b"#") {
+            let text = std::str::from_utf8(bytes).map_err(|error| refused("feed-not-epss", &error))?;
+            let scores = EpssScores::parse(text).map_err(|error| refused(error.code(), &error))?;
+            let date = scores.date;
+            self.builder.add_scores(scores);
+            return Ok(Some(date));
+        }
+        let is_catalogue =
+            serde_json::from_slice::<Value>(bytes).is_ok_and(|value| value.get("catalogVersion").is_some());
+        if is_catalogue {
+            let feed = KnownExploited::parse(bytes).map_err(|error| refused(error.code(), &error))?;
+            let released = feed.released;
+            self.builder.add_exploited(feed);
+            return Ok(Some(released));
+        }
+        // A file that was named must be one; in a zip of thousands a broken one is counted.
+        self.builder
+            .add_osv(bytes)
+            .map(|_| None)
+            .map_err(|error| refused(error.code(), &error))
+    }
+
+    fn add_zip(&mut self, path: &Path, file: File) -> Result<(), Failure> {
+        let broken = |error: &dyn std::error::Error| {
+            let message = format!("{} is a broken zip file: {}", path.display(), chain(error));
+            Failure::usage("zip-broken", message)
+                .with_hint("fetch it again: what is missing would be taken for not vulnerable")
+        };
+        let mut archive = zip::ZipArchive::new(file).map_err(|error| broken(&error))?;
+        if archive.len() > MAX_ENTRIES {
+            let message = format!(
+                "{} has {} entries, at most {MAX_ENTRIES} are read",
+                path.display(),
+                archive.len()
+            );
+            return Err(Failure::usage("zip-too-long", message));
+        }
+        let mut records = 0_usize;
+        let mut content = 0_u64;
+        self.builder.begin_bulk();
+        for at in 0..archive.len() {
+            let entry = archive.by_index(at).map_err(|error| broken(&error))?;
+            let name = entry.name().map_err(|error| broken(&error))?.into_owned();
+            if entry.is_dir() || !name.ends_with(".json") {
+                continue;
+            }
+            let mut bytes = Vec::new();
+            // One byte more than a record may have, which the record's own limit then refuses. The reader checks the CRC.
+            entry
+                .take(MAX_RECORD_BYTES as u64 + 1)
+                .read_to_end(&mut bytes)
+                .map_err(|error| broken(&error))?;
+            records += 1;
+            content += bytes.len() as u64;
+            if content > MAX_ZIP_CONTENT {
+                let message = format!("{} inflates to more than {MAX_ZIP_CONTENT} bytes", path.display());
+                return Err(Failure::usage("zip-too-large", message));
+            }
+            if let Err(error) = self.builder.add_osv(&bytes)
+                && self.unreadable.len() < NAMED
+            {
+                self.unreadable.push(format!("{name}: {}", chain(&error)));
+            }
+        }
+        self.builder.end_bulk();
+        if records == 0 {
+            let message = format!("{} has no JSON records in it", path.display());
+            return Err(Failure::usage("zip-without-records", message).with_hint("expected one of OSV's all.zip files"));
+        }
+        Ok(())
+    }
+
+    /// Its digest, read in pieces.
+    fn note_file(&mut self, path: &Path, file: &mut File, as_of: Option<UnixTime>) -> Result<(), Failure> {
+        let unreadable = |error: std::io::Error| unreadable(path, &error);
+        let mut hasher = Hasher::sha256();
+        let mut piece = vec![0; 1024 * 1024];
+        let mut bytes = 0_u64;
+        file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+        loop {
+            let count = file.read(&mut piece).map_err(unreadable)?;
+            if count == 0 {
+                break;
+            }
+            bytes += count as u64;
+            hasher.update(&piece[..count]);
+        }
+        file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+        let name = path
+            .file_name()
+            .unwrap_or(path.as_os_str())
+            .to_string_lossy()
+            .into_owned();
+        self.builder.add_file(SourceFile {
+            name,
+            digest: hasher.finish(),
+            bytes,
+            fetched: None,
+            as_of,
+        });
+        Ok(())
+    }
+
+    /// The database.
+    pub(crate) fn build(&self) -> Result<Vec<u8>, Failure> {
+        self.builder
+            .build(Context::now())
+            .map_err(|error| Failure::usage(error.code(), chain(&error)))
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::usage("file-unreadable", format!("cannot read {}: {error}", path.display()))
+}
