@@ -1,6 +1,7 @@
 //! From facts, each told by one file, to packages, each told once.
 
 mod locked;
+mod supplier;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -209,7 +210,7 @@ impl<'f> Context<'f> {
             purl,
             source: draft.source.clone(),
             licences: self.licences(draft),
-            supplier: draft.supplier.clone(),
+            supplier: supplier::supplier(draft),
             homepage: draft.homepage.clone(),
             description: draft.description.clone(),
             locations: vec![Location {

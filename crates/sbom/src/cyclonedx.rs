@@ -14,6 +14,7 @@ use crate::bill::{Bill, FileHash, Package, PackageKind};
 use crate::document::{DocumentInfo, TOOL, line, web_address};
 use crate::format::CyclonedxVersion;
 use crate::licence::Licence;
+use crate::spdx::supplier_name;
 
 const IMAGE: &str = "image";
 
@@ -158,9 +159,11 @@ fn component(bill: &Bill, info: &DocumentInfo, package: &Package) -> Component {
     Component {
         r#type: "library",
         bom_ref: package.id.to_string(),
-        supplier: package.supplier.as_ref().map(|name| Supplier {
-            name: line(name.split('<').next().unwrap_or(name), MAX_LINE),
-        }),
+        supplier: package
+            .supplier
+            .as_deref()
+            .and_then(supplier_name)
+            .map(|name| Supplier { name }),
         group: group.map(str::to_owned),
         name: line(name, MAX_LINE),
         version: package.version.as_ref().map(|version| line(version, MAX_LINE)),

@@ -1,8 +1,13 @@
 //! Licences as packages declare them, and what they are in SPDX's words where that is certain.
 
+mod common;
+mod text;
+
 use std::fmt;
 
 use spdx::{Expression, ParseMode};
+
+pub(crate) use text::{is_licence_file, recognise};
 
 /// The longest text taken for a licence's name, in bytes; whole licence texts are not names.
 const MAX_LENGTH: usize = 1_000;
@@ -61,6 +66,9 @@ fn expression(text: &str) -> Option<String> {
     let valid = |text: &str| !text.contains("Ref-") && Expression::parse_mode(text, ParseMode::STRICT).is_ok();
     if valid(text) {
         return Some(text.to_owned());
+    }
+    if let Some(meant) = common::meaning(text) {
+        return Some(meant.to_owned());
     }
     let translated = grouped(text).or_else(|| {
         // Old Alpine packages list names with blanks between them; all apply.
@@ -256,6 +264,23 @@ mod tests {
                 "GPL-2.0-only WITH Classpath-exception-2.0",
             ),
             ("Apache 2.0", "Apache-2.0"),
+            ("The Apache Software License, Version 2.0", "Apache-2.0"),
+            ("Apache License, 2.0", "Apache-2.0"),
+            ("Apache License V2.0", "Apache-2.0"),
+            ("http://www.apache.org/licenses/LICENSE-2.0.txt", "Apache-2.0"),
+            ("https://opensource.org/licenses/BSD-2-Clause", "BSD-2-Clause"),
+            ("http://www.opensource.org/licenses/mit-license.php", "MIT"),
+            ("https://spdx.org/licenses/BSD-3-Clause.html", "BSD-3-Clause"),
+            ("http://www.eclipse.org/org/documents/edl-v10.php", "BSD-3-Clause"),
+            ("Eclipse Public License - v 2.0", "EPL-2.0"),
+            ("EPL 2.0", "EPL-2.0"),
+            ("MPL 1.1", "MPL-1.1"),
+            ("The New BSD License", "BSD-3-Clause"),
+            ("GPL2 w/ CPE", "GPL-2.0-only WITH Classpath-exception-2.0"),
+            (
+                "The GNU General Public License (GPL), Version 2, With Classpath Exception",
+                "GPL-2.0-only WITH Classpath-exception-2.0",
+            ),
         ] {
             assert_eq!(expression_of(text).as_deref(), Some(expected), "{text}");
         }
@@ -276,6 +301,14 @@ mod tests {
             "MIT OR",
             "MIT, Apache-2.0",
             "SEE LICENSE IN LICENSE.md",
+            "The Apache Software License",
+            "Apache License, Version 2.0 and others",
+            "The BSD License",
+            "CDDL License",
+            "http://jodd.org/license.html",
+            "http://opensource.org/licenses/bsd-license.php",
+            "http://www.apache.org/licenses/",
+            "https://www.gnu.org/software/classpath/license.html",
         ] {
             let licence = Licence::declared(text).unwrap();
             assert_eq!(licence.expression(), None, "{text}");

@@ -127,20 +127,34 @@ fn reference(package: &Package) -> String {
 
 /// SPDX 2.3, 7.5: `Person: name (mail)` or `Organization: name (mail)`; the address is left out.
 pub(crate) fn supplier(package: &Package) -> String {
-    let Some(text) = &package.supplier else {
+    let Some(name) = package.supplier.as_deref().and_then(supplier_name) else {
         return NO_ASSERTION.to_owned();
     };
-    let name = text.split(['<', '(']).next().unwrap_or_default();
-    let name = line(name, MAX_LINE);
-    if name.is_empty() || name.contains('@') {
-        return NO_ASSERTION.to_owned();
-    }
-    let kind = if package.kind.is_system() {
+    // Names that are of a registry's name space: a Maven group, an npm scope, an account.
+    let is_space = !name.contains(' ') && (name.starts_with('@') || name.contains(['.', '/']));
+    let kind = if package.kind.is_system() || is_space {
         "Organization"
     } else {
         "Person"
     };
     format!("{kind}: {name}")
+}
+
+/// The name in `Ann <ann@example.org> (https://example.org)`; of an address without a name, what is before its sign.
+pub(crate) fn supplier_name(text: &str) -> Option<String> {
+    let bare = text.split(['<', '(']).next().unwrap_or_default();
+    let is_mail = |word: &&str| word.find('@').is_some_and(|at| at > 0);
+    let words: Vec<&str> = bare.split_whitespace().filter(|word| !is_mail(word)).collect();
+    let name = line(&words.join(" "), MAX_LINE);
+    let name = name.trim_matches(['"', ',', ' ']);
+    if !name.is_empty() {
+        return Some(name.to_owned());
+    }
+    let mail = text
+        .split(|c: char| c.is_whitespace() || "<>(),".contains(c))
+        .find(is_mail)?;
+    let before = mail.split('@').next().unwrap_or_default();
+    Some(line(before, MAX_LINE)).filter(|name| !name.is_empty())
 }
 
 /// Where the package was found and which layers brought it.
@@ -360,6 +374,29 @@ impl ExtractedLicence {
             ),
             extracted_text: text.to_owned(),
             name: text.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suppliers_are_named_without_their_addresses() {
+        for (text, expected) in [
+            ("Ann <ann@example.org> (https://example.org)", Some("Ann")),
+            ("Ahmed TAHRI @Ousret", Some("Ahmed TAHRI @Ousret")),
+            ("\"Ahmed R. TAHRI\" <a@example.org>", Some("Ahmed R. TAHRI")),
+            ("Ann, ann@example.org", Some("Ann")),
+            ("ann@example.org", Some("ann")),
+            ("<ann@example.org>", Some("ann")),
+            ("@babel", Some("@babel")),
+            ("", None),
+            ("<>", None),
+            ("(https://example.org)", None),
+        ] {
+            assert_eq!(supplier_name(text).as_deref(), expected, "{text}");
         }
     }
 }

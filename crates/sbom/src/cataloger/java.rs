@@ -15,7 +15,8 @@ use sha1::{Digest as _, Sha1};
 
 use super::zip::{Archive, Entry};
 use super::{Cataloger, Draft, Fact, Need, Unreadable};
-use crate::bill::{FileHash, FileHashAlgorithm, PackageKind};
+use crate::bill::{FileHash, FileHashAlgorithm, PackageKind, Uncertainty};
+use crate::licence::{is_licence_file, recognise};
 use identity::{Coordinates, FileName};
 use manifest::Manifest;
 use pom::Pom;
@@ -104,6 +105,8 @@ struct Metadata {
     /// Each with the folder in which it lies.
     properties: Vec<(String, Coordinates)>,
     poms: BTreeMap<String, Pom>,
+    /// By the texts of licences that lie beside the manifest or at the root.
+    licences: BTreeSet<&'static str>,
 }
 
 impl Reader {
@@ -204,9 +207,16 @@ impl Reader {
         if let Some(own) = own {
             let mut draft = draft(&own.coordinates, metadata.pom_of(&own.coordinates));
             draft.uncertain = draft.uncertain.or(own.uncertain);
+            if let (None, Some(version)) = (&draft.version, name.version()) {
+                draft.version = Some(version.to_owned());
+                draft.uncertain = Some(Uncertainty::FromFileName);
+            }
             draft.inside = inside.map(str::to_owned);
             draft.hashes = hashes(bytes);
             metadata.manifest.complete(&mut draft);
+            if draft.licences.is_empty() {
+                draft.licences = metadata.licences.iter().map(|&id| id.to_owned()).collect();
+            }
             // What is shaded in is part of what shades it.
             draft
                 .needs
@@ -266,6 +276,7 @@ impl Metadata {
         name.eq_ignore_ascii_case("META-INF/MANIFEST.MF")
             || (name.starts_with("META-INF/maven/")
                 && (name.ends_with("/pom.properties") || name.ends_with("/pom.xml")))
+            || is_licence_file(name.strip_prefix("META-INF/").unwrap_or(name))
     }
 
     fn add(&mut self, name: &str, content: &[u8]) {
@@ -280,7 +291,8 @@ impl Metadata {
             "pom.xml" => {
                 self.poms.insert(folder, Pom::read(&String::from_utf8_lossy(content)));
             }
-            _ => self.manifest = Manifest::read(content),
+            _ if name.eq_ignore_ascii_case("META-INF/MANIFEST.MF") => self.manifest = Manifest::read(content),
+            _ => self.licences.extend(recognise(content)),
         }
     }
 

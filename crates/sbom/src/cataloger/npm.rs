@@ -33,13 +33,10 @@ impl Cataloger for Npm {
         let mut licences = Vec::new();
         collect_licences(manifest.license.as_ref(), &mut licences);
         collect_licences(manifest.licenses.as_ref(), &mut licences);
-        let supplier = match &manifest.author {
-            Some(Value::Object(author)) => text(author.get("name")),
-            author => text(author.as_ref()),
-        };
+        let supplier = supplier(&manifest);
         Ok(vec![Fact::Package(Box::new(Draft {
             licences,
-            supplier: supplier.map(str::to_owned),
+            supplier,
             homepage: text(manifest.homepage.as_ref()).map(str::to_owned),
             description: text(manifest.description.as_ref()).map(str::to_owned),
             needs: needed
@@ -77,6 +74,9 @@ struct PackageJson {
     license: Option<Value>,
     licenses: Option<Value>,
     author: Option<Value>,
+    maintainers: Option<Value>,
+    contributors: Option<Value>,
+    repository: Option<Value>,
     homepage: Option<Value>,
     description: Option<Value>,
     dependencies: Option<Value>,
@@ -89,6 +89,49 @@ fn text(value: Option<&Value>) -> Option<&str> {
         .and_then(Value::as_str)
         .map(str::trim)
         .filter(|text| !text.is_empty())
+}
+
+/// Who wrote or keeps the package; else in whose account its source is.
+fn supplier(manifest: &PackageJson) -> Option<String> {
+    let person = |value: &Value| match value {
+        Value::Object(person) => text(person.get("name"))
+            .or_else(|| text(person.get("email")))
+            .map(str::to_owned),
+        person => text(Some(person)).map(str::to_owned),
+    };
+    let people = [&manifest.author, &manifest.maintainers, &manifest.contributors];
+    let named = people.into_iter().flatten().find_map(|value| match value {
+        Value::Array(values) => values.iter().find_map(person),
+        value => person(value),
+    });
+    named.or_else(|| match &manifest.repository {
+        Some(Value::Object(repository)) => account(text(repository.get("url"))?),
+        repository => account(text(repository.as_ref())?),
+    })
+}
+
+/// The account in a repository's address: `github.com/jshttp` of `git+https://github.com/jshttp/accepts.git`, of
+/// `git@github.com:jshttp/accepts` and of npm's `jshttp/accepts`.
+fn account(repository: &str) -> Option<String> {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.len() <= 100 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    };
+    for (host, short) in [
+        ("github.com", "github:"),
+        ("gitlab.com", "gitlab:"),
+        ("bitbucket.org", "bitbucket:"),
+    ] {
+        let rest = repository
+            .split_once(host)
+            .and_then(|(_, rest)| rest.strip_prefix(['/', ':']))
+            .or_else(|| repository.strip_prefix(short));
+        let owner = rest.and_then(|rest| rest.split('/').next());
+        if let Some(owner) = owner.filter(|owner| is_name(owner)) {
+            return Some(format!("{host}/{owner}"));
+        }
+    }
+    let (owner, name) = repository.split_once('/')?;
+    (is_name(owner) && is_name(name)).then(|| format!("github.com/{owner}"))
 }
 
 /// `"MIT"`, `{"type":"MIT"}`, or a list of either.

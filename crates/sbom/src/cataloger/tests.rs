@@ -495,3 +495,33 @@ fn texts_for_people_are_cut() {
     assert_eq!(drafts[0].description.as_ref().map(String::len), Some(4_000));
     assert!(drafts[0].text_bytes() < 9_000);
 }
+
+#[test]
+fn an_npm_package_without_author_has_its_keepers_or_its_account() {
+    let supplier = |more: &str| {
+        let text = format!(r#"{{"name":"a","version":"1.0.0",{more}}}"#);
+        packages(read("node_modules/a/package.json", &text).unwrap())[0]
+            .supplier
+            .clone()
+    };
+    for (more, expected) in [
+        (r#""author":{"name":"Ann"},"maintainers":["Bob"]"#, Some("Ann")),
+        (r#""author":"","maintainers":[{"name":"Bob"}]"#, Some("Bob")),
+        (r#""contributors":["Cem <c@example.org>"]"#, Some("Cem <c@example.org>")),
+        (r#""repository":"jshttp/accepts""#, Some("github.com/jshttp")),
+        (r#""repository":"gitlab:a/b""#, Some("gitlab.com/a")),
+        (
+            r#""repository":{"type":"git","url":"git+https://github.com/jshttp/accepts.git"}"#,
+            Some("github.com/jshttp"),
+        ),
+        (
+            r#""repository":{"url":"git@github.com:jshttp/accepts.git"}"#,
+            Some("github.com/jshttp"),
+        ),
+        (r#""repository":{"url":"https://example.org/a/b.git"}"#, None),
+        (r#""repository":"https://github.com/<script>/b""#, None),
+        (r#""repository":7"#, None),
+    ] {
+        assert_eq!(supplier(more).as_deref(), expected, "{more}");
+    }
+}

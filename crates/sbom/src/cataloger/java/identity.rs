@@ -40,6 +40,11 @@ const CLASSIFIERS: [&str; 10] = [
 ];
 
 impl FileName {
+    /// The version in the name.
+    pub(super) fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
     pub(super) fn of(path: &str) -> Self {
         let file = path.rsplit('/').next().unwrap_or(path);
         let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
@@ -55,7 +60,7 @@ impl FileName {
         });
         let (name, version) = match split {
             Some((at, _)) => (plain.get(..at).unwrap_or_default(), plain.get(at + 1..)),
-            None => (plain, None),
+            None => glued(plain),
         };
         Self {
             stem: stem.to_owned(),
@@ -68,6 +73,21 @@ impl FileName {
     fn is_of(&self, coordinates: &Coordinates) -> bool {
         let rest = self.stem.strip_prefix(coordinates.artifact.as_str());
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_', '.']))
+    }
+}
+
+/// A version right behind a name: `py4j0.10.9.7`. Without two dots it may as well be part of the name: `log4j1.2`.
+fn glued(stem: &str) -> (&str, Option<&str>) {
+    let name = stem.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let version = stem.get(name.len()..).unwrap_or_default();
+    let is_version = version.starts_with(|c: char| c.is_ascii_digit())
+        && version.matches('.').count() >= 2
+        && !version.ends_with('.')
+        && !version.contains("..");
+    if is_version && name.ends_with(|c: char| c.is_ascii_alphabetic()) {
+        (name, Some(version))
+    } else {
+        (stem, None)
     }
 }
 
@@ -119,7 +139,7 @@ fn stated(manifest: &Manifest) -> Option<&str> {
 
 /// From the manifest and the file's name.
 fn guessed(name: &FileName, manifest: &Manifest) -> Own {
-    if let Some(own) = jenkins(manifest) {
+    if let Some(own) = jenkins(manifest).or_else(|| tomcat(name, manifest)) {
         return own;
     }
     let artifact = match manifest.get("Implementation-Title") {
@@ -163,15 +183,80 @@ fn jenkins(manifest: &Manifest) -> Option<Own> {
     })
 }
 
+/// Tomcat's own archives, of which the manifest says no more than that they are Tomcat's: in its folder `lib` they lack
+/// the start or all of their artifacts' names, and Debian writes the major version into them.
+fn tomcat(name: &FileName, manifest: &Manifest) -> Option<Own> {
+    const ARCHIVES: [&str; 17] = [
+        "annotations-api",
+        "catalina",
+        "catalina-ant",
+        "catalina-ha",
+        "catalina-ssi",
+        "coyote",
+        "dbcp",
+        "el-api",
+        "jasper",
+        "jasper-el",
+        "jaspic-api",
+        "jdbc",
+        "jsp-api",
+        "juli",
+        "servlet-api",
+        "util",
+        "websocket-api",
+    ];
+    const OTHERS: [&str; 8] = [
+        "api",
+        "jni",
+        "storeconfig",
+        "tribes",
+        "util-scan",
+        "websocket",
+        "dbcp2",
+        "juli-adapters",
+    ];
+    if manifest.get("Implementation-Title") != Some("Apache Tomcat") {
+        return None;
+    }
+    let version = stated(manifest)?;
+    let major = version.split('.').next().unwrap_or_default();
+    let stem = name.name.as_str();
+    let named = [
+        "tomcat-".to_owned(),
+        format!("tomcat{major}-"),
+        format!("tomcat{major}-catalina-"),
+    ]
+    .iter()
+    .find_map(|start| stem.strip_prefix(start.as_str()))
+    .or_else(|| stem.strip_prefix("catalina-").filter(|rest| OTHERS.contains(rest)));
+    let rest = named.unwrap_or(stem);
+    let known = ARCHIVES.contains(&rest) || (named.is_some() && (OTHERS.contains(&rest) || rest.starts_with("i18n-")));
+    known.then(|| Own {
+        coordinates: Coordinates {
+            group: Some("org.apache.tomcat".to_owned()),
+            artifact: format!("tomcat-{rest}"),
+            version: Some(version.to_owned()),
+        },
+        uncertain: Some(Uncertainty::NoCoordinates),
+    })
+}
+
 fn is_artifact(title: &str) -> bool {
     !title.is_empty() && title.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
-/// The group, where two sources agree on it: a bundle's symbolic name is group and artifact with a dot between
-/// (maven-bundle-plugin's rule where the two do not overlap), or the name is one that a well-known project publishes
-/// under one group only.
+/// The group, in this order: the name is one that a well-known project publishes under one group only; a bundle's symbolic
+/// name is group and artifact with a dot between (maven-bundle-plugin's rule where the two do not overlap); the vendor's
+/// name is a group, in a manifest that says this archive's name or that sbt wrote.
 fn group(artifact: &str, manifest: &Manifest) -> Option<String> {
-    let is_group = |group: &str| group.contains('.') && is_artifact(group);
+    let well_known = WELL_KNOWN.iter().find(|(name, _)| match name.strip_suffix('*') {
+        Some(start) => artifact.starts_with(start),
+        None => artifact == *name,
+    });
+    if let Some((_, group)) = well_known {
+        return Some((*group).to_owned());
+    }
+    let is_group = |group: &str| group.contains('.') && is_artifact(group) && !ROOFS.contains(&group);
     if let Some(group) = manifest
         .symbolic_name()
         .and_then(|name| name.strip_suffix(artifact)?.strip_suffix('.'))
@@ -179,25 +264,45 @@ fn group(artifact: &str, manifest: &Manifest) -> Option<String> {
     {
         return Some(group.to_owned());
     }
-    if let Some(group) = manifest
-        .get("Implementation-Vendor-Id")
-        .filter(|group| is_group(group) && manifest.get("Implementation-Title") == Some(artifact))
-    {
+    // `org.objenesis` is of the group that it is named after.
+    if let Some(group) = manifest.symbolic_name().filter(|name| {
+        let labels = name.split_once('.');
+        labels.is_some_and(|(_, last)| last == artifact && is_group(name))
+    }) {
         return Some(group.to_owned());
     }
-    WELL_KNOWN
-        .iter()
-        .find(|(name, _)| match name.strip_suffix('*') {
-            Some(start) => artifact.starts_with(start),
-            None => artifact == *name,
-        })
-        .map(|(_, group)| (*group).to_owned())
+    let group = manifest
+        .get("Implementation-Vendor-Id")
+        .filter(|group| is_group(group))?;
+    // sbt writes the organisation for the vendor too, and versions of Scala into names.
+    let by_sbt =
+        manifest.get("Implementation-Vendor") == Some(group) && manifest.get("Specification-Vendor") == Some(group);
+    (by_sbt || manifest.get("Implementation-Title") == Some(artifact)).then(|| group.to_owned())
 }
+
+/// Under whose names many publish, each under one of its own: `com.google.gson` is of `com.google.code.gson`.
+const ROOFS: [&str; 12] = [
+    "com.github",
+    "com.google",
+    "com.googlecode",
+    "com.oracle",
+    "com.sun",
+    "io.github",
+    "net.sf",
+    "net.sourceforge",
+    "org.apache",
+    "org.codehaus",
+    "org.eclipse",
+    "org.glassfish",
+];
 
 /// Projects whose builds (Gradle, Ant, sbt) leave no Maven metadata in their archives, and the one group under which
 /// each publishes names of this kind.
-const WELL_KNOWN: [(&str, &str); 65] = [
-    ("RoaringBitmap", "org.roaringbitmap"),
+const WELL_KNOWN: [(&str, &str); 94] = [
+    ("activation", "javax.activation"),
+    ("ant", "org.apache.ant"),
+    ("ant-launcher", "org.apache.ant"),
+    ("antlr", "antlr"),
     ("antlr4-runtime", "org.antlr"),
     ("arpack_combined_all", "net.sourceforge.f2j"),
     ("aspectjrt", "org.aspectj"),
@@ -205,29 +310,50 @@ const WELL_KNOWN: [(&str, &str); 65] = [
     ("bcpkix-*", "org.bouncycastle"),
     ("bcprov-*", "org.bouncycastle"),
     ("bcutil-*", "org.bouncycastle"),
+    ("derby", "org.apache.derby"),
+    ("derbyclient", "org.apache.derby"),
+    ("derbyshared", "org.apache.derby"),
+    ("derbytools", "org.apache.derby"),
     ("elasticsearch", "org.elasticsearch"),
     ("gradle-tooling-api", "org.gradle"),
+    ("gson", "com.google.code.gson"),
+    ("hadoop-client-*", "org.apache.hadoop"),
+    ("hamcrest-core", "org.hamcrest"),
+    ("hamcrest-library", "org.hamcrest"),
+    ("ivy", "org.apache.ivy"),
     ("jackson-core-asl", "org.codehaus.jackson"),
+    ("jackson-jaxrs", "org.codehaus.jackson"),
     ("jackson-mapper-asl", "org.codehaus.jackson"),
+    ("jackson-xc", "org.codehaus.jackson"),
     ("jdo-api", "javax.jdo"),
+    ("jodd-core", "org.jodd"),
     ("json4s-ast_*", "org.json4s"),
     ("json4s-core_*", "org.json4s"),
     ("json4s-jackson_*", "org.json4s"),
+    ("jsr305", "com.google.code.findbugs"),
+    ("jta", "javax.transaction"),
+    ("junit", "junit"),
     ("kafka-clients", "org.apache.kafka"),
     ("kotlin-reflect", "org.jetbrains.kotlin"),
     ("kotlin-stdlib*", "org.jetbrains.kotlin"),
     ("kotlinx-coroutines-*", "org.jetbrains.kotlinx"),
+    ("libfb303", "org.apache.thrift"),
+    ("libthrift", "org.apache.thrift"),
+    ("log4j", "log4j"),
     ("logging-interceptor", "com.squareup.okhttp3"),
     ("lucene-*", "org.apache.lucene"),
+    ("lz4-java", "org.lz4"),
     ("micrometer-*", "io.micrometer"),
     ("mockito-core", "org.mockito"),
     ("okhttp", "com.squareup.okhttp3"),
     ("okio", "com.squareup.okio"),
     ("okio-jvm", "com.squareup.okio"),
+    ("oro", "oro"),
     ("py4j", "net.sf.py4j"),
     ("reactor-core", "io.projectreactor"),
     ("reactor-netty*", "io.projectreactor.netty"),
     ("retrofit", "com.squareup.retrofit2"),
+    ("RoaringBitmap", "org.roaringbitmap"),
     ("rocksdbjni", "org.rocksdb"),
     ("scala-compiler", "org.scala-lang"),
     ("scala-library", "org.scala-lang"),
@@ -259,7 +385,12 @@ const WELL_KNOWN: [(&str, &str); 65] = [
     ("spring-webflux", "org.springframework"),
     ("spring-webmvc", "org.springframework"),
     ("spring-websocket", "org.springframework"),
+    ("tink", "com.google.crypto.tink"),
     ("tomcat-embed-*", "org.apache.tomcat.embed"),
+    ("transaction-api", "javax.transaction"),
+    ("xalan", "xalan"),
+    ("xercesImpl", "xerces"),
+    ("xml-apis", "xml-apis"),
+    ("xz", "org.tukaani"),
     ("zstd-jni", "com.github.luben"),
-    ("log4j", "log4j"),
 ];

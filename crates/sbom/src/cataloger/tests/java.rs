@@ -132,7 +132,16 @@ fn archives_in_archives_are_read_where_they_lie() {
 fn no_version_is_invented() {
     let (drafts, _) = facts_of("py4j0.10.9.7.jar", PY4J);
     // Syft 1.18 says py4j0 10.9.7 of it.
-    assert_eq!(shown(&drafts), ["net.sf.py4j:py4j:- in itself, Some(NoVersion)"]);
+    assert_eq!(
+        shown(&drafts),
+        ["net.sf.py4j:py4j:0.10.9.7 in itself, Some(NoCoordinates)"]
+    );
+    let (drafts, _) = facts_of("log4j1.2.jar", PY4J);
+    assert_eq!(
+        shown(&drafts),
+        ["net.sf.py4j:py4j:- in itself, Some(NoVersion)"],
+        "1.2 may be part of the name"
+    );
 }
 
 #[test]
@@ -145,6 +154,12 @@ fn coordinates_come_from_where_they_are_certain() {
             "META-INF/maven/g.h/real/pom.properties",
             "groupId=g.h\nartifactId=real\nversion=1.0\n".to_owned(),
             "g.h:real:1.0 in itself, None",
+        ),
+        (
+            "real-1.5.jar",
+            "META-INF/maven/g.h/real/pom.properties",
+            "groupId=g.h\nartifactId=real\nversion=${revision}\n".to_owned(),
+            "g.h:real:1.5 in itself, Some(FromFileName)",
         ),
         (
             "geronimo-interceptor-3.0-spec-1.0.1.jar",
@@ -193,6 +208,114 @@ fn coordinates_come_from_where_they_are_certain() {
         let (drafts, problem) = facts_of(file, &zip(&[(metadata, content.as_bytes())]));
         assert_eq!(problem, None, "{file}");
         assert_eq!(shown(&drafts).join("; "), expected, "{file}");
+    }
+}
+
+/// Manifests of Spark's jars and Tomcat's, as far as they count here, and what Maven Central has the jars as.
+#[test]
+fn manifests_of_published_archives_name_their_groups() {
+    let sbt = "Implementation-Title: TITLE\nImplementation-Version: 2.1.0\nImplementation-Vendor: GROUP\n\
+               Implementation-Vendor-Id: GROUP\nSpecification-Title: TITLE\nSpecification-Vendor: GROUP\n";
+    let sbt = |title: &str, group: &str| sbt.replace("TITLE", title).replace("GROUP", group);
+    let tomcat =
+        "Implementation-Title: Apache Tomcat\nImplementation-Version: 9.0.70\nSpecification-Title: Apache Tomcat\n";
+    let symbolic = |name: &str| format!("Bundle-SymbolicName: {name}\nBundle-Version: 1.0\n");
+    for (file, manifest, expected) in [
+        (
+            "scala-xml_2.12-2.1.0.jar",
+            sbt("scala-xml", "org.scala-lang.modules"),
+            "org.scala-lang.modules:scala-xml_2.12:2.1.0",
+        ),
+        (
+            "algebra_2.12-2.1.0.jar",
+            sbt("core", "org.typelevel"),
+            "org.typelevel:algebra_2.12:2.1.0",
+        ),
+        (
+            "gson-2.2.4.jar",
+            symbolic("com.google.gson"),
+            "com.google.code.gson:gson:2.2.4",
+        ),
+        ("ivy-2.5.1.jar", symbolic("org.apache.ivy"), "org.apache.ivy:ivy:2.5.1"),
+        (
+            "objenesis-3.2.jar",
+            symbolic("org.objenesis"),
+            "org.objenesis:objenesis:3.2",
+        ),
+        ("xz-1.9.jar", symbolic("org.tukaani.xz"), "org.tukaani:xz:1.9"),
+        (
+            "catalina.jar",
+            tomcat.to_owned(),
+            "org.apache.tomcat:tomcat-catalina:9.0.70",
+        ),
+        (
+            "catalina-tribes.jar",
+            tomcat.to_owned(),
+            "org.apache.tomcat:tomcat-tribes:9.0.70",
+        ),
+        (
+            "tomcat-i18n-fr.jar",
+            tomcat.to_owned(),
+            "org.apache.tomcat:tomcat-i18n-fr:9.0.70",
+        ),
+        (
+            "tomcat9-coyote.jar",
+            tomcat.to_owned(),
+            "org.apache.tomcat:tomcat-coyote:9.0.70",
+        ),
+    ] {
+        let (drafts, _) = facts_of(file, &zip(&[("META-INF/MANIFEST.MF", manifest.as_bytes())]));
+        assert_eq!(
+            shown(&drafts),
+            [format!("{expected} in itself, Some(NoCoordinates)")],
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn a_manifest_that_names_something_else_gives_no_group() {
+    for (file, manifest) in [
+        // Under these names many publish.
+        (
+            "thing-1.0.jar",
+            "Bundle-SymbolicName: org.apache.thing\nBundle-Version: 1.0\n",
+        ),
+        (
+            "apache-1.0.jar",
+            "Bundle-SymbolicName: org.apache\nBundle-Version: 1.0\n",
+        ),
+        // Of what was shaded in: hadoop-client-runtime has the manifest of another.
+        (
+            "thing-1.0.jar",
+            "Implementation-Title: Other\nImplementation-Version: 1.0\nImplementation-Vendor: Other Foundation\n\
+             Implementation-Vendor-Id: org.other\nSpecification-Vendor: Other Foundation\n",
+        ),
+        (
+            "my-app.jar",
+            "Implementation-Title: Apache Tomcat\nImplementation-Version: 9.0.70\n",
+        ),
+    ] {
+        let (drafts, _) = facts_of(file, &zip(&[("META-INF/MANIFEST.MF", manifest.as_bytes())]));
+        assert_eq!(drafts[0].group, None, "{file}: {manifest}");
+    }
+}
+
+#[test]
+fn a_licence_file_speaks_where_the_metadata_do_not() {
+    let text =
+        b"\n                                 Apache License\n                           Version 2.0, January 2004\n";
+    let other = b"Boost Software License - Version 1.0 - August 17th, 2003\n";
+    let licences = |files: &[(&str, &[u8])]| facts_of("a-1.0.jar", &zip(files)).0[0].licences.clone();
+    assert_eq!(licences(&[("META-INF/LICENSE", text)]), ["Apache-2.0"]);
+    assert_eq!(
+        licences(&[("LICENSE.txt", text), ("META-INF/LICENSE", other)]),
+        ["Apache-2.0", "BSL-1.0"]
+    );
+    let declared: (&str, &[u8]) = ("META-INF/MANIFEST.MF", b"Bundle-License: MIT\n");
+    assert_eq!(licences(&[declared, ("META-INF/LICENSE", text)]), ["MIT"]);
+    for name in ["META-INF/licenses/LICENSE", "org/a/License.class", "META-INF/NOTICE"] {
+        assert_eq!(licences(&[(name, text)]), [""; 0], "{name} is of something else");
     }
 }
 
