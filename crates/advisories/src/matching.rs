@@ -2,7 +2,8 @@
 //!
 //! The rules, in the order in which they are applied to each package:
 //! 1. A package whose files an operating-system package owns is judged through that package alone: the distribution
-//!    mends without changing upstream's version.
+//!    mends without changing upstream's version. If the distribution has no advisories at all of that one (a vendor's own
+//!    package, say), nobody speaks for what is in it, and it is looked up by itself too.
 //! 2. What has no package URL, no version, or a version that its ecosystem cannot order, is *not looked up*, and counted so.
 //! 3. A distribution's package is looked up in its own release of its own distribution, by its source package where the
 //!    advisories name those. A distribution that is unknown, whose release the database has nothing of, or whose support has ended,
@@ -244,12 +245,24 @@ pub fn scan<'d>(
     }
     for (package, owner) in owned {
         // An owner that is owned itself, or is not in the list, was not looked up.
-        let judged = subjects.get(owner).is_some_and(|owner| owner.owned_by.is_none())
-            && !scan.not_looked_up.contains_key(&owner);
-        if judged {
-            scan.looked_up += 1;
-        } else {
+        let judged = subjects
+            .get(owner)
+            .filter(|judged| judged.owned_by.is_none() && !scan.not_looked_up.contains_key(&owner));
+        let Some(judged) = judged else {
             scan.not_looked_up.insert(package, Reason::OwnerNotLookedUp);
+            continue;
+        };
+        scan.looked_up += 1;
+        let subject = subjects.get(package).copied().unwrap_or_default();
+        if is_known(database, judged, distribution)? {
+            continue;
+        }
+        // A language that the database lacks is no condition here: the owner was looked up.
+        if let Ok(place) = Place::of(&subject, distribution)
+            && let Some(reason @ Reason::AdvisoryUndecidable { .. }) =
+                look_up(database, package, &subject, &place, now, &mut scan)?
+        {
+            scan.conditions.extend(place::condition(&reason));
         }
     }
     scan.conditions.sort();
@@ -257,6 +270,26 @@ pub fn scan<'d>(
     scan.findings
         .sort_by(|a, b| (a.package, b.rating, b.score, a.id).cmp(&(b.package, a.rating, a.score, b.id)));
     Ok(scan)
+}
+
+/// Whether the distribution has advisories of a package, or of its source, for whatever release.
+fn is_known(
+    database: &Database<'_>,
+    subject: &Subject<'_>,
+    distribution: Option<Distribution<'_>>,
+) -> Result<bool, DatabaseError> {
+    let Ok(place) = Place::of(subject, distribution) else {
+        return Ok(false);
+    };
+    let Some(section) = database.section(place.ecosystem.name)? else {
+        return Ok(false);
+    };
+    for (name, ..) in place.names() {
+        if section.has(&name)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Adds the findings of one package; the reason if it could not be judged after all.

@@ -100,6 +100,11 @@ impl<'d> Section<'d> {
         Ok(found)
     }
 
+    /// Whether any advisory names a package, of whatever release.
+    pub(crate) fn has(&self, name: &str) -> Result<bool, DatabaseError> {
+        self.find(name).map(|package| package.is_some())
+    }
+
     /// Packages are sorted by their names' bytes.
     fn find(&self, name: &str) -> Result<Option<&'d [u8]>, DatabaseError> {
         let (mut low, mut high) = (0, self.packages.len());

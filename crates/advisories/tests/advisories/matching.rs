@@ -159,7 +159,11 @@ fn debian_is_matched_through_the_source_package() {
 fn an_owned_package_is_judged_through_its_owner() {
     let python = r#"{"id":"PYSEC-2024-1","modified":"2024-01-01T00:00:00Z","affected":[{"package":{"ecosystem":"PyPI","name":"requests"},
         "ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"2.31.0"}]}]}]}"#;
-    let bytes = database_of(&[DEBIAN, python]);
+    // Another vulnerability of it, mended by Debian: it watches over the package.
+    let mended = r#"{"id":"DEBIAN-CVE-2018-18074","modified":"2024-01-01T00:00:00Z","upstream":["CVE-2018-18074"],
+        "affected":[{"package":{"ecosystem":"Debian:12","name":"requests"},
+        "ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"2.20.0-1"}]}]}]}"#;
+    let bytes = database_of(&[DEBIAN, python, mended]);
     let database = Database::open(&bytes).unwrap();
     let (deb, wheel) = (
         Purl::parse("pkg:deb/debian/python3-requests@2.28.1%2Bdfsg-1").unwrap(),
@@ -193,6 +197,18 @@ fn an_owned_package_is_judged_through_its_owner() {
         let scan = scan(&database, &subjects(owner), distribution, now()).unwrap();
         assert_eq!(scan.not_looked_up[&1].code(), "owner-not-looked-up", "{owner:?}");
     }
+    // Debian has no advisory of a vendor's own package: nobody else speaks for what is in it.
+    let bytes = database_of(&[DEBIAN, python]);
+    let database = Database::open(&bytes).unwrap();
+    let foreign = scan(&database, &subjects(Some(0)), debian, now()).unwrap();
+    assert_eq!(foreign.findings[0].advisories, ["PYSEC-2024-1"]);
+    assert_eq!((foreign.findings[0].package, foreign.looked_up), (1, 2));
+    // Where the language is not in the database either, the owner's word stands.
+    let bytes = database_of(&[DEBIAN]);
+    let database = Database::open(&bytes).unwrap();
+    let alone = scan(&database, &subjects(Some(0)), debian, now()).unwrap();
+    assert!(alone.findings.is_empty() && alone.conditions.is_empty(), "{alone:?}");
+    assert_eq!(alone.looked_up, 2);
 }
 
 #[test]
