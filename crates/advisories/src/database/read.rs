@@ -195,8 +195,7 @@ impl<'d> Section<'d> {
             }
             before = Some(name);
             for row in self.span(self.number(row, 2)?, self.number(row, 3)?, self.rows)? {
-                let entry = self.entry(row)?;
-                entry.affects("0")?;
+                self.entry(row)?.walk()?;
             }
         }
         for place in 0..self.rows.len() {
@@ -269,21 +268,11 @@ pub enum Affects<'d> {
 impl<'d> Entry<'d> {
     /// Whether a version, which the ecosystem's order must accept, is affected: listed, or in an interval.
     pub fn affects(&self, version: &str) -> Result<Affects<'d>, DatabaseError> {
-        let section = &self.section;
-        let scheme = section.ecosystem.scheme;
-        let number = |place: usize| section.number(self.row, place);
+        let scheme = self.section.ecosystem.scheme;
         // The nearest fix above the version, for one that is affected by being listed.
         let mut next_fix: Option<&'d str> = None;
-        for place in section.span(number(3)?, number(4)?, section.intervals)? {
-            let interval = section
-                .intervals
-                .get(place)
-                .ok_or_else(|| section.malformed("intervals"))?;
-            let (start, last) = (section.text(interval, 0)?, section.text(interval, 2)?);
-            let kind = section.number(interval, 4)?;
-            if kind > end::LIMIT {
-                return Err(section.malformed("kind of interval"));
-            }
+        for place in self.intervals()? {
+            let (start, last, kind) = self.interval(place)?;
             if contains(scheme, version, start, last, kind) {
                 return Ok(Affects::Yes {
                     fixed: (kind == end::FIXED).then_some(last),
@@ -294,36 +283,69 @@ impl<'d> Entry<'d> {
                 next_fix = Some(last);
             }
         }
-        for place in section.span(number(5)?, number(6)?, section.versions)? {
-            let listed = section
-                .versions
-                .get(place)
-                .ok_or_else(|| section.malformed("versions"))?;
-            let listed = section.text(listed, 0)?;
+        for place in self.listed()? {
+            let listed = self.listed_version(place)?;
             if listed == version || (scheme.accepts(listed) && scheme.compare(listed, version).is_eq()) {
                 return Ok(Affects::Yes { fixed: next_fix });
             }
         }
-        let unplaced = number(7)? & UNPLACED != 0;
+        let unplaced = self.section.number(self.row, 7)? & UNPLACED != 0;
         Ok(if unplaced { Affects::Unplaced } else { Affects::No })
     }
 
     /// Whether the version is exactly one at which an interval ends fixed.
     pub(crate) fn is_fix(&self, version: &str) -> Result<bool, DatabaseError> {
-        let section = &self.section;
-        let number = |place: usize| section.number(self.row, place);
-        for place in section.span(number(3)?, number(4)?, section.intervals)? {
-            let interval = section
-                .intervals
-                .get(place)
-                .ok_or_else(|| section.malformed("intervals"))?;
-            let last = section.text(interval, 2)?;
-            let fixed = section.number(interval, 4)? == end::FIXED;
-            if fixed && section.ecosystem.scheme.compare(last, version).is_eq() {
+        for place in self.intervals()? {
+            let (_, last, kind) = self.interval(place)?;
+            if kind == end::FIXED && self.section.ecosystem.scheme.compare(last, version).is_eq() {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Reads all that an answer may need: what [`affects`](Self::affects) never comes to as well.
+    fn walk(&self) -> Result<(), DatabaseError> {
+        for place in self.intervals()? {
+            self.interval(place)?;
+        }
+        for place in self.listed()? {
+            self.listed_version(place)?;
+        }
+        self.section.number(self.row, 7).map(|_| ())
+    }
+
+    fn intervals(&self) -> Result<std::ops::Range<usize>, DatabaseError> {
+        let (first, count) = (self.section.number(self.row, 3)?, self.section.number(self.row, 4)?);
+        self.section.span(first, count, self.section.intervals)
+    }
+
+    fn listed(&self) -> Result<std::ops::Range<usize>, DatabaseError> {
+        let (first, count) = (self.section.number(self.row, 5)?, self.section.number(self.row, 6)?);
+        self.section.span(first, count, self.section.versions)
+    }
+
+    /// Its start, its end, and which kind of end that is.
+    fn interval(&self, place: usize) -> Result<(&'d str, &'d str, u32), DatabaseError> {
+        let section = &self.section;
+        let row = section
+            .intervals
+            .get(place)
+            .ok_or_else(|| section.malformed("intervals"))?;
+        let kind = section.number(row, 4)?;
+        if kind > end::LIMIT {
+            return Err(section.malformed("kind of interval"));
+        }
+        Ok((section.text(row, 0)?, section.text(row, 2)?, kind))
+    }
+
+    fn listed_version(&self, place: usize) -> Result<&'d str, DatabaseError> {
+        let section = &self.section;
+        let row = section
+            .versions
+            .get(place)
+            .ok_or_else(|| section.malformed("versions"))?;
+        section.text(row, 0)
     }
 
     /// The advisory.

@@ -2,8 +2,10 @@
 
 use std::cmp::Ordering;
 
-use proofmark_advisories::Scheme;
+use proofmark_advisories::{Database, Scheme};
 use proptest::prelude::*;
+
+use crate::world::database_of;
 
 /// The scheme, the files and how many lines they must have: a file that lost its lines must not pass.
 fn vectors() -> [(Scheme, &'static str, usize); 19] {
@@ -146,6 +148,36 @@ fn no_version_is_not_accepted() {
     }
 }
 
+/// As `ComparableVersion` of Maven 3.9 has them: a word after a dot is below one after a hyphen, whatever the words are.
+#[test]
+fn mavens_order_has_circles() {
+    let circle = ["1.x", "1-SNAPSHOT", "1", "1.x"];
+    for pair in circle.windows(2) {
+        assert_eq!(Scheme::Maven.compare(pair[0], pair[1]), Ordering::Less, "{pair:?}");
+    }
+    // Bounds in a circle are placed somehow; the standard library's sort panics at most of such lists.
+    let mut random = 1_u32;
+    let ranges: Vec<String> = (0..20)
+        .map(|_| {
+            let events: Vec<String> = (0..40)
+                .map(|_| {
+                    random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    let kind = ["introduced", "fixed"][(random >> 30) as usize % 2];
+                    format!(r#"{{"{kind}":"{}"}}"#, circle[(random >> 16) as usize % 3])
+                })
+                .collect();
+            format!(r#"{{"type":"ECOSYSTEM","events":[{}]}}"#, events.join(","))
+        })
+        .collect();
+    let record = format!(
+        r#"{{"id":"T-1","modified":"2024-01-01T00:00:00Z","affected":[{{"package":{{"ecosystem":"Maven","name":"g:a"}},
+        "ranges":[{}]}}]}}"#,
+        ranges.join(",")
+    );
+    let database = database_of(&[&record]);
+    Database::open(&database).unwrap().verify().unwrap();
+}
+
 /// Words that mean something somewhere, in versions short enough that many are equal or nearly so.
 fn version() -> impl Strategy<Value = String> {
     let part = prop_oneof![
@@ -170,7 +202,8 @@ proptest! {
         for scheme in Scheme::ALL {
             prop_assert_eq!(scheme.compare(&a, &a), Ordering::Equal, "{:?}", scheme);
             prop_assert_eq!(scheme.compare(&a, &b), scheme.compare(&b, &a).reverse(), "{:?}", scheme);
-            if ![&a, &b, &c].iter().all(|version| scheme.accepts(version)) {
+            // Maven's has circles, see below.
+            if scheme == Scheme::Maven || ![&a, &b, &c].iter().all(|version| scheme.accepts(version)) {
                 continue;
             }
             let mut three = [&a, &b, &c];

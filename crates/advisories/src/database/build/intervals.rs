@@ -83,6 +83,17 @@ fn bound<'e>(event: &'e Event<'_>) -> Option<(Kind, &'e str)> {
     present.next().is_none().then_some(first)
 }
 
+/// Sorts, those that are equal as they were. Maven's order has circles (`1.x` is below `1-SNAPSHOT`, that below `1`, and that
+/// below `1.x`), at which the standard library's sort may panic.
+fn in_order<T>(list: Vec<T>, compare: impl Fn(&T, &T) -> Ordering) -> Vec<T> {
+    let mut sorted = Vec::with_capacity(list.len());
+    for new in list {
+        let at = sorted.partition_point(|there| compare(there, &new).is_le());
+        sorted.insert(at, new);
+    }
+    sorted
+}
+
 /// OSV's `IncludedInRanges`: events in order of version, those of one version as they are written (a range that ends where
 /// the next begins is written in that order).
 fn of_range(range: &Range<'_>, scheme: Scheme, names: &mut Names) -> Vec<Interval> {
@@ -94,7 +105,7 @@ fn of_range(range: &Range<'_>, scheme: Scheme, names: &mut Names) -> Vec<Interva
         .collect();
     events.retain(|(kind, _)| *kind != Kind::Limit);
     let from_the_start = |event: &(Kind, &str)| *event == (Kind::Introduced, "0");
-    events.sort_by(|a, b| match (from_the_start(a), from_the_start(b)) {
+    let events = in_order(events, |a, b| match (from_the_start(a), from_the_start(b)) {
         (true, true) => Ordering::Equal,
         (true, false) => Ordering::Less,
         (false, true) => Ordering::Greater,
