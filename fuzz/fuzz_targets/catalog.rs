@@ -1,4 +1,4 @@
-//! `catalog` of `src/targets.rs`.
+//! `catalog` of `src/inside.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| proofmark_fuzz::catalog(data));

@@ -1,4 +1,4 @@
-//! `rpm` of `src/targets.rs`.
+//! `rpm` of `src/inside.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| proofmark_fuzz::rpm(data));

@@ -1,5 +1,7 @@
-//! Fuzz targets as functions ([`targets`]) and what they begin with ([`seed`]).
+//! Fuzz targets as functions ([`targets`], [`inside`], [`advisories`]) and what they begin with ([`seed`]).
 
+pub mod advisories;
+pub mod inside;
 pub mod seed;
 pub mod targets;
 

@@ -32,6 +32,8 @@ pub fn seeds() -> Seeds {
     both_configurations(&mut seeds);
     databases(&mut seeds);
     documents(&mut seeds);
+    inside(&mut seeds);
+    advisories(&mut seeds);
     for (target, texts) in TEXTS {
         for text in *texts {
             add(&mut seeds, target, text.as_bytes());
@@ -69,6 +71,54 @@ fn both_configurations(seeds: &mut Seeds) {
     for document in both {
         add(seeds, "trust_config", document.as_bytes());
     }
+}
+
+/// Files that catalogers read, from their tests, each behind its number in [`crate::inside`].
+fn inside(seeds: &mut Seeds) {
+    const FILES: [(&str, u8, &str); 11] = [
+        ("archive", 0, "java/example-lib-1.2.0-shaded.jar"),
+        ("archive", 0, "java/py4j0.10.9.7.jar"),
+        ("archive", 2, "java/all.ear"),
+        ("lock_file", 5, "javascript/package-lock-v1.json"),
+        ("lock_file", 5, "javascript/package-lock-v3.json"),
+        ("lock_file", 8, "javascript/pnpm-v9.yaml"),
+        ("lock_file", 13, "javascript/yarn-berry.lock"),
+        ("lock_file", 13, "javascript/yarn-v1.lock"),
+        ("lock_file", 15, "php/composer.lock"),
+        ("package_record", 0, "ruby/hello-gem-1.2.3.gemspec"),
+        ("package_record", 1, "php/installed.json"),
+    ];
+    let folder = fixtures().join("../crates/sbom/tests/fixtures");
+    for (target, number, name) in FILES {
+        let content = fs::read(folder.join(name)).unwrap_or_default();
+        add(seeds, target, &[&[number], &content[..]].concat());
+    }
+    let mut note = b"\x02\x04\0\0\0\x40\0\0\0\x7e\x1a\xfe\xcaFDO\0".to_vec();
+    note.extend(br#"{"type":"deb","os":"debian","name":"a","version":"1.0","osVersion":"12"}"#);
+    note.resize(84, 0);
+    add(seeds, "program", &note);
+    let mut magic = b"\x01\xff Go buildinf:\x08\x02".to_vec();
+    magic.resize(33, 0);
+    let modules =
+        "path\texample.com/app\nmod\texample.com/app\tv1.0.0\nbuild\tGOOS=linux\ndep\ta.test/b\tv1.0.0\th1:x=\n";
+    let marks = [[b'0'; 16], [b'1'; 16]].map(|mark| String::from_utf8_lossy(&mark).into_owned());
+    let modules = format!("{}{modules}{}", marks[0], marks[1]);
+    magic.extend(b"\x08go1.21.0");
+    magic.extend([u8::try_from(modules.len() & 0x7f).unwrap_or(0) | 0x80, 1]);
+    magic.extend(modules.as_bytes());
+    add(seeds, "program", &magic);
+}
+
+/// Advisories, and their database.
+fn advisories(seeds: &mut Seeds) {
+    let folder = fixtures().join("advisories");
+    for entry in fs::read_dir(folder.join("osv")).into_iter().flatten().flatten() {
+        add(seeds, "advisory", &fs::read(entry.path()).unwrap_or_default());
+    }
+    for name in ["epss.csv", "known_exploited_vulnerabilities.json"] {
+        add(seeds, "feeds", &fs::read(folder.join(name)).unwrap_or_default());
+    }
+    add(seeds, "advisory_database", &crate::advisories::DATABASE);
 }
 
 /// One small document in every format, and in an attestation.
@@ -202,6 +252,72 @@ const TEXTS: &[(&str, &[&str])] = &[
              \"licenses\":[{\"value\":\"MIT\",\"spdxExpression\":\"MIT\"}],\"purl\":\"pkg:npm/a@1\"}],\"artifactRelationships\":[],\
              \"source\":{\"id\":\"s\",\"name\":\"app\",\"type\":\"image\"},\"distro\":{\"id\":\"debian\",\"versionID\":\"12\"},\
              \"descriptor\":{\"name\":\"syft\",\"version\":\"1.18.1\"},\"schema\":{\"version\":\"16.0.0\"}}",
+        ],
+    ),
+    (
+        "lock_file",
+        &[
+            "\0[[package]]\nname = \"a\"\nversion = \"1.0.0\"\nsource = \"registry+https://index.test\"\nchecksum = \"00\"\ndependencies = [\"b\"]\n",
+            "\x01{\"pins\":[{\"identity\":\"a\",\"location\":\"https://host.test/o/a.git\",\"state\":{\"version\":\"1.0.0\"}}],\"version\":2}",
+            "\x02{\"default\":{\"a\":{\"version\":\"==1.0\",\"hashes\":[\"sha256:00\"]}},\"develop\":{}}",
+            "\x03{\"version\":\"0.5\",\"requires\":[\"zlib/1.2.13#rev%1.0\"]}",
+            "\x06{\"version\":1,\"dependencies\":{\"net8.0\":{\"A\":{\"type\":\"Direct\",\"resolved\":\"1.0.0\",\"dependencies\":{\"B\":\"1\"}}}}}",
+            "\x09[[package]]\nname = \"a\"\nversion = \"1.0\"\n[package.dependencies]\nb = \">=1\"\n",
+            "\x0apackages:\n  a:\n    dependency: \"direct main\"\n    source: hosted\n    version: \"1.0.0\"\n",
+            "\x0ba==1.0 ; python_version > '3' # x\n-r other.txt\nb[c]>=2\n",
+            "\x0eGEM\n  remote: https://gems.test/\n  specs:\n    a (1.0.0)\n      b (>= 1)\n\nPLATFORMS\n  ruby\n",
+        ],
+    ),
+    (
+        "package_record",
+        &[
+            "\x02{\"runtimeTarget\":{\"name\":\"net8\"},\"targets\":{\"net8\":{\"A/1.0.0\":{\"dependencies\":{\"B\":\"1.0.0\"}},\"B/1.0.0\":{}}},\"libraries\":{\"A/1.0.0\":{\"type\":\"package\",\"sha512\":\"sha512-AA==\"},\"B/1.0.0\":{\"type\":\"package\"}}}",
+            "\x03{\"name\":\"a\",\"version\":\"1.0\",\"build\":\"0\",\"subdir\":\"linux-64\",\"license\":\"MIT\",\"depends\":[\"b >=1\"]}",
+            "\x04Metadata-Version: 2.1\nName: a\nVersion: 1.0\nLicense: MIT\nRequires-Dist: b (>=1) ; extra == 'x'\n",
+            "\x05%NAME%\na\n\n%VERSION%\n1.0-1\n\n%LICENSE%\nMIT\n\n%DEPENDS%\nb>=1\n",
+            "\x06%FILES%\nusr/\nusr/bin/a\n",
+            "\x07Package: a\nVersion: 1.0-1\nStatus: install user installed\nArchitecture: x\n",
+            "\x08IMPLEMENTOR=\"Eclipse Adoptium\"\nJAVA_VERSION=\"17.0.1\"\nJAVA_RUNTIME_VERSION=\"17.0.1+12\"\n",
+        ],
+    ),
+    (
+        "program",
+        &[
+            "\x00{\"packages\":[{\"name\":\"app\",\"version\":\"0.1.0\",\"source\":\"local\",\"dependencies\":[1],\"root\":true},{\"name\":\"b\",\"version\":\"1.0.0\",\"source\":\"crates.io\"}]}",
+            "\x03\x7fELF\x02\x01\x01\x003.11.4\0%s.so\0Python 3.11.4\0",
+            "\x04\x7fELF\x02\x01\x01\0nginx version: nginx/1.24.0\0",
+            "\x05\x7fELF\x02\x01\x01\0OpenSSL 3.0.9 30 May 2023\0",
+        ],
+    ),
+    (
+        "vex",
+        &[
+            "{\"@context\":\"https://openvex.dev/ns/v0.2.0\",\"@id\":\"doc\",\"author\":\"us\",\"timestamp\":\"2026-01-01T00:00:00Z\",\"version\":1,\"statements\":[{\"vulnerability\":{\"name\":\"CVE-2022-33891\",\"aliases\":[\"PYSEC-2022-236\"]},\"products\":[{\"@id\":\"pkg:pypi/pyspark\",\"hashes\":{\"sha-256\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"},\"subcomponents\":[{\"@id\":\"pkg:pypi/x\"}]}],\"status\":\"not_affected\",\"justification\":\"vulnerable_code_not_present\"}]}",
+            "{\"document\":{\"csaf_version\":\"2.0\",\"tracking\":{\"id\":\"c\",\"current_release_date\":\"2026-01-01T00:00:00Z\"}},\"product_tree\":{\"branches\":[{\"branches\":[{\"product\":{\"product_id\":\"P\",\"name\":\"a\",\"product_identification_helper\":{\"purl\":\"pkg:pypi/pyspark@3.1.1\"}}}]}],\"relationships\":[{\"category\":\"default_component_of\",\"product_reference\":\"P\",\"relates_to_product_reference\":\"P\",\"full_product_name\":{\"product_id\":\"Q\"}}]},\"vulnerabilities\":[{\"cve\":\"CVE-2022-33891\",\"product_status\":{\"known_not_affected\":[\"P\"]},\"flags\":[{\"label\":\"component_not_present\",\"product_ids\":[\"P\"]}]}]}",
+            "{\"bomFormat\":\"CycloneDX\",\"specVersion\":\"1.5\",\"components\":[{\"type\":\"library\",\"name\":\"a\",\"bom-ref\":\"r\",\"purl\":\"pkg:pypi/pyspark@3.1.1\"}],\"vulnerabilities\":[{\"id\":\"CVE-2022-33891\",\"analysis\":{\"state\":\"false_positive\"},\"affects\":[{\"ref\":\"r\"}]}]}",
+        ],
+    ),
+    (
+        "gate",
+        &[
+            "rules:\n- id: a\n  reason: x\n  action: stop\n  when: { severity: high, fix: available, exploited: true, epss: 0.5, package: [salt], kind: [pypi], path: ['usr/**'], licence: ['GPL-*'] }\n- id: b\n  reason: y\n  action: review\n  when: { unrated: true, cvss: 7.5, ransomware: false, age-days: 30, uncertain: false }\nexceptions:\n- id: CVE-2022-33891\n  package: pyspark\n  reason: x\n  expires: 2027-01-01\n",
+        ],
+    ),
+    (
+        "version",
+        &[
+            "\x001:1.0-1\n1.0~rc1-1\n1.0+b1",
+            "\x011.0_alpha1-r0\n1.0-r1\n1.0b",
+            "\x021:1.0-1.el9\n1.0~rc1-1\n1.0^git-2",
+            "\x031.0.0-rc.1\nv1.0.0\n1.0.0+x",
+            "\x041.0.0.1\n1.0.0-A\n1.0.0-a",
+            "\x051.0.0+1\n1.0.0+2\n1.0.0",
+            "\x061!1.0.dev1\n1.0.post1\n1.0rc1+local",
+            "\x071.0-alpha-1\n1.0-SNAPSHOT\n1.0-ga",
+            "\x081.0.a\n1.0.0\n1.b",
+            "\x091.0-beta1\n1.0p1\ndev-x",
+            "\x0a1.0-1\n1.0.1\n1",
+            "\x0b1.0\n1.0.0\n2",
         ],
     ),
     (

@@ -26,6 +26,9 @@ use proofmark_trust_root::{ClientTrustConfig, SigningConfig};
 use proofmark_types::{Digest, ImageRef, KeyReference, MediaType, Purl, Tag, UnixTime};
 use proofmark_verify::{Artifact, PublicKey, TrustRoot, Verifier};
 
+pub use crate::advisories::*;
+pub use crate::inside::*;
+
 /// A key whose private half was thrown away when it was made: nothing that it is said to have signed is genuine.
 const NOBODYS_KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
     MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n\
@@ -36,7 +39,7 @@ static ROOT: LazyLock<Arc<TrustRoot>> = LazyLock::new(|| {
     let bytes = fs::read(fixtures().join("keyless/trusted_root.json")).expect("the fixtures' trust root");
     Arc::new(TrustRoot::parse(&bytes).expect("a trust root"))
 });
-static NOW: LazyLock<UnixTime> = LazyLock::new(|| UnixTime::parse("2026-11-21T12:00:00Z").expect("a time"));
+pub(crate) static NOW: LazyLock<UnixTime> = LazyLock::new(|| UnixTime::parse("2026-11-21T12:00:00Z").expect("a time"));
 
 /// The folder of fixtures.
 pub fn fixtures() -> PathBuf {
@@ -240,7 +243,7 @@ pub fn docker_archive(data: &[u8]) {
 }
 
 /// Reads an image of one layer with this tar, as it is and deflated.
-fn read_tar(tar: &[u8]) {
+pub(crate) fn read_tar(tar: &[u8]) {
     let diff_id = Digest::sha256_of(tar);
     let mut deflated = Vec::new();
     let mut encoder = flate2::read::GzEncoder::new(tar, flate2::Compression::fast());
@@ -270,50 +273,6 @@ fn read_tar(tar: &[u8]) {
 /// A layer.
 pub fn layers(data: &[u8]) {
     read_tar(data);
-}
-
-/// The files that catalogers read, each under its name: the first byte says which.
-pub fn catalog(data: &[u8]) {
-    const PATHS: [&str; 11] = [
-        "var/lib/dpkg/status",
-        "var/lib/dpkg/info/app.md5sums",
-        "usr/share/doc/app/copyright",
-        "lib/apk/db/installed",
-        "etc/os-release",
-        "usr/lib/python3/dist-packages/app-1.0.dist-info/METADATA",
-        "usr/lib/python3/dist-packages/app-1.0.dist-info/RECORD",
-        "app/node_modules/app/package.json",
-        "app/package-lock.json",
-        "usr/bin/app",
-        "var/lib/dpkg/status.d/app",
-    ];
-    read_file(&PATHS, data);
-}
-
-/// Reads an image of one file: the first byte says which, the rest is in it.
-fn read_file(paths: &[&str], data: &[u8]) {
-    let Some((which, content)) = data.split_first() else {
-        return;
-    };
-    let path = paths[usize::from(*which) % paths.len()];
-    let mut builder = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_ustar();
-    header.set_size(content.len() as u64);
-    header.set_mode(0o755);
-    header.set_cksum();
-    builder.append_data(&mut header, path, content).expect("memory");
-    read_tar(&builder.into_inner().expect("memory"));
-}
-
-/// rpm's database in its forms: the first byte says which.
-pub fn rpm(data: &[u8]) {
-    const PATHS: [&str; 4] = [
-        "var/lib/rpm/Packages",
-        "var/lib/rpm/Packages.db",
-        "var/lib/rpm/rpmdb.sqlite",
-        "var/lib/rpmmanifest/container-manifest-2",
-    ];
-    read_file(&PATHS, data);
 }
 
 /// A document of anyone, alone or in an attestation. What was read can be written in every format and read again.
@@ -428,7 +387,8 @@ macro_rules! targets {
 targets! {
     bundle dsse statement simple_signing legacy_layer detached certificate timestamp log_body scts signed_note checkpoint
     tile trust_root tuf_metadata signing_config trust_config manifest config layout docker_archive layers challenge link credentials
-    policy catalog rpm sbom_document image_reference digest key_reference purl admission_review token json
+    policy catalog rpm archive lock_file package_record program sbom_document advisory advisory_database feeds vex gate
+    version image_reference digest key_reference purl admission_review token json
 }
 
 #[cfg(test)]

@@ -1,0 +1,4 @@
+//! `advisory` of `src/advisories.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| proofmark_fuzz::advisory(data));

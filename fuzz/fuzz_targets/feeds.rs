@@ -1,0 +1,4 @@
+//! `feeds` of `src/advisories.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| proofmark_fuzz::feeds(data));

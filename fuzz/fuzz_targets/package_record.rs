@@ -1,0 +1,4 @@
+//! `package_record` of `src/inside.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| proofmark_fuzz::package_record(data));

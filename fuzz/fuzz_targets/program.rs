@@ -1,0 +1,4 @@
+//! `program` of `src/inside.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| proofmark_fuzz::program(data));
