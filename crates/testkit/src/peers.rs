@@ -70,6 +70,20 @@ pub const VALIDATORS_PYTHON: Peer = Peer::new(
     "PROOFMARK_VALIDATORS_PYTHON",
     "sbom-validators-python",
 );
+/// Debian's package manager.
+pub const DPKG: Peer = Peer::new("dpkg", "PROOFMARK_DPKG", "dpkg");
+/// Red Hat's package manager.
+pub const RPM: Peer = Peer::new("rpm", "PROOFMARK_RPM", "rpm");
+/// Ruby with its RubyGems.
+pub const RUBY: Peer = Peer::new("ruby", "PROOFMARK_RUBY", "ruby");
+/// PHP's command line.
+pub const PHP: Peer = Peer::new("php", "PROOFMARK_PHP", "php");
+/// Java, to run [`MAVEN_ARTIFACT`].
+pub const JAVA: Peer = Peer::new("java", "PROOFMARK_JAVA", "java");
+/// The library of Maven that has its `ComparableVersion`.
+pub const MAVEN_ARTIFACT: Peer = Peer::new("maven-artifact", "PROOFMARK_MAVEN_ARTIFACT", "maven3-artifact.jar");
+/// Go's `golang.org/x/mod/semver` as a program, see `interop/go-semver`.
+pub const GO_SEMVER: Peer = Peer::new("go-semver", "PROOFMARK_GO_SEMVER", "go-semver");
 
 impl Peer {
     /// A program known by `name` in messages, found by `variable` or as `program` on `PATH`.

@@ -9,7 +9,11 @@ pub(super) fn compare(a: &str, b: &str) -> Ordering {
     let ((version_a, release_a), (version_b, release_b)) = (release(a), release(b));
     compare_digits(epoch_a, epoch_b)
         .then_with(|| compare_part(version_a, version_b))
-        .then_with(|| compare_part(release_a, release_b))
+        .then_with(|| match (release_a, release_b) {
+            (Some(a), Some(b)) => compare_part(a, b),
+            // As rpm has it: none is before any, `~` too.
+            (a, b) => a.is_some().cmp(&b.is_some()),
+        })
 }
 
 /// rpm takes nearly anything printable; without one letter or digit there is nothing to compare.
@@ -25,8 +29,10 @@ fn epoch(version: &str) -> (&str, &str) {
     }
 }
 
-fn release(version: &str) -> (&str, &str) {
-    version.rsplit_once('-').unwrap_or((version, ""))
+fn release(version: &str) -> (&str, Option<&str>) {
+    version
+        .rsplit_once('-')
+        .map_or((version, None), |(version, release)| (version, Some(release)))
 }
 
 /// rpmvercmp: `~` before the end, the end before `^`, `^` before letters, letters before numbers.
