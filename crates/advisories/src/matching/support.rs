@@ -1,7 +1,9 @@
 //! Until when distributions publish advisories for a release: with long-term support where that is free and public.
 //!
-//! Dates are those of the distributions' own pages as of November 2026. A release that is not here is newer than this
-//! table or too old for it; the database's own releases decide then.
+//! Debian's and Ubuntu's dates are those of Debian's package distro-info-data 0.58+deb12u6 (Debian with its LTS, Ubuntu without
+//! ESM). The others are those that endoflife.date gathers from the distributions' pages (its repository as of February 2026);
+//! Red Hat 10's and Rocky Linux 10's are that of AlmaLinux 10, which follows the same lifecycle. A release that is not here is newer than this table or too
+//! old for it, or its end is not fixed (Mageia 9); the database's own releases decide then.
 
 use proofmark_types::UnixTime;
 
@@ -19,7 +21,7 @@ pub enum Support {
     Unknown,
 }
 
-const ENDS: [(&str, &str, &str); 44] = [
+const ENDS: [(&str, &str, &str); 62] = [
     ("Debian", "7", "2018-05-31"),
     ("Debian", "8", "2020-06-30"),
     ("Debian", "9", "2022-06-30"),
@@ -30,13 +32,24 @@ const ENDS: [(&str, &str, &str); 44] = [
     ("Ubuntu", "14.04", "2019-04-25"),
     ("Ubuntu", "16.04", "2021-04-30"),
     ("Ubuntu", "18.04", "2023-05-31"),
-    ("Ubuntu", "20.04", "2025-05-31"),
-    ("Ubuntu", "22.04", "2027-05-31"),
+    ("Ubuntu", "18.10", "2019-07-18"),
+    ("Ubuntu", "19.04", "2020-01-23"),
+    ("Ubuntu", "19.10", "2020-07-17"),
+    ("Ubuntu", "20.04", "2025-05-29"),
+    ("Ubuntu", "20.10", "2021-07-22"),
+    ("Ubuntu", "21.04", "2022-01-20"),
+    ("Ubuntu", "21.10", "2022-07-14"),
+    ("Ubuntu", "22.04", "2027-06-01"),
+    ("Ubuntu", "22.10", "2023-07-20"),
     ("Ubuntu", "23.04", "2024-01-25"),
     ("Ubuntu", "23.10", "2024-07-11"),
     ("Ubuntu", "24.04", "2029-05-31"),
     ("Ubuntu", "24.10", "2025-07-10"),
     ("Ubuntu", "25.04", "2026-01-15"),
+    ("Ubuntu", "25.10", "2026-07-09"),
+    ("Ubuntu", "26.04", "2031-05-29"),
+    ("Alpine", "v3.8", "2020-05-01"),
+    ("Alpine", "v3.9", "2020-11-01"),
     ("Alpine", "v3.10", "2021-05-01"),
     ("Alpine", "v3.11", "2021-11-01"),
     ("Alpine", "v3.12", "2022-05-01"),
@@ -50,20 +63,27 @@ const ENDS: [(&str, &str, &str); 44] = [
     ("Alpine", "v3.20", "2026-04-01"),
     ("Alpine", "v3.21", "2026-11-01"),
     ("Alpine", "v3.22", "2027-05-01"),
+    ("Alpine", "v3.23", "2027-11-01"),
     ("AlmaLinux", "8", "2029-03-01"),
     ("AlmaLinux", "9", "2032-05-31"),
     ("AlmaLinux", "10", "2035-05-31"),
     ("Rocky Linux", "8", "2029-05-31"),
     ("Rocky Linux", "9", "2032-05-31"),
     ("Rocky Linux", "10", "2035-05-31"),
+    ("Red Hat", "5", "2017-03-31"),
     ("Red Hat", "6", "2020-11-30"),
     ("Red Hat", "7", "2024-06-30"),
     ("Red Hat", "8", "2029-05-31"),
     ("Red Hat", "9", "2032-05-31"),
     ("Red Hat", "10", "2035-05-31"),
+    ("openSUSE", "Leap 15.2", "2022-01-04"),
+    ("openSUSE", "Leap 15.3", "2022-12-31"),
     ("openSUSE", "Leap 15.4", "2023-12-07"),
     ("openSUSE", "Leap 15.5", "2024-12-31"),
     ("openSUSE", "Leap 15.6", "2026-04-30"),
+    ("openSUSE", "Leap 16.0", "2027-10-31"),
+    ("Mageia", "7", "2021-06-30"),
+    ("Mageia", "8", "2023-11-30"),
 ];
 
 /// Of a release, at a time.
@@ -91,6 +111,21 @@ mod tests {
         assert_eq!(at("2026-09-02T00:00:00Z"), Support::Ended { on: "2026-08-31" });
         let now = UnixTime::parse("2026-11-21T00:00:00Z").unwrap();
         assert_eq!(of("Debian", "99", now), Support::Unknown);
+        // distro-info-data: what is written from memory is one day off.
+        for (ecosystem, release, last, next) in [
+            ("Ubuntu", "20.04", "2025-05-29", "2025-05-31"),
+            ("Ubuntu", "22.04", "2027-06-01", "2027-06-03"),
+            ("Ubuntu", "25.10", "2026-07-09", "2026-07-11"),
+        ] {
+            let at = |day: &str| {
+                of(
+                    ecosystem,
+                    release,
+                    UnixTime::parse(&format!("{day}T12:00:00Z")).unwrap(),
+                )
+            };
+            assert_eq!((at(last), at(next)), (Support::Current, Support::Ended { on: last }));
+        }
         for (ecosystem, release, _) in ENDS {
             assert_ne!(
                 of(ecosystem, release, UnixTime::EPOCH),
