@@ -9,6 +9,8 @@ use proofmark_types::UnixTime;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::ecosystem::{self, Ecosystem};
+
 /// The largest records in OSV's exports are of Linux kernels, some 6 MiB.
 pub const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 /// The longest affected lists seen (kernels over every flavour and release of Ubuntu) have some 4,000 entries.
@@ -178,6 +180,15 @@ impl<'a> Record<'a> {
     /// What is affected.
     pub fn affected(&self) -> impl Iterator<Item = &Affected<'a>> {
         self.affected.iter().flatten()
+    }
+
+    /// Whether something of an ecosystem is affected.
+    #[must_use]
+    pub fn is_about(&self, ecosystem: &Ecosystem) -> bool {
+        let names = self.affected().filter_map(|affected| affected.package.as_ref());
+        names
+            .map(|package| ecosystem::split(package.ecosystem.as_str()).0)
+            .any(|name| name == ecosystem.name)
     }
 
     fn check(&self) -> Result<(), RecordError> {

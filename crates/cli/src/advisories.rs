@@ -1,6 +1,10 @@
 //! The advisory database of this machine: where it is, how it is opened and replaced, and what is to be said of it.
 
+mod feeds;
+mod fetch;
 mod import;
+mod kept;
+mod update;
 
 use std::fs::File;
 use std::io;
@@ -15,7 +19,10 @@ use serde_json::{Value, json};
 use crate::context::variable;
 use crate::failure::{Exit, Failure, chain};
 
+pub(crate) use feeds::Origins;
 pub(crate) use import::Import;
+pub(crate) use kept::{hold, replace};
+pub(crate) use update::Update;
 
 /// All of OSV takes less than 100 MB; what is larger is no database.
 const MAX_DATABASE_BYTES: u64 = 4 * 1024 * 1024 * 1024;

@@ -205,7 +205,7 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Release(verb) => verb.run(context).await,
         Verb::Sbom(verb) => verb.run(context).await,
         Verb::Scan(verb) => verb.run(context).await,
-        Verb::Db(verb) => verb.run(context),
+        Verb::Db(verb) => verb.run(context).await,
         Verb::Sign(verb) => verb.run(context).await,
         Verb::Attest(verb) => verb.run(context).await,
         Verb::Verify(verb) => verb.run(context).await,

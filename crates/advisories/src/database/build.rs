@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use proofmark_types::{Digest, UnixTime};
 use thiserror::Error;
 
-use super::format::{ExploitedFeed, Header, LeftOut, MAGIC, MAX_HEADER, ScoresFeed, SectionHeader, VERSION};
+use super::format::{ExploitedFeed, Header, LeftOut, MAGIC, MAX_HEADER, PREFIX, ScoresFeed, SectionHeader, VERSION};
 use super::format::{LackingFeed, SourceFile, SourceRecords};
+use super::open::DatabaseError;
 use crate::aliases::Relations;
 use crate::ecosystem::{self, Ecosystem};
 use crate::feeds::{EpssScores, KnownExploited, is_cve};
@@ -225,6 +226,18 @@ impl Builder {
         }
     }
 
+    /// Whether a catalogue was added.
+    #[must_use]
+    pub fn has_exploited(&self) -> bool {
+        self.exploited.is_some()
+    }
+
+    /// Whether scores were added.
+    #[must_use]
+    pub fn has_scores(&self) -> bool {
+        self.scores.is_some()
+    }
+
     /// Writes the database. What it is made from decides every byte, with the time given.
     pub fn build(&self, built: UnixTime) -> Result<Vec<u8>, BuildError> {
         let ecosystems = self.ecosystems();
@@ -257,19 +270,7 @@ impl Builder {
             bodies.push(section.bytes);
         }
         let header = self.header(built, sections);
-        let header = serde_json::to_vec(&header).map_err(|source| BuildError::Header { source })?;
-        let length = u32::try_from(header.len()).ok().filter(|_| header.len() <= MAX_HEADER);
-        let length = length.ok_or(BuildError::HeaderLong { bytes: header.len() })?;
-        let mut file = Vec::with_capacity(header.len() + bodies.iter().map(Vec::len).sum::<usize>() + 64);
-        file.extend_from_slice(MAGIC);
-        file.extend_from_slice(&VERSION.to_le_bytes());
-        file.extend_from_slice(&length.to_le_bytes());
-        file.extend_from_slice(Digest::sha256_of(&header).as_bytes());
-        file.extend_from_slice(&header);
-        for body in bodies {
-            file.extend_from_slice(&body);
-        }
-        Ok(file)
+        assemble(&header, &bodies)
     }
 
     /// Those that rows are of and that are taken.
@@ -369,6 +370,24 @@ impl Builder {
     }
 }
 
+/// The file of a header and the sections that it tells of.
+pub(super) fn assemble(header: &Header, bodies: &[impl AsRef<[u8]>]) -> Result<Vec<u8>, BuildError> {
+    let header = serde_json::to_vec(header).map_err(|source| BuildError::Header { source })?;
+    let length = u32::try_from(header.len()).ok().filter(|_| header.len() <= MAX_HEADER);
+    let length = length.ok_or(BuildError::HeaderLong { bytes: header.len() })?;
+    let size = bodies.iter().map(|body| body.as_ref().len()).sum::<usize>();
+    let mut file = Vec::with_capacity(header.len() + size + PREFIX);
+    file.extend_from_slice(MAGIC);
+    file.extend_from_slice(&VERSION.to_le_bytes());
+    file.extend_from_slice(&length.to_le_bytes());
+    file.extend_from_slice(Digest::sha256_of(&header).as_bytes());
+    file.extend_from_slice(&header);
+    for body in bodies {
+        file.extend_from_slice(body.as_ref());
+    }
+    Ok(file)
+}
+
 /// AlmaLinux' errata name the vulnerabilities that they mend under `related`. Elsewhere related is not the same.
 fn upstream<'r>(record: &'r Record<'_>) -> Vec<&'r str> {
     let mut upstream: Vec<&str> = record.upstream.iter().flatten().map(Text::as_str).collect();
@@ -463,6 +482,12 @@ pub enum BuildError {
         /// How many.
         bytes: usize,
     },
+    /// The database that was to be kept is damaged.
+    #[error("the database is not sound")]
+    Damaged {
+        /// What is wrong with it.
+        source: Box<DatabaseError>,
+    },
     /// The header could not be written.
     #[error("writing the header")]
     Header {
@@ -478,6 +503,7 @@ impl BuildError {
         match self {
             Self::Empty => "no-advisories",
             Self::TooLarge { .. } => "database-too-large",
+            Self::Damaged { source } => source.code(),
             Self::HeaderLong { .. } | Self::Header { .. } => "database-header",
         }
     }

@@ -92,7 +92,7 @@ pub struct SourceFile {
     pub digest: Digest,
     /// How many bytes it has.
     pub bytes: u64,
-    /// When it was fetched from its publisher; absent if it came by hand.
+    /// When it was fetched from its publisher, or last said there to be unchanged; absent if it came by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fetched: Option<UnixTime>,
     /// How new its contents are, by their own account.

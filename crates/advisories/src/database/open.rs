@@ -5,10 +5,11 @@ use std::fmt;
 use std::io;
 use std::sync::OnceLock;
 
-use proofmark_types::{Digest, DigestAlgorithm};
+use proofmark_types::{Digest, DigestAlgorithm, UnixTime};
 use thiserror::Error;
 
-use super::format::{Header, MAGIC, MAX_HEADER, PREFIX, SectionHeader, VERSION};
+use super::build::{BuildError, assemble};
+use super::format::{Header, LackingFeed, MAGIC, MAX_HEADER, PREFIX, SectionHeader, SourceFile, VERSION};
 use super::read::Section;
 use crate::ecosystem::Ecosystem;
 
@@ -143,6 +144,29 @@ impl<'d> Database<'d> {
             }
         }
         Ok(())
+    }
+
+    /// The same advisories, of files that were said to be unchanged since.
+    pub fn restated(
+        &self,
+        built: UnixTime,
+        files: Vec<SourceFile>,
+        lacking: Vec<LackingFeed>,
+    ) -> Result<Vec<u8>, BuildError> {
+        let header = Header {
+            built,
+            files,
+            lacking,
+            ..self.header.clone()
+        };
+        let sections = self.header.sections.iter().zip(&self.sections);
+        let bodies: Vec<&[u8]> = sections
+            .map(|(header, body)| self.body(header, body))
+            .collect::<Result<_, _>>()
+            .map_err(|source| BuildError::Damaged {
+                source: Box::new(source),
+            })?;
+        assemble(&header, &bodies)
     }
 
     /// What it says of itself.

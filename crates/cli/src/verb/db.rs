@@ -7,17 +7,26 @@ use clap::{Args, Subcommand};
 use proofmark_advisories::{Database, Header};
 use serde_json::json;
 
-use crate::advisories::{Import, as_of, notices, open, place, refused, summary};
-use crate::context::{Context, write_file};
-use crate::failure::{Exit, Failure};
+use crate::advisories::{Import, as_of, hold, notices, open, place, refused, replace, summary};
+use crate::context::Context;
+use crate::failure::Failure;
+
+mod artifact;
+mod update;
 
 /// The database of known vulnerabilities
 #[derive(Subcommand, Debug)]
 pub(crate) enum Db {
+    /// Fetch what is known from its publishers: OSV's bulk files, CISA's catalogue of known exploited vulnerabilities, EPSS scores
+    Update(Box<update::UpdateFeeds>),
     /// Make the database anew from files: OSV's zip files or records, CISA's catalogue of known exploited vulnerabilities, EPSS scores
     Import(ImportFiles),
     /// Show what is in it, and how old that is
     Status(Status),
+    /// Put it into a registry
+    Push(Box<artifact::Push>),
+    /// Fetch one from a registry, verified
+    Pull(Box<artifact::Pull>),
 }
 
 /// Make the database anew from files
@@ -41,16 +50,19 @@ pub(crate) struct Status {
 }
 
 impl Db {
-    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
-            Self::Import(verb) => verb.run(context),
+            Self::Update(verb) => verb.run(context).await,
+            Self::Import(verb) => verb.run(context).await,
             Self::Status(verb) => verb.run(context),
+            Self::Push(verb) => verb.run(context).await,
+            Self::Pull(verb) => verb.run(context).await,
         }
     }
 }
 
 impl ImportFiles {
-    fn run(self, context: &Context) -> Result<(), Failure> {
+    async fn run(self, context: &Context) -> Result<(), Failure> {
         let path = place(self.db.as_deref())?;
         let spinner = context.output.spinner("reading advisories");
         let mut import = Import::default();
@@ -62,13 +74,8 @@ impl ImportFiles {
         // What is written is read again before it takes the place of what is there.
         let database = Database::open(&bytes).map_err(|error| refused(&path, &error))?;
         database.verify().map_err(|error| refused(&path, &error))?;
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| {
-                let message = format!("cannot make {}: {error}", folder.display());
-                Failure::new(Exit::Undecided, "file-unwritable", message)
-            })?;
-        }
-        write_file(&path, &bytes)?;
+        let _held = hold(context, &path).await?;
+        replace(&path, &bytes)?;
         drop(spinner);
         for record in &import.unreadable {
             context.output.warn(&format!("not read: {record}"));
@@ -100,6 +107,7 @@ fn show(context: &Context, path: &Path, database: &Database<'_>) {
         "exploited": header.exploited,
         "scores": header.scores,
         "leftOut": header.left_out,
+        "lacking": header.lacking,
     });
     context.output.result(&text(path, database, header), &value);
     for notice in notices(database, now) {
@@ -128,6 +136,9 @@ fn text(path: &Path, database: &Database<'_>, header: &Header) -> String {
             let _ = writeln!(text, "  EPSS      {} scores of {}", feed.entries, feed.date);
         }
         None => text.push_str("  EPSS      none\n"),
+    }
+    for notice in notices(database, Context::now()) {
+        let _ = writeln!(text, "  {} [{}]", notice.text, notice.code);
     }
     let _ = writeln!(
         text,
@@ -160,7 +171,7 @@ fn text(path: &Path, database: &Database<'_>, header: &Header) -> String {
     let _ = writeln!(
         text,
         "\nleft out: {} withdrawn, {} without packages known here, {} not about security, {} superseded, {} unreadable, \
-         {} by licence, {} ranges of commits",
+         {} by licence, {} ranges of commits, {} about ecosystems that are not taken",
         out.withdrawn,
         out.without_packages,
         out.not_security,
@@ -168,6 +179,7 @@ fn text(path: &Path, database: &Database<'_>, header: &Header) -> String {
         out.unreadable,
         out.refused.values().sum::<u64>(),
         out.git_ranges,
+        out.elsewhere.values().sum::<u64>(),
     );
     text
 }

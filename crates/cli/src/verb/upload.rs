@@ -177,7 +177,7 @@ impl Wasm {
 }
 
 /// A name that something can be put under.
-fn taggable(text: &str) -> Result<ImageRef, Failure> {
+pub(crate) fn taggable(text: &str) -> Result<ImageRef, Failure> {
     let image = parse_image(text)?;
     if image.digest().is_some() {
         return Err(Failure::usage(
