@@ -12,6 +12,7 @@
 mod cyclonedx;
 mod cyclonedx_xml;
 mod gather;
+mod incomplete;
 mod json;
 mod spdx2;
 mod spdx3;
@@ -141,6 +142,9 @@ pub struct Document {
     pub details: BTreeMap<PackageId, Details>,
     /// The packages of which it says how they relate to others, be it that they relate to none.
     pub related: BTreeSet<PackageId>,
+    /// What it says itself that it does not list, in words; empty for a document that says nothing of the kind. Files that
+    /// it says could not be read are among the bill's notes.
+    pub incomplete: Vec<String>,
     /// What could not be taken as it stands.
     pub warnings: Vec<Warning>,
     /// How many further warnings there were.

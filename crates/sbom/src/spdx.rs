@@ -227,8 +227,8 @@ fn relationships(bill: &Bill) -> Vec<SpdxRelationship> {
 
 /// A document that may be incomplete says so.
 pub(crate) fn incomplete(bill: &Bill) -> Option<String> {
-    /// The most notes named.
-    const MAX_NAMED: usize = 20;
+    /// The most notes named; a reader who looks for vulnerabilities wants to know them all.
+    const MAX_NAMED: usize = 1_000;
     let named = bill.notes.iter().take(MAX_NAMED).map(|note| {
         let text = format!("/{}: {} ({})", note.path, note.reason, note.code);
         line(&text, MAX_LINE)

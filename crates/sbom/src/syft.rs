@@ -1,12 +1,13 @@
 //! Syft's own JSON, schema 16.0.18: what Syft 1.18 writes, and Syft and Grype read.
 //!
 //! Written is what a bill has. Of a package manager's own fields that is what Grype matches with: the source package,
-//! the RPM module, a Java archive's coordinates and hashes. Files are not listed. The format has no place for the time
+//! the RPM module, a Java archive's coordinates and hashes. Of files only those are listed that could not be read. The format has no place for the time
 //! or for a doubt about a package's identity.
 
+use proofmark_types::Digest;
 use serde_json::{Value, json};
 
-use crate::bill::{Bill, Location, Package, PackageKind};
+use crate::bill::{Bill, Location, Note, Package, PackageKind};
 use crate::document::{DocumentInfo, TOOL, line};
 
 /// The schema's version, Syft 1.18.1's.
@@ -29,6 +30,7 @@ pub fn write(bill: &Bill, info: &DocumentInfo) -> Vec<u8> {
     let document = json!({
         "artifacts": bill.packages.iter().map(|package| artifact(bill, info, package)).collect::<Vec<_>>(),
         "artifactRelationships": owned.chain(needs).collect::<Vec<_>>(),
+        "files": bill.notes.iter().map(not_read).collect::<Vec<_>>(),
         "source": source(bill, info),
         "distro": distribution(bill),
         "descriptor": { "name": TOOL, "version": info.tool_version },
@@ -38,6 +40,16 @@ pub fn write(bill: &Bill, info: &DocumentInfo) -> Vec<u8> {
         },
     });
     serde_json::to_vec(&document).unwrap_or_default()
+}
+
+/// A file that could not be read, where Syft says so of its own.
+fn not_read(note: &Note) -> Value {
+    let path = format!("/{}", line(&note.path, 4096));
+    let id = Digest::sha256_of(path.as_bytes()).hex();
+    json!({
+        "id": id.get(..16).unwrap_or(&id), "location": { "path": path },
+        "unknowns": [line(&format!("{} ({})", note.reason, note.code), MAX_LINE)],
+    })
 }
 
 fn artifact(bill: &Bill, info: &DocumentInfo, package: &Package) -> Value {

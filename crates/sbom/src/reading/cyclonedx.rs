@@ -58,6 +58,9 @@ pub(super) fn understand(bom: Bom, encoding: Encoding) -> Result<Document, ReadE
             gathered.needs.push((dependency.r#ref.clone(), needed));
         }
     }
+    for composition in bom.compositions.all("compositions")? {
+        composition.heard(&mut gathered)?;
+    }
     gathered.finish()
 }
 
@@ -105,6 +108,10 @@ fn subject(component: Component, gathered: &mut Gathered) -> Result<(), ReadErro
     };
     gathered.subject.platform =
         property("proofmark:platform").and_then(|text| proofmark_oci::Platform::parse(&text).ok());
+    let not_read = component.properties.items.iter();
+    for property in not_read.filter(|property| property.name == "proofmark:notRead") {
+        gathered.not_read(property.value.as_deref().unwrap_or_default());
+    }
     gathered.layers = layers(&component);
     gathered.distribution = property("proofmark:distribution").map(|text| match text.rsplit_once('-') {
         Some((id, version)) => Distribution {
@@ -329,6 +336,8 @@ pub(super) struct Bom {
     pub(super) components: List<Component, MAX_PACKAGES>,
     #[serde(default)]
     pub(super) dependencies: List<Dependency, MAX_PACKAGES>,
+    #[serde(default)]
+    pub(super) compositions: List<Composition>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -500,4 +509,28 @@ pub(super) struct Dependency {
     pub(super) r#ref: String,
     #[serde(default)]
     pub(super) depends_on: List<String, MAX_RELATIONSHIPS>,
+}
+
+/// How complete a part of the document is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Composition {
+    pub(super) aggregate: String,
+    pub(super) assemblies: List<String, MAX_PACKAGES>,
+    pub(super) dependencies: List<String, MAX_PACKAGES>,
+}
+
+impl Composition {
+    /// Parts that may be missing are packages; of relationships that may be missing, nothing is looked up.
+    fn heard(self, gathered: &mut Gathered) -> Result<(), ReadError> {
+        let of_parts =
+            !self.assemblies.all("assemblies")?.is_empty() || self.dependencies.all("dependencies")?.is_empty();
+        if of_parts && self.aggregate.starts_with("incomplete") {
+            gathered.lacks(format!(
+                "its composition is \"{}\"",
+                super::gather::short(&self.aggregate)
+            ));
+        }
+        Ok(())
+    }
 }

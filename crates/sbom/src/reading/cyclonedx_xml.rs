@@ -3,8 +3,8 @@
 use roxmltree::{Node, ParsingOptions};
 
 use super::cyclonedx::{
-    self, Bom, Component, Contact, Dependency, Entity, Evidence, ExternalReference, Hash, LicenceChoice, Metadata,
-    NamedLicence, Occurrence, Property, Tool, Tools,
+    self, Bom, Component, Composition, Contact, Dependency, Entity, Evidence, ExternalReference, Hash, LicenceChoice,
+    Metadata, NamedLicence, Occurrence, Property, Tool, Tools,
 };
 use super::json::List;
 use super::{Document, Encoding, ReadError};
@@ -95,7 +95,19 @@ fn bom(root: Node<'_, '_>, version: &str) -> Bom {
         metadata: child(root, "metadata").map(metadata),
         components: listed(children(root, "components", "component").map(component)),
         dependencies,
+        compositions: listed(
+            children(root, "compositions", "composition").map(|composition| Composition {
+                aggregate: text(composition, "aggregate").unwrap_or_default(),
+                assemblies: references(composition, "assemblies", "assembly"),
+                dependencies: references(composition, "dependencies", "dependency"),
+            }),
+        ),
     }
+}
+
+fn references<const N: usize>(node: Node<'_, '_>, list: &str, name: &'static str) -> List<String, N> {
+    let named = children(node, list, name);
+    listed(named.map(|node| node.attribute("ref").unwrap_or_default().to_owned()))
 }
 
 fn metadata(node: Node<'_, '_>) -> Metadata {

@@ -6,7 +6,7 @@ use proofmark_types::{Digest, Purl};
 
 use super::{Document, MAX_RELATIONSHIPS, Origin, ReadError, Subject, Warning};
 use crate::bill::{
-    Bill, Distribution, FileHash, LayerRecord, Location, Package, PackageId, PackageKind, Relationship, Source,
+    Bill, Distribution, FileHash, LayerRecord, Location, Note, Package, PackageId, PackageKind, Relationship, Source,
     Uncertainty,
 };
 use crate::document::Details;
@@ -60,6 +60,10 @@ pub(super) struct Gathered {
     pub(super) settled: Vec<String>,
     /// What is no package and may be referred to.
     pub(super) others: BTreeSet<String>,
+    /// Files that it says could not be read.
+    pub(super) notes: Vec<Note>,
+    /// What it says that it does not list.
+    pub(super) incomplete: Vec<String>,
     pub(super) warnings: Vec<(&'static str, String)>,
 }
 
@@ -78,12 +82,16 @@ impl Gathered {
             contains: Vec::new(),
             settled: Vec::new(),
             others: BTreeSet::new(),
+            notes: Vec::new(),
+            incomplete: Vec::new(),
             warnings: Vec::new(),
         }
     }
 
     /// Puts it together.
-    pub(super) fn finish(self) -> Result<Document, ReadError> {
+    pub(super) fn finish(mut self) -> Result<Document, ReadError> {
+        self.notes.sort();
+        self.notes.dedup();
         let relationships = self.needs.len().saturating_add(self.contains.len());
         if relationships > MAX_RELATIONSHIPS {
             return Err(ReadError::TooMany {
@@ -103,10 +111,12 @@ impl Gathered {
             authors: self.authors,
             bill: Bill {
                 layers: self.layers,
+                notes: self.notes,
                 ..Bill::default()
             },
             details: BTreeMap::new(),
             related: BTreeSet::new(),
+            incomplete: self.incomplete,
             warnings: Vec::new(),
             more_warnings: 0,
         };

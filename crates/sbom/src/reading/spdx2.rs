@@ -59,6 +59,7 @@ pub(super) fn understand(document: SpdxDocument, encoding: Encoding) -> Result<D
     }
     gathered.others.insert(document.spdxid.clone());
     gathered.subject.name = document.name;
+    gathered.comment(document.comment.as_deref());
     for package in document.packages.all("packages")? {
         let is_described = described.contains(&package.spdxid);
         let candidate = candidate(package, &extracted)?;
@@ -92,6 +93,11 @@ fn related(relationship: SpdxRelationship, gathered: &mut Gathered, described: &
         }
         "DESCRIBED_BY" => {
             described.insert(from);
+        }
+        // SPDX 2.3, 11.1: nobody knows what else is in it.
+        "CONTAINS" if to == "NOASSERTION" => {
+            let text = format!("it does not say what else {} contains", super::gather::short(&from));
+            gathered.lacks(text);
         }
         "CONTAINS" => gathered.contains.push((from, to)),
         "CONTAINED_BY" => gathered.contains.push((to, from)),
@@ -302,6 +308,8 @@ pub(super) struct SpdxDocument {
     pub(super) spdxid: String,
     #[serde(default)]
     pub(super) name: Option<String>,
+    #[serde(default)]
+    pub(super) comment: Option<String>,
     #[serde(default)]
     pub(super) creation_info: CreationInfo,
     #[serde(default)]

@@ -41,6 +41,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, ReadError> {
             continue;
         };
         let from = element.from.as_ref().map(Reference::id).unwrap_or_default();
+        // SPDX 3.0, RelationshipCompleteness.
+        if kind == "contains" && element.completeness.as_deref() == Some("incomplete") {
+            gathered.lacks(format!(
+                "it does not list all that {} contains",
+                super::gather::short(from)
+            ));
+        }
         for to in element.to.items.iter().map(Reference::id) {
             let pair = (from.to_owned(), to.to_owned());
             match kind.as_str() {
@@ -91,7 +98,10 @@ impl Known {
                 texts.insert(id.clone(), element.name.clone().unwrap_or_else(|| text.clone()));
             }
             match element.r#type.as_str() {
-                "SpdxDocument" => gathered.subject.name = element.name.clone(),
+                "SpdxDocument" => {
+                    gathered.subject.name = element.name.clone();
+                    gathered.comment(element.comment.as_deref());
+                }
                 "software_Sbom" => known
                     .roots
                     .extend(element.root_element.items.iter().map(|root| root.id().to_owned())),
@@ -234,6 +244,7 @@ struct Element {
     from: Option<Reference>,
     to: List<Reference, MAX_RELATIONSHIPS>,
     relationship_type: Option<String>,
+    completeness: Option<String>,
     #[serde(rename = "simplelicensing_licenseExpression")]
     license_expression: Option<String>,
     #[serde(rename = "simplelicensing_licenseText")]

@@ -1,6 +1,6 @@
 //! Syft's own JSON, schema versions 10 to 17 (`syft -o syft-json`).
 //!
-//! Files are read over: of them Syft's document says the most, and a bill nothing.
+//! Of files, of which Syft's document says the most and a bill nothing, only those are kept that it could not read.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -57,6 +57,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, ReadError> {
             "dependency-of" => gathered.needs.push((relationship.child, relationship.parent)),
             "ownership-by-file-overlap" => gathered.contains.push((relationship.parent, relationship.child)),
             _ => {}
+        }
+    }
+    for file in document.files.all("files")? {
+        for reason in file.unknowns.all("unknowns")? {
+            gathered.not_read_for(&file.location.path, &reason);
         }
     }
     gathered.finish()
@@ -164,6 +169,8 @@ struct SyftDocument {
     #[serde(rename = "artifactRelationships", default)]
     relationships: List<SyftRelationship, MAX_RELATIONSHIPS>,
     #[serde(default)]
+    files: List<SyftFile, MAX_RELATIONSHIPS>,
+    #[serde(default)]
     source: SyftSource,
     #[serde(default)]
     distro: Distro,
@@ -252,6 +259,14 @@ struct SyftRelationship {
     parent: String,
     child: String,
     r#type: String,
+}
+
+/// Of a file only what could not be found out is of interest.
+#[derive(Debug, Deserialize)]
+struct SyftFile {
+    location: SyftLocation,
+    #[serde(default)]
+    unknowns: List<String, 100>,
 }
 
 #[derive(Debug, Default, Deserialize)]

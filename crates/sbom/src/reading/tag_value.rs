@@ -153,6 +153,7 @@ impl Reader<'_> {
     fn of_document(&mut self, tag: &str, value: String) -> Result<(), ReadError> {
         match tag {
             "SPDXID" => self.once(|document| Some(&mut document.spdxid), value)?,
+            "DocumentComment" => self.document.comment = Some(value),
             "DocumentName" => self.document.name = Some(value),
             "Created" => self.document.creation_info.created = Some(value),
             "Creator" => self.document.creation_info.creators.push(value),
