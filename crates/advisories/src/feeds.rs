@@ -107,6 +107,12 @@ impl Epss {
         (score <= EPSS_PARTS && percentile <= EPSS_PARTS).then_some(Self { score, percentile })
     }
 
+    /// Of two fractions as JSON has them; nothing if they are none.
+    pub(crate) fn of_fractions(score: f64, percentile: f64) -> Option<Self> {
+        let part = |value: f64| parts(&format!("{value:.6}"));
+        Self::from_parts(part(score)?, part(percentile)?)
+    }
+
     pub(crate) fn parts(self) -> (u32, u32) {
         (self.score, self.percentile)
     }

@@ -2,7 +2,8 @@
 //!
 //! [`osv`] reads advisories and [`feeds`] what is known of exploits; a [`Builder`] makes one file of them, which a
 //! [`Database`] answers from where it lies. [`Scheme`] says which of two versions is newer, by the rules of the ecosystem
-//! that they are of. [`matching::scan`] looks up packages, [`vex`] hears what the makers say, and [`gate`] decides.
+//! that they are of. [`matching::scan`] looks up packages, [`vex`] hears what the makers say, [`results`] reads what other scanners
+//! found, and [`gate`] decides.
 //!
 //! Deliberately not done: nothing is fetched, no file is read, no clock asked.
 //!
@@ -22,6 +23,7 @@ mod licence;
 pub mod matching;
 mod order;
 pub mod osv;
+pub mod results;
 mod severity;
 pub mod vex;
 

@@ -9,4 +9,5 @@ mod database;
 mod gate;
 mod matching;
 mod order;
+mod results;
 mod world;
