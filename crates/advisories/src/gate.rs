@@ -1,12 +1,16 @@
 //! The gate: what may not pass, what a person should look at, and what somebody decided to live with.
 //!
 //! A policy is rules and exceptions. Each finding is held against the rules in their order; the first whose conditions all
-//! hold decides. An exception has a reason and a day on which it ends; one that has ended holds nothing back.
+//! hold decides. Rules about licences are held against every package in the same way. An exception has a reason and a day on
+//! which it ends; one that has ended holds nothing back.
 //!
 //! Three things are kept apart: [`Verdict::Stop`], [`Verdict::Pass`], and [`Verdict::Undecided`], which is what a
 //! result means whose packages could not be looked up, or whose rules ask for a feed that the database has not.
 
+mod licence;
 mod rule;
+
+use std::collections::BTreeMap;
 
 use proofmark_types::{Purl, UnixTime};
 use serde::Serialize;
@@ -15,7 +19,8 @@ use crate::glob;
 use crate::matching::{Finding, Scan};
 use crate::vex::{Standing, Status};
 
-pub use rule::{Action, Conditions, Exception, Fix, GateError, Policy, Rule};
+use self::licence::Sense;
+pub use rule::{Action, Conditions, Exception, Fix, GateError, Level, Policy, Rule};
 
 /// What is known of a package beside its findings.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,8 +31,12 @@ pub struct PackageFacts<'a> {
     pub name: &'a str,
     /// Where it is.
     pub paths: &'a [&'a str],
-    /// Its licences.
+    /// Its licences, SPDX expressions where they are; all of them apply.
     pub licences: &'a [&'a str],
+    /// Whether it declares none, or one that is no expression.
+    pub licence_unknown: bool,
+    /// Whether its identity may be wrong.
+    pub uncertain: bool,
 }
 
 /// What the gate looks at.
@@ -73,16 +82,21 @@ pub struct Gate {
     pub held_back: Vec<Ruling>,
     /// Why it is undecided: stable names and words.
     pub undecided: Vec<(String, String)>,
+    /// What could not be looked up and changes nothing by this policy: stable names and words.
+    pub warned: Vec<(String, String)>,
     /// Exceptions that have ended, or matched nothing.
     pub stale: Vec<Ruling>,
 }
 
-/// What was decided of one finding, by which rule and why.
+/// What was decided of one finding, or of one package, by which rule and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ruling {
-    /// The finding: a place in the scan's list. Absent for an exception that matched none.
+    /// The finding: a place in the scan's list. Absent for an exception that matched none, and for what is about a package.
     pub finding: Option<usize>,
+    /// The package, where it is about one and no finding: a place in the list of packages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package: Option<usize>,
     /// The rule or exception.
     pub rule: String,
     /// Why.
@@ -98,8 +112,10 @@ impl Policy {
             review: Vec::new(),
             held_back: Vec::new(),
             undecided: self.missing(evidence),
+            warned: Vec::new(),
             stale: Vec::new(),
         };
+        self.not_looked_up(evidence, &mut gate);
         let mut used = vec![false; self.exceptions.len()];
         for (place, finding) in evidence.scan.findings.iter().enumerate() {
             let facts = evidence.packages.get(finding.package).copied().unwrap_or_default();
@@ -108,6 +124,7 @@ impl Policy {
             if let Some(standing) = standing.filter(|s| matches!(s.status, Status::NotAffected | Status::Fixed)) {
                 gate.held_back.push(Ruling {
                     finding: Some(place),
+                    package: None,
                     rule: format!("vex:{}", standing.document),
                     reason: standing.reason(),
                 });
@@ -120,17 +137,19 @@ impl Policy {
                 }
                 gate.held_back.push(Ruling {
                     finding: Some(place),
+                    package: None,
                     rule: format!("exception:{}", exception.id),
                     reason: exception.reason.clone(),
                 });
                 continue;
             }
             // 3. The first rule that holds.
-            let Some(rule) = self.rules.iter().find(|rule| rule.when.hold(finding, &facts, now)) else {
+            let Some(rule) = self.rules.iter().find(|rule| rule.hold(finding, &facts, now)) else {
                 continue;
             };
             let ruling = Ruling {
                 finding: Some(place),
+                package: None,
                 rule: rule.id.clone(),
                 reason: rule.reason.clone(),
             };
@@ -142,6 +161,7 @@ impl Policy {
                 Action::Pass => {}
             }
         }
+        self.licences(evidence, &mut used, now, &mut gate);
         self.stale(&used, now, &mut gate);
         gate.verdict = if !gate.stopped.is_empty() {
             Verdict::Stop
@@ -153,14 +173,88 @@ impl Policy {
         gate
     }
 
+    /// Holds every package against the rules about licences.
+    fn licences(&self, evidence: &Evidence<'_, '_>, used: &mut [bool], now: UnixTime, gate: &mut Gate) {
+        for (place, facts) in evidence.packages.iter().enumerate() {
+            let Some(rule) = self.licences.iter().find(|rule| rule.hold_for(facts)) else {
+                continue;
+            };
+            let ruling = |rule: String, reason: &str| Ruling {
+                finding: None,
+                package: Some(place),
+                rule,
+                reason: reason.to_owned(),
+            };
+            let excepted = self
+                .exceptions
+                .iter()
+                .position(|exception| exception.id == rule.id && exception.means(facts) && !exception.has_ended(now));
+            if let Some(exception) = excepted.filter(|_| rule.action != Action::Pass) {
+                if let Some(used) = used.get_mut(exception) {
+                    *used = true;
+                }
+                let reason = self.exceptions.get(exception).map_or("", |exception| &exception.reason);
+                gate.held_back.push(ruling(format!("exception:{}", rule.id), reason));
+                continue;
+            }
+            match rule.action {
+                Action::Stop => gate.stopped.push(ruling(rule.id.clone(), &rule.reason)),
+                Action::Review => gate.review.push(ruling(rule.id.clone(), &rule.reason)),
+                Action::Pass => {}
+            }
+        }
+    }
+
+    /// What the policy makes of packages that were not looked up, and of what makes the absence of findings mean nothing.
+    fn not_looked_up(&self, evidence: &Evidence<'_, '_>, gate: &mut Gate) {
+        /// The most packages named of one reason.
+        const MAX_NAMED: usize = 5;
+        let conditions = evidence.scan.conditions.iter();
+        let mut said: Vec<(&str, String)> = conditions.map(|c| (c.code(), c.to_string())).collect();
+        if evidence.packages.is_empty() {
+            said.push((
+                "nothing-listed",
+                "no package was found: nothing was looked up".to_owned(),
+            ));
+        }
+        let mut counts: BTreeMap<&str, (usize, Vec<&str>, String)> = BTreeMap::new();
+        for (place, reason) in &evidence.scan.not_looked_up {
+            if said.iter().any(|(code, _)| *code == reason.code()) {
+                continue;
+            }
+            let (count, names, _) = counts
+                .entry(reason.code())
+                .or_insert_with(|| (0, Vec::new(), reason.to_string()));
+            *count += 1;
+            if names.len() < MAX_NAMED {
+                names.extend(evidence.packages.get(*place).map(|facts| facts.name));
+            }
+        }
+        for (code, (count, names, reason)) in counts {
+            let more = if count > names.len() { ", …" } else { "" };
+            let text = format!(
+                "{count} packages were not looked up ({}{more}): {reason}",
+                names.join(", ")
+            );
+            said.push((code, text));
+        }
+        for (code, text) in said {
+            match self.level(code) {
+                Level::Warn => gate.warned.push((code.to_owned(), text)),
+                Level::Undecided => gate.undecided.push((code.to_owned(), text)),
+                Level::Stop => gate.stopped.push(Ruling {
+                    finding: None,
+                    package: None,
+                    rule: format!("not-looked-up:{code}"),
+                    reason: text,
+                }),
+            }
+        }
+    }
+
     /// What would have to be there for the rules to mean something.
     fn missing(&self, evidence: &Evidence<'_, '_>) -> Vec<(String, String)> {
-        let mut missing: Vec<(String, String)> = evidence
-            .scan
-            .conditions
-            .iter()
-            .map(|condition| (condition.code().to_owned(), condition.to_string()))
-            .collect();
+        let mut missing = Vec::new();
         let asks = |wanted: fn(&Conditions) -> bool| self.rules.iter().any(|rule| wanted(&rule.when));
         if !evidence.has_exploited && asks(|when| when.exploited.is_some() || when.ransomware.is_some()) {
             let text = "a rule asks what is known to be exploited, and the database has no such catalogue";
@@ -179,10 +273,7 @@ impl Policy {
             std::iter::once(&finding.id).chain(names)
         };
         self.exceptions.iter().enumerate().find(|(_, exception)| {
-            let package = exception.package.as_deref();
-            names().any(|name| *name == exception.id)
-                && package.is_none_or(|pattern| facts.named().any(|name| glob::matches(pattern, name)))
-                && !exception.has_ended(now)
+            names().any(|name| *name == exception.id) && exception.means(facts) && !exception.has_ended(now)
         })
     }
 
@@ -195,6 +286,7 @@ impl Policy {
             };
             gate.stale.push(Ruling {
                 finding: None,
+                package: None,
                 rule: format!("exception:{}", exception.id),
                 reason,
             });
@@ -208,9 +300,35 @@ impl PackageFacts<'_> {
     }
 }
 
-impl Conditions {
-    /// Whether all that are given hold.
+impl Exception {
+    /// Whether it is about this package.
+    fn means(&self, facts: &PackageFacts<'_>) -> bool {
+        let package = self.package.as_deref();
+        package.is_none_or(|pattern| facts.named().any(|name| glob::matches(pattern, name)))
+    }
+}
+
+impl Rule {
     fn hold(&self, finding: &Finding<'_>, facts: &PackageFacts<'_>, now: UnixTime) -> bool {
+        self.when.hold(finding, now) && self.when.hold_for(facts, self.sense())
+    }
+
+    /// The same of a package of which nothing may be known.
+    fn hold_for(&self, facts: &PackageFacts<'_>) -> bool {
+        self.when.uncertain.is_none_or(|wanted| facts.uncertain == wanted) && self.when.hold_for(facts, self.sense())
+    }
+
+    fn sense(&self) -> Sense {
+        match self.action {
+            Action::Stop | Action::Review => Sense::Needed,
+            Action::Pass => Sense::Enough,
+        }
+    }
+}
+
+impl Conditions {
+    /// Whether all that are given about a package hold.
+    fn hold_for(&self, facts: &PackageFacts<'_>, sense: Sense) -> bool {
         let any = |patterns: &Option<Vec<String>>, texts: &[&str]| {
             patterns.as_ref().is_none_or(|patterns| {
                 let matched = |pattern: &String| texts.iter().any(|text| glob::matches(pattern, text));
@@ -219,6 +337,20 @@ impl Conditions {
         };
         let names: Vec<&str> = facts.named().collect();
         let kind: Vec<&str> = facts.purl.map(Purl::kind).into_iter().collect();
+        any(&self.package, &names)
+            && any(&self.kind, &kind)
+            && any(&self.path, facts.paths)
+            && self
+                .licence_unknown
+                .is_none_or(|wanted| facts.licence_unknown == wanted)
+            && self
+                .licence
+                .as_ref()
+                .is_none_or(|patterns| licence::holds(patterns, facts.licences, sense))
+    }
+
+    /// Whether all that are given about a finding hold.
+    fn hold(&self, finding: &Finding<'_>, now: UnixTime) -> bool {
         // A vulnerability that nobody says the day of may be old.
         let old = |days: u64| {
             finding
@@ -242,9 +374,5 @@ impl Conditions {
             && self
                 .uncertain
                 .is_none_or(|wanted| finding.uncertain.is_some() == wanted)
-            && any(&self.package, &names)
-            && any(&self.kind, &kind)
-            && any(&self.path, facts.paths)
-            && any(&self.licence, facts.licences)
     }
 }

@@ -4,7 +4,8 @@
 //! 1. A package whose files an operating-system package owns is judged through that package alone: the distribution
 //!    mends without changing upstream's version. If the distribution has no advisories at all of that one (a vendor's own
 //!    package, say), nobody speaks for what is in it, and it is looked up by itself too.
-//! 2. What has no package URL, no version, or a version that its ecosystem cannot order, is *not looked up*, and counted so.
+//! 2. What has no package URL, no version, or a version that its ecosystem cannot order, is *not looked up*, and counted so;
+//!    where advisories name such a package in whatever version, that is said of it.
 //! 3. A distribution's package is looked up in its own release of its own distribution, by its source package where the
 //!    advisories name those. A distribution that is unknown, whose release the database has nothing of, or whose support has ended,
 //!    is a [`Condition`]: the absence of findings means nothing then.
@@ -45,6 +46,8 @@ pub struct Subject<'a> {
     pub owned_by: Option<usize>,
     /// Why its identity may be wrong.
     pub uncertain: Option<&'a str>,
+    /// Whether an operating system's package manager installed it, which its package URL may be missing to say.
+    pub system: bool,
 }
 
 /// The distribution of an image, as os-release(5) has it.
@@ -230,6 +233,7 @@ pub fn scan<'d>(
         let place = match Place::of(subject, distribution) {
             Ok(place) => place,
             Err(reason) => {
+                let reason = by_name(database, subject, distribution, reason)?;
                 scan.conditions.extend(place::condition(&reason));
                 scan.not_looked_up.insert(package, reason);
                 continue;
@@ -290,6 +294,37 @@ fn is_known(
         }
     }
     Ok(false)
+}
+
+/// What is to be said of a package that has no version to compare: whether advisories name it at all.
+fn by_name(
+    database: &Database<'_>,
+    subject: &Subject<'_>,
+    distribution: Option<Distribution<'_>>,
+    reason: Reason,
+) -> Result<Reason, DatabaseError> {
+    if !matches!(reason, Reason::NoVersion | Reason::VersionMalformed { .. }) {
+        return Ok(reason);
+    }
+    let place = match Place::unversioned(subject, distribution) {
+        Ok(place) => place,
+        Err(reason) => return Ok(reason),
+    };
+    let Some(section) = database.section(place.ecosystem.name)? else {
+        return Ok(place.absent());
+    };
+    let release = place.release.as_str();
+    if place.ecosystem.released && !section.header().releases.contains_key(release) {
+        return Ok(place.absent());
+    }
+    let mut advisories = 0;
+    for (name, _, _) in place.names() {
+        advisories += section.entries(&name, release)?.len();
+    }
+    Ok(match advisories {
+        0 => reason,
+        advisories => Reason::VersionUnknown { advisories },
+    })
 }
 
 /// Adds the findings of one package; the reason if it could not be judged after all.

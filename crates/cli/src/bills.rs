@@ -128,6 +128,11 @@ impl Inside {
         &self.image.digest
     }
 
+    /// Whether it is that of several images.
+    pub(crate) fn is_of_index(&self) -> bool {
+        self.platform.is_none()
+    }
+
     /// What a document about it says beside the bill.
     pub(crate) fn info(&self, source: &ImageSource, name: &str, created: UnixTime) -> DocumentInfo {
         DocumentInfo {

@@ -27,7 +27,7 @@ use crate::context::{self, Context, parse_images, read_file, registry_failure};
 use crate::failure::{Exit, Failure, chain};
 use crate::keys::public_key;
 use crate::report;
-use crate::verb::sbom::open_local;
+use crate::seen::open_local;
 
 /// Whose word is wanted, and what it is checked with.
 #[derive(Clone, Debug)]

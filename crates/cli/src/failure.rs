@@ -44,6 +44,9 @@ pub(crate) struct Failure {
     pub(crate) details: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hint: Option<String>,
+    /// Whether the verb's own result, which is on standard output, says all this.
+    #[serde(skip)]
+    pub(crate) told: bool,
 }
 
 impl Failure {
@@ -54,6 +57,7 @@ impl Failure {
             message: message.to_string(),
             details: Vec::new(),
             hint: None,
+            told: false,
         }
     }
 

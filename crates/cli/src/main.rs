@@ -16,6 +16,8 @@ mod images;
 mod keys;
 mod output;
 mod report;
+mod scanning;
+mod seen;
 mod signing;
 mod trusting;
 mod verb;

@@ -106,7 +106,7 @@ impl Output {
             Ok(()) if UNWRITTEN.load(Ordering::Relaxed) => ExitCode::from(Exit::Undecided as u8),
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
-                if self.is_json() {
+                if self.is_json() && !failure.told {
                     self.failed(&failure);
                 }
                 eprintln!("{}", harmless(&failure.to_string()));

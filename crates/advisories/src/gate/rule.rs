@@ -1,5 +1,7 @@
 //! What a policy says, as YAML.
 
+use std::collections::BTreeMap;
+
 use proofmark_types::UnixTime;
 use serde::Deserialize;
 use thiserror::Error;
@@ -15,13 +17,63 @@ const MAX_NODES: usize = 50_000;
 
 /// Rules and exceptions.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Policy {
-    /// Held against each finding in their order; the first that holds decides.
+    /// Held against each finding in their order; the first that holds decides. Those of [`Policy::default`] if a policy says
+    /// none.
+    #[serde(default = "default_rules")]
     pub rules: Vec<Rule>,
+    /// Held against each package in their order, whether anything is known of it or not.
+    #[serde(default)]
+    pub licences: Vec<Rule>,
+    /// What becomes of packages that were not looked up, by the reason's code; see [`Policy::level`] for the others.
+    #[serde(default)]
+    pub not_looked_up: BTreeMap<String, Level>,
     /// What somebody decided to live with.
     #[serde(default)]
     pub exceptions: Vec<Exception>,
+}
+
+/// What is done where something could not be looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// It is said, and changes nothing.
+    Warn,
+    /// The result is no pass.
+    Undecided,
+    /// The image may not pass.
+    Stop,
+}
+
+/// What packages are not looked up for, and what makes a result mean nothing: the codes that a policy may name.
+const CODES: [&str; 13] = [
+    "no-package-url",
+    "no-version",
+    "version-malformed",
+    "version-unknown",
+    "kind-unknown",
+    "owner-not-looked-up",
+    "advisory-undecidable",
+    "distribution-unknown",
+    "distribution-licence",
+    "distribution-expired",
+    "distribution-not-in-database",
+    "ecosystem-not-in-database",
+    "nothing-listed",
+];
+
+impl Policy {
+    /// What is done for a code. Without a word of the policy's own: what no advisory could be about, as far as anybody can
+    /// tell, is said; all else is no pass.
+    #[must_use]
+    pub fn level(&self, code: &str) -> Level {
+        let usual = match code {
+            "no-package-url" | "no-version" | "version-malformed" | "kind-unknown" | "nothing-listed" => Level::Warn,
+            _ => Level::Undecided,
+        };
+        self.not_looked_up.get(code).copied().unwrap_or(usual)
+    }
 }
 
 /// A rule.
@@ -78,8 +130,27 @@ pub struct Conditions {
     pub kind: Option<Vec<String>>,
     /// One of its paths is one of these patterns.
     pub path: Option<Vec<String>>,
-    /// One of its licences is one of these patterns.
+    /// Its licences are of these patterns. For what is stopped or reviewed: it cannot be had without one of them. For what
+    /// passes: these are enough to have it.
     pub licence: Option<Vec<String>>,
+    /// Whether it declares no licence, or one that is no SPDX expression.
+    pub licence_unknown: Option<bool>,
+}
+
+impl Conditions {
+    /// Whether they ask for nothing but what a package says of itself.
+    fn is_of_packages(&self) -> bool {
+        let of_packages = Self {
+            uncertain: self.uncertain,
+            package: self.package.clone(),
+            kind: self.kind.clone(),
+            path: self.path.clone(),
+            licence: self.licence.clone(),
+            licence_unknown: self.licence_unknown,
+            ..Self::default()
+        };
+        *self == of_packages
+    }
 }
 
 /// Whether there is a fix.
@@ -177,9 +248,15 @@ impl Default for Policy {
                     },
                 ),
             ],
+            licences: Vec::new(),
+            not_looked_up: BTreeMap::new(),
             exceptions: Vec::new(),
         }
     }
+}
+
+fn default_rules() -> Vec<Rule> {
+    Policy::default().rules
 }
 
 impl Policy {
@@ -202,7 +279,13 @@ impl Policy {
             serde_saphyr::from_str_with_options(text, options).map_err(|error| GateError::Malformed {
                 text: error.to_string(),
             })?;
-        for rule in &policy.rules {
+        if let Some(rule) = policy.licences.iter().find(|rule| !rule.when.is_of_packages()) {
+            return Err(GateError::NotOfPackages { rule: rule.id.clone() });
+        }
+        if let Some(code) = policy.not_looked_up.keys().find(|code| !CODES.contains(&code.as_str())) {
+            return Err(GateError::UnknownCode { code: code.clone() });
+        }
+        for rule in policy.rules.iter().chain(&policy.licences) {
             let when = &rule.when;
             if rule.id.is_empty() || *when == Conditions::default() {
                 return Err(GateError::Unconditional { rule: rule.id.clone() });
@@ -267,6 +350,20 @@ pub enum GateError {
         /// The rule.
         rule: String,
     },
+    /// A rule about licences that asks for what only a finding has.
+    #[error(
+        "the licence rule \"{rule}\" asks about vulnerabilities: it can ask for licence, licence-unknown, package, kind, path, uncertain"
+    )]
+    NotOfPackages {
+        /// The rule.
+        rule: String,
+    },
+    /// A reason that packages are never not looked up for.
+    #[error("not-looked-up has no \"{code}\"; it has {}", CODES.join(", "))]
+    UnknownCode {
+        /// What was there.
+        code: String,
+    },
     /// An exception that says nothing.
     #[error("the exception for {id} needs a reason")]
     NoReason {
@@ -293,6 +390,8 @@ impl GateError {
             Self::Unconditional { .. } => "gate-rule-unconditional",
             Self::SeverityUnknown { .. } => "gate-severity-unknown",
             Self::OutOfRange { .. } => "gate-out-of-range",
+            Self::NotOfPackages { .. } => "gate-licence-rule",
+            Self::UnknownCode { .. } => "gate-unknown-code",
             Self::NoReason { .. } => "gate-exception-without-reason",
             Self::Expiry { .. } => "gate-exception-without-end",
         }

@@ -32,6 +32,11 @@ pub enum Reason {
         /// The version.
         version: String,
     },
+    /// It says no version that could be compared, and advisories name it: it may be affected.
+    VersionUnknown {
+        /// How many rows of advisories name it.
+        advisories: usize,
+    },
     /// No advisories are read of this type of package.
     KindUnknown {
         /// The type of its package URL.
@@ -75,6 +80,7 @@ impl Reason {
         match self {
             Self::NoPurl => "no-package-url",
             Self::NoVersion => "no-version",
+            Self::VersionUnknown { .. } => "version-unknown",
             Self::VersionMalformed { .. } => "version-malformed",
             Self::KindUnknown { .. } => "kind-unknown",
             Self::DistributionUnknown { .. } => "distribution-unknown",
@@ -92,6 +98,10 @@ impl fmt::Display for Reason {
         match self {
             Self::NoPurl => f.write_str("it has no package URL"),
             Self::NoVersion => f.write_str("it says no version"),
+            Self::VersionUnknown { advisories } => write!(
+                f,
+                "{advisories} advisories name it, and it says no version that could be compared with theirs"
+            ),
             Self::VersionMalformed { version } => write!(f, "\"{version}\" is no version of its ecosystem"),
             Self::KindUnknown { kind } => write!(f, "no advisories are known of packages of type {kind}"),
             Self::DistributionUnknown { name } => write!(f, "the distribution {name} is not known"),
@@ -152,13 +162,35 @@ const NO_VERSIONS: [&str; 7] = [
 impl<'s> Place<'s> {
     /// Where the subject is to be looked up.
     pub fn of(subject: &Subject<'s>, distribution: Option<Distribution<'_>>) -> Result<Self, Reason> {
-        let purl = subject.purl.ok_or(Reason::NoPurl)?;
-        let version = subject.version.or_else(|| purl.version()).unwrap_or_default();
+        let version = subject.version.or_else(|| subject.purl?.version()).unwrap_or_default();
+        let place = Self::unversioned(subject, distribution)?;
         if NO_VERSIONS.contains(&version) {
             return Err(Reason::NoVersion);
         }
+        let versions = std::iter::once(&place.version).chain(place.source.as_ref().map(|(_, version)| version));
+        for version in versions {
+            if !place.ecosystem.scheme.accepts(version) {
+                let version = version.chars().take(80).collect();
+                return Err(Reason::VersionMalformed { version });
+            }
+        }
+        Ok(place)
+    }
+
+    /// Where it is to be looked up by its name alone: its version may be none.
+    pub(super) fn unversioned(subject: &Subject<'s>, distribution: Option<Distribution<'_>>) -> Result<Self, Reason> {
+        let Some(purl) = subject.purl else {
+            return Err(match subject.system {
+                // Every such package is some distribution's; without a package URL nobody can tell which it is there.
+                true => Reason::DistributionUnknown {
+                    name: "(a system package without a package URL)".to_owned(),
+                },
+                false => Reason::NoPurl,
+            });
+        };
+        let version = subject.version.or_else(|| purl.version()).unwrap_or_default();
         let (ecosystem, release) = match purl.kind() {
-            "deb" | "apk" | "rpm" => system(purl, distribution)?,
+            "deb" | "apk" | "rpm" | "alpm" => system(purl, distribution)?,
             kind => (language(kind)?, String::new()),
         };
         let joined = |separator: &str| match purl.namespace() {
@@ -179,13 +211,6 @@ impl<'s> Place<'s> {
             .source
             .filter(|_| ecosystem.released)
             .map(|source| (source, source_version(purl.kind(), subject.source_version, &version)));
-        let versions = std::iter::once(&version).chain(source.as_ref().map(|(_, version)| version));
-        for version in versions {
-            if !ecosystem.scheme.accepts(version) {
-                let version = version.chars().take(80).collect();
-                return Err(Reason::VersionMalformed { version });
-            }
-        }
         Ok(Self {
             ecosystem,
             release,
@@ -267,11 +292,17 @@ fn system(
     purl: &proofmark_types::Purl,
     distribution: Option<Distribution<'_>>,
 ) -> Result<(&'static Ecosystem, String), Reason> {
-    // A document that says no distribution may say it in each package URL: `distro=debian-12`.
-    let qualifier = purl.qualifier("distro").and_then(|text| text.rsplit_once('-'));
-    let (id, version) = match (distribution, qualifier) {
-        (Some(distribution), _) => (distribution.id, distribution.version),
-        (None, Some((id, version))) => (id, Some(version)),
+    // Documents say the distribution in each package URL: `distro=debian-12`; Trivy's of Alpine has the
+    // version alone.
+    let qualifier = purl.qualifier("distro").and_then(|text| match text.rsplit_once('-') {
+        None if text.starts_with(|c: char| c.is_ascii_digit()) => Some((purl.namespace()?, text)),
+        split => split,
+    });
+    // What is said of the package itself comes first: the images of an index, and lower layers, may be of other releases.
+    let qualifier = qualifier.filter(|(_, version)| version.starts_with(|c: char| c.is_ascii_digit()));
+    let (id, version) = match (qualifier, distribution) {
+        (Some((id, version)), _) => (id, Some(version)),
+        (None, Some(distribution)) => (distribution.id, distribution.version),
         (None, None) => (purl.namespace().unwrap_or("(none)"), None),
     };
     let unknown = || Reason::DistributionUnknown {
@@ -291,9 +322,9 @@ fn system(
         "debian" => ("Debian", major.to_owned(), "deb"),
         "ubuntu" => ("Ubuntu", version.to_owned(), "deb"),
         "alpine" => ("Alpine", alpine_release(version).ok_or_else(unknown)?, "apk"),
-        "almalinux" => ("AlmaLinux", major.to_owned(), "rpm"),
+        "almalinux" | "alma" => ("AlmaLinux", major.to_owned(), "rpm"),
         "rocky" => ("Rocky Linux", major.to_owned(), "rpm"),
-        "rhel" => ("Red Hat", major.to_owned(), "rpm"),
+        "rhel" | "redhat" => ("Red Hat", major.to_owned(), "rpm"),
         "opensuse-leap" => ("openSUSE", format!("Leap {version}"), "rpm"),
         "mageia" => ("Mageia", version.to_owned(), "rpm"),
         _ => return Err(unknown()),

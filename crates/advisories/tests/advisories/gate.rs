@@ -49,6 +49,7 @@ fn decide(policy: &Policy, scan: &Scan<'_>, purl: &Purl) -> Gate {
         name: "a",
         paths: &["usr/lib/a"],
         licences: &["GPL-3.0-only"],
+        ..PackageFacts::default()
     }];
     let evidence = Evidence {
         scan,
@@ -232,6 +233,137 @@ fn an_exception_has_an_end() {
     }
 }
 
+/// Packages of which nothing is known, against rules about licences: what is stopped, by which rule.
+fn licensed(policy: &str, packages: &[PackageFacts<'_>]) -> Gate {
+    let bytes = builder().build(now()).unwrap();
+    let database = Database::open(&bytes).unwrap();
+    let scan = scan(&database, &[], None, now()).unwrap();
+    let evidence = Evidence {
+        scan: &scan,
+        packages,
+        standings: &[],
+        has_exploited: true,
+        has_scores: true,
+    };
+    Policy::parse(policy).unwrap().decide(&evidence, now())
+}
+
+const LICENCES: &str = "
+licences:
+  - {id: ours, reason: we have bought it, action: pass, when: {licence: [Commercial], package: [theirs]}}
+  - {id: copyleft, reason: not in what we ship, action: stop, when: {licence: ['GPL-3.0*', 'AGPL-*'], path: ['app/*']}}
+  - {id: unclear, reason: somebody must look, action: review, when: {licence-unknown: true}}
+";
+
+#[test]
+fn licences_are_judged_where_nothing_is_known_to_be_wrong() {
+    let facts = |name, licences, path, unknown| PackageFacts {
+        name,
+        licences,
+        paths: path,
+        licence_unknown: unknown,
+        ..PackageFacts::default()
+    };
+    let (app, system): (&[&str], &[&str]) = (&["app/lib/x"], &["usr/lib/x"]);
+    for (licences, paths, unknown, verdict, review) in [
+        (&["GPL-3.0-only"] as &[&str], app, false, Verdict::Stop, 0),
+        (&["GPL-3.0-only"], system, false, Verdict::Pass, 0),
+        (&["MIT OR GPL-3.0-only"], app, false, Verdict::Pass, 0),
+        (&["MIT", "agpl-3.0-only"], app, false, Verdict::Stop, 0),
+        (&[], app, true, Verdict::Pass, 1),
+        (&["something"], app, true, Verdict::Pass, 1),
+    ] {
+        let gate = licensed(LICENCES, &[facts("x", licences, paths, unknown)]);
+        assert_eq!(
+            (gate.verdict, gate.review.len()),
+            (verdict, review),
+            "{licences:?} {paths:?}"
+        );
+        if verdict == Verdict::Stop {
+            let ruling = &gate.stopped[0];
+            assert_eq!(
+                (ruling.rule.as_str(), ruling.package, ruling.finding),
+                ("copyleft", Some(0), None)
+            );
+        }
+    }
+    // An allowed licence lets nothing past that comes with another one.
+    let allow = "licences:\n  - {id: fine, reason: ok, action: pass, when: {licence: [MIT]}}\n  - {id: rest, reason: not on the list, action: stop, when: {package: ['*']}}\n";
+    for (licences, verdict) in [
+        (&["MIT"] as &[&str], Verdict::Pass),
+        (&["MIT OR GPL-3.0-only"], Verdict::Pass),
+        (&["MIT AND GPL-3.0-only"], Verdict::Stop),
+        (&["MIT", "GPL-3.0-only"], Verdict::Stop),
+        (&[], Verdict::Stop),
+    ] {
+        assert_eq!(
+            licensed(allow, &[facts("x", licences, app, false)]).verdict,
+            verdict,
+            "{licences:?}"
+        );
+    }
+    // Somebody may live with one package, until a day.
+    for (package, expires, verdict) in [
+        ("x", "2027-01-01", Verdict::Pass),
+        ("y", "2027-01-01", Verdict::Stop),
+        ("x", "2026-11-20", Verdict::Stop),
+    ] {
+        let text = format!(
+            "{LICENCES}exceptions: [{{id: copyleft, package: {package}, reason: asked, expires: {expires}}}]\n"
+        );
+        let gate = licensed(&text, &[facts("x", &["GPL-3.0-only"], app, false)]);
+        assert_eq!(gate.verdict, verdict, "{package} {expires}");
+        assert_eq!(gate.held_back.len(), usize::from(verdict == Verdict::Pass));
+    }
+}
+
+#[test]
+fn what_is_not_looked_up_is_said_or_no_pass_as_the_policy_has_it() {
+    let bytes = builder().build(now()).unwrap();
+    let database = Database::open(&bytes).unwrap();
+    for (purl, code, usual) in [
+        // Salt has advisories: some version of it is affected, and nobody knows which this is.
+        ("pkg:pypi/salt", "version-unknown", Verdict::Undecided),
+        ("pkg:pypi/salt@not%20a%20version", "version-unknown", Verdict::Undecided),
+        ("pkg:pypi/nobody-knows", "no-version", Verdict::Pass),
+        ("pkg:generic/thing@1.0", "kind-unknown", Verdict::Pass),
+        ("pkg:npm/lodash", "ecosystem-not-in-database", Verdict::Undecided),
+        ("pkg:alpm/arch/bash@5.2-1", "distribution-unknown", Verdict::Undecided),
+    ] {
+        let purl = Purl::parse(purl).unwrap();
+        let scan = look(&database, &purl, None);
+        let gate = decide(&Policy::default(), &scan, &purl);
+        assert_eq!(gate.verdict, usual, "{purl}");
+        let said = if usual == Verdict::Pass {
+            &gate.warned
+        } else {
+            &gate.undecided
+        };
+        assert_eq!(
+            said.iter().map(|(code, _)| code.as_str()).collect::<Vec<_>>(),
+            [code],
+            "{purl}"
+        );
+        for (level, verdict) in [
+            ("warn", Verdict::Pass),
+            ("undecided", Verdict::Undecided),
+            ("stop", Verdict::Stop),
+        ] {
+            let policy = Policy::parse(&format!("not-looked-up: {{{code}: {level}}}")).unwrap();
+            assert_eq!(policy.rules, Policy::default().rules);
+            assert_eq!(decide(&policy, &scan, &purl).verdict, verdict, "{purl} {level}");
+        }
+    }
+    // A system's package without a package URL is some distribution's.
+    let subject = Subject {
+        system: true,
+        ..Subject::default()
+    };
+    let scan = scan_one(&database, subject, Some(("almalinux", "9.2")));
+    assert_eq!(scan.not_looked_up[&0].code(), "distribution-unknown");
+    assert_eq!(scan.conditions.len(), 1);
+}
+
 #[test]
 fn a_policy_that_is_misread_is_an_error() {
     let rule = |when: &str| format!("rules: [{{id: r, reason: a, action: stop, when: {{{when}}}}}]");
@@ -242,6 +374,10 @@ fn a_policy_that_is_misread_is_an_error() {
         (rule("severty: high"), "gate-malformed"),
         (rule("cvss: 11"), "gate-out-of-range"),
         (rule("epss: 50"), "gate-out-of-range"),
+        (rule("severity: high").replace("rules", "licences"), "gate-licence-rule"),
+        (rule("").replace("rules", "licences"), "gate-rule-unconditional"),
+        ("not-looked-up: {no-versoin: stop}".to_owned(), "gate-unknown-code"),
+        ("not-looked-up: {no-version: pass}".to_owned(), "gate-malformed"),
         ("rules: []\nrules: []".to_owned(), "gate-malformed"),
         ("[]".to_owned(), "gate-malformed"),
         (

@@ -508,3 +508,39 @@ fn an_advisory_about_a_whole_distribution_is_about_each_release() {
     let found = found(&database, "pkg:deb/debian/openssl@3.0.0-1", Some(("debian", "12")));
     assert_eq!(found, ["CVE-2024-1 3.0.13-1~deb12u1"]);
 }
+
+const AFFECTED: &str = "pkg:deb/debian/openssl@3.0.11-1";
+
+#[test]
+fn a_package_says_itself_of_which_release_it_is() {
+    let bytes = database_of(&[DEBIAN]);
+    let database = Database::open(&bytes).unwrap();
+    let affected = |purl: &str, distribution| {
+        let purl = Purl::parse(purl).unwrap();
+        let subject = Subject {
+            purl: Some(&purl),
+            ..Subject::default()
+        };
+        let scan = scan_one(&database, subject, distribution);
+        let reason = scan
+            .not_looked_up
+            .get(&0)
+            .map(proofmark_advisories::matching::Reason::code);
+        (scan.findings.len(), reason)
+    };
+    let own = affected(AFFECTED, Some(("debian", "12")));
+    assert_eq!((own.0 > 0, own.1), (true, None));
+    let with = |qualifier: &str| format!("{AFFECTED}?distro={qualifier}");
+    // Also where the image is said to be of another release, or of none.
+    assert_eq!(affected(&with("debian-12"), Some(("debian", "11"))), own);
+    assert_eq!(affected(&with("debian-12"), None), own);
+    assert_eq!(affected(&with("12.5"), None), own, "as Trivy has it of Alpine");
+    let other = (0, Some("distribution-not-in-database"));
+    assert_eq!(affected(&with("debian-11"), Some(("debian", "12"))), other);
+    // A name in the place of a version says nothing.
+    assert_eq!(affected(&with("debian-bookworm"), Some(("debian", "12"))), own);
+    assert_eq!(
+        affected(&with("debian-bookworm"), None),
+        (0, Some("distribution-unknown"))
+    );
+}

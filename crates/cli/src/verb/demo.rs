@@ -22,7 +22,7 @@ use crate::args::RegistryArgs;
 use crate::context::{Context, parse_image};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
-use crate::verb::sbom::open_local;
+use crate::seen::open_local;
 use crate::verb::up::until_stopped;
 use crate::world::{Ports, World};
 

@@ -1,5 +1,7 @@
 //! `release`: the one CI step after the push.
 
+mod scanned;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -24,12 +26,10 @@ use crate::context::{Context, parse_image, registry_failure};
 use crate::failure::{Exit, Failure, chain};
 use crate::images::descend;
 use crate::output::Output;
+use crate::scanning::{Judge, JudgeArgs};
 use crate::signing::Hand;
 
-/// Said in every release until there is a scanner: silence would read as "nothing found".
-const NOT_SCANNED: &str = "nothing was scanned for vulnerabilities: `proofmark scan` does that, this step not yet";
-
-/// The one CI step: digest, SBOM, provenance, sign, attest, read back and verify
+/// The one CI step: digest, SBOM, scan and gate, provenance, sign, attest, read back and verify
 #[derive(Args, Debug)]
 pub(crate) struct Release {
     /// The image, as it was pushed
@@ -42,6 +42,13 @@ pub(crate) struct Release {
     /// The git checkout that the image was built from, where no CI says so
     #[arg(long, default_value = ".", value_name = "FOLDER")]
     source: PathBuf,
+
+    #[command(flatten)]
+    judge: JudgeArgs,
+
+    /// Release without looking up known vulnerabilities, and say so
+    #[arg(long, conflicts_with_all = ["gate", "vex", "db", "max_db_age"])]
+    skip_scan: bool,
 
     /// Put this under the signature
     #[arg(long = "annotations", short = 'a', value_name = "KEY=VALUE", value_parser = annotation)]
@@ -66,26 +73,30 @@ impl Release {
         // What cannot be attested is said before anything is read.
         self.sbom.predicate_type()?;
         let plan = Plan {
+            name: image.to_string(),
             image,
             sbom: self.sbom,
             provenance: provenance_of(&hand, &self.source)?,
             annotations: Annotations::flatten(&self.annotations).collect(),
+            judge: scanned::judge(context, &self.judge, self.skip_scan)?,
             without: Unreleased::nothing(),
         };
         let released = release(context.output, &client, &hand, &plan).await?;
-        context.output.warn(NOT_SCANNED);
         context.output.result(&released.text(), &released);
         Ok(())
     }
 }
 
 /// What a release is to consist of.
-#[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) image: ImageRef,
+    /// The same in words.
+    pub(crate) name: String,
     pub(crate) sbom: DocumentFormat,
     pub(crate) provenance: Provenance,
     pub(crate) annotations: Vec<(String, String)>,
+    /// Without one nothing is scanned.
+    pub(crate) judge: Option<Judge>,
     pub(crate) without: Unreleased,
 }
 
@@ -116,8 +127,10 @@ const SBOM: &str = "sbom";
 pub(crate) struct Released {
     pub(crate) image: ImageRef,
     pub(crate) digest: Digest,
-    /// Never `true` in this version; a script that gates on it stays right.
     scanned: bool,
+    /// With what it was scanned and what was found, by image.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scans: Vec<Value>,
     provenance: &'static str,
     subjects: Vec<ReleasedSubject>,
     seconds: f64,
@@ -161,9 +174,10 @@ impl Released {
         let _ = writeln!(text, "  provenance  {}", self.provenance);
         let _ = writeln!(
             text,
-            "  verified    all of it, read back from the registry ({:.1} s)\n  scanned     no",
+            "  verified    all of it, read back from the registry ({:.1} s)",
             self.seconds
         );
+        text.push_str(&scanned::text(&self.scans));
         text
     }
 }
@@ -171,8 +185,9 @@ impl Released {
 /// Releases an image, in these steps:
 ///
 /// 1. the reference is resolved to a digest, once, and an index followed to its images;
-/// 2. each image is read, verified on the way, and its packages listed; nothing is signed before all of it was read;
-/// 3. signature, SBOM and provenance are signed and hung on each digest they are about;
+/// 2. each image is read, once, verified on the way, and its packages listed; they are looked up, and what the gate stops or
+///    cannot decide ends the release: nothing is signed before all of it was read and may pass;
+/// 3. signature, SBOM, scan, the gate's decision and provenance are signed and hung on each digest they are about;
 /// 4. all of it is read back from the registry and verified as a stranger would;
 /// 5. the tag still leads to the digest that was released, or the release fails.
 pub(crate) async fn release(output: Output, client: &Client, hand: &Hand, plan: &Plan) -> Result<Released, Failure> {
@@ -190,6 +205,7 @@ pub(crate) async fn release(output: Output, client: &Client, hand: &Hand, plan: 
     if tree.images.iter().all(|image| image.digest != tree.root.digest) && !insides.is_empty() {
         insides.push(Inside::of_index(&tree.root, &insides));
     }
+    let scans = scanned::decide(output, plan, &insides)?;
     let mut subjects = Vec::new();
     for subject in tree.all() {
         spinner.say(&format!("releasing {}", subject.digest));
@@ -201,7 +217,10 @@ pub(crate) async fn release(output: Output, client: &Client, hand: &Hand, plan: 
         };
         // 3.
         let inside = insides.iter().find(|inside| inside.digest() == &subject.digest);
-        let statements = statements(&source, inside, &subject, plan, &mut released)?;
+        let mut statements = statements(&source, inside, &subject, plan, &mut released)?;
+        if let (Some(judge), Some(inside)) = (&plan.judge, inside) {
+            statements.extend(scanned::statements(judge, plan, inside, &scans));
+        }
         let mut wish = None;
         for (what, statement) in &statements {
             let attached = hand
@@ -226,7 +245,8 @@ pub(crate) async fn release(output: Output, client: &Client, hand: &Hand, plan: 
     Ok(Released {
         image: plan.image.clone(),
         digest: tree.root.digest.clone(),
-        scanned: false,
+        scanned: !scans.is_empty(),
+        scans: scans.iter().map(scanned::summary).collect(),
         provenance: if plan.provenance.run_details.builder.id == LOCAL_BUILDER {
             "made here, outside of any CI; nobody vouches for it, and it says so"
         } else {

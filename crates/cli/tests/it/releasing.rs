@@ -1,20 +1,20 @@
 //! `release`: what it writes is what it reads back, by a key and by an identity, and everyone else can check it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
-use proofmark_testkit::command::Sandbox;
+use proofmark_testkit::command::{Outcome, Sandbox};
 use proofmark_testkit::images::{Built, Layer, debian_like};
 use proofmark_types::Digest;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::world::{Registry, Trust, WORKFLOW, fails, flags, home, json, run};
+use crate::world::{Registry, Trust, WORKFLOW, fails, fixture_path, flags, home, json, run, write};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn by_a_key_outside_of_any_ci() {
@@ -157,21 +157,28 @@ async fn what_is_not_there_is_not_released() {
 struct Forgetful {
     address: SocketAddr,
     forgets: Arc<AtomicBool>,
+    /// The paths that were got.
+    got: Arc<Mutex<Vec<String>>>,
 }
 
 impl Forgetful {
     async fn before(registry: &Registry) -> Self {
         let forgets = Arc::new(AtomicBool::new(false));
         let (behind, switch) = (registry.address(), Arc::clone(&forgets));
+        let got = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&got);
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let router = axum::Router::new().fallback(move |request: Request| {
             let (client, forgets) = (client.clone(), switch.load(Ordering::SeqCst));
+            if request.method() == Method::GET {
+                noted.lock().unwrap().push(request.uri().path().to_owned());
+            }
             async move { pass_on(&client, behind, request, forgets).await }
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { address, forgets }
+        Self { address, forgets, got }
     }
 }
 
@@ -228,4 +235,185 @@ async fn an_earlier_release_is_not_read_back_for_this_one() {
     assert!(!lost.stderr.contains("the signature was written to"), "{}", lost.stderr);
     way.forgets.store(false, Ordering::SeqCst);
     release("build=2").expect_success();
+}
+
+/// A Python package of which fixtures know something in version 3000.1, and nothing in 3000.2.
+fn salt(version: &str) -> Layer {
+    let metadata = format!("Metadata-Version: 2.1\nName: salt\nVersion: {version}\n");
+    Layer::gzip().file(&format!("site-packages/salt-{version}.dist-info/METADATA"), metadata)
+}
+
+fn advised(home: &Sandbox) {
+    let import = [
+        "db",
+        "import",
+        "--db",
+        "advisories.db",
+        &fixture_path("advisories/osv"),
+        &fixture_path("advisories/known_exploited_vulnerabilities.json"),
+    ];
+    run(home, import).expect_success();
+}
+
+const GATE: &str = "https://proofmark.dev/attestations/gate/v1";
+
+fn with_salt(platform: &str, version: &str) -> Built {
+    Built::image(platform, &[salt(version)], |_| ())
+}
+
+fn release_by_key(home: &Sandbox, image: &str, more: &[&str]) -> Outcome {
+    let arguments = ["-o", "json", "release", "--key", "cosign.key", image].into_iter();
+    run(home, arguments.chain(more.iter().copied()))
+}
+
+const BY_KEY: [&str; 3] = ["--key", "cosign.pub", "--insecure-ignore-tlog"];
+
+/// What one image of an index stops, stops the release of all, and nothing of it is signed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_pass_is_not_released() {
+    let registry = Registry::start().await;
+    let home = home();
+    advised(&home);
+    let bad = Built::index(vec![
+        with_salt("linux/amd64", "3000.2"),
+        with_salt("linux/arm64", "3000.1"),
+    ]);
+    let name = registry.push(&bad, "bad").await;
+    for (more, exit, code) in [
+        (&["--db", "advisories.db"] as &[&str], 3, "gate-refused"),
+        (&["--db", "absent.db"], 1, "database-missing"),
+        (&["--max-db-age", "1"], 1, "database-missing"),
+        (&["--db", "advisories.db", "--skip-scan"], 2, "command-line"),
+    ] {
+        let refused = release_by_key(&home, &name, more);
+        assert_eq!(refused.code, Some(exit), "{more:?}: {}", refused.stderr);
+        let said: Value = serde_json::from_str(&refused.stdout).unwrap();
+        assert_eq!(said["error"]["code"], json!(code), "{more:?}");
+        let verify = ["verify", &name].into_iter().chain(BY_KEY);
+        fails(&run(&home, verify), 10, "no-signature");
+    }
+    let arm = bad.children()[1].digest().to_string();
+    let refused = release_by_key(&home, &name, &["--db", "advisories.db"]);
+    assert!(
+        refused.stderr.contains(&arm) && refused.stderr.contains("CVE-2020-11651"),
+        "{}",
+        refused.stderr
+    );
+    // An old database decides nothing where it may not be old.
+    let old = release_by_key(&home, &name, &["--db", "advisories.db", "--max-db-age", "30"]);
+    assert!(old.stderr.contains("[gate-refused]"), "{}", old.stderr);
+    let fine = registry.push(&with_salt("linux/amd64", "3000.2"), "fine").await;
+    let old = release_by_key(&home, &fine, &["--db", "advisories.db", "--max-db-age", "30"]);
+    assert_eq!(old.code, Some(1), "{}", old.stderr);
+    assert!(old.stderr.contains("[database-old]"), "{}", old.stderr);
+    // Without a scan there is no decision, and it is said.
+    let skipped = release_by_key(&home, &name, &["--skip-scan"]);
+    assert!(
+        skipped.expect_success().stderr.contains("nothing was scanned"),
+        "{}",
+        skipped.stderr
+    );
+    let gate = ["verify-attestation", "--type", GATE, &name].into_iter().chain(BY_KEY);
+    fails(&run(&home, gate), 14, "no-acceptable-attestation");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_released_was_scanned_and_says_so() {
+    let registry = Registry::start().await;
+    let home = home();
+    advised(&home);
+    let good = Built::index(vec![
+        with_salt("linux/amd64", "3000.2"),
+        with_salt("linux/arm64", "3001"),
+    ]);
+    let name = registry.push(&good, "good").await;
+    let released = release_by_key(&home, &name, &["--db", "advisories.db"]);
+    let said: Value = serde_json::from_str(&released.expect_success().stdout).unwrap();
+    assert_eq!(
+        (&said["scanned"], said["scans"].as_array().map(Vec::len)),
+        (&json!(true), Some(2))
+    );
+    let attested = |kind: &str, image: &str| {
+        let verify = ["verify-attestation", "--type", kind, image].into_iter().chain(BY_KEY);
+        json(&home, verify)[0]["attestations"][0]["predicate"].clone()
+    };
+    let status = json(&home, ["db", "status", "--db", "advisories.db"]);
+    for (built, images) in [(&good, 2), (&good.children()[0], 1)] {
+        let name = registry.image(&format!("app@{}", built.digest()));
+        let gate = attested(GATE, &name);
+        assert_eq!(gate["verdict"], json!("pass"));
+        assert_eq!(gate["images"].as_array().map(Vec::len), Some(images));
+        assert!(gate["database"]["digest"].is_string());
+        assert_eq!(gate["database"]["digest"], status["database"]["digest"]);
+        let result = attested("vuln", &name)["scanner"]["result"].clone();
+        let listed = if images == 2 { &result["images"][1] } else { &result };
+        assert_eq!(
+            (&listed["lookedUp"], &listed["findings"]),
+            (&json!(1), &json!([])),
+            "{result}"
+        );
+    }
+}
+
+/// The SBOM, the scan and all statements about them come out of one reading.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_byte_of_an_image_is_pulled_once() {
+    let registry = Registry::start().await;
+    let way = Forgetful::before(&registry).await;
+    let home = home();
+    advised(&home);
+    let image = Built::image("linux/amd64", &[salt("3000.2"), salt("3001")], |_| ());
+    image.push(way.address, "app", "1.0").await;
+    let name = format!("{}/app:1.0", way.address);
+    way.got.lock().unwrap().clear();
+    let released = run(
+        &home,
+        ["release", "--key", "cosign.key", "--db", "advisories.db", &name],
+    );
+    assert!(
+        released.expect_success().stdout.contains("gate pass"),
+        "{}",
+        released.stdout
+    );
+    let got = way.got.lock().unwrap().clone();
+    for blob in image.blobs() {
+        let digest = Digest::sha256_of(blob).to_string();
+        let times = got.iter().filter(|path| path.ends_with(&digest)).count();
+        assert_eq!(times, 1, "{digest}: {got:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_demands_a_decision_that_is_new() {
+    let registry = Registry::start().await;
+    let home = home();
+    advised(&home);
+    let image = Built::image("linux/amd64", &[salt("3000.2")], |_| ());
+    let name = registry.push(&image, "1.0").await;
+    run(
+        &home,
+        ["release", "--key", "cosign.key", "--db", "advisories.db", &name],
+    )
+    .expect_success();
+    for (condition, passes) in [
+        ("predicate.verdict == \"pass\" && age(predicate.decidedOn) < 3600", true),
+        ("age(predicate.decidedOn) < -1", false),
+        ("predicate.verdict == \"stop\"", false),
+        ("predicate.images.all(image, image.notLookedUp == 0)", true),
+        ("predicate.images.all(image, image.lookedUp == 0)", false),
+    ] {
+        write(home.path(), "gate.cel", condition);
+        let verify = ["verify-attestation", "--type", GATE, "--policy", "gate.cel", &name];
+        let outcome = run(
+            &home,
+            verify
+                .into_iter()
+                .chain(["--key", "cosign.pub", "--insecure-ignore-tlog"]),
+        );
+        if passes {
+            outcome.expect_success();
+        } else {
+            fails(&outcome, 14, "policy-not-satisfied");
+        }
+    }
 }

@@ -10,6 +10,10 @@ use zip::write::SimpleFileOptions;
 
 use crate::world::{fails, fixture_path, json, run, write};
 
+mod documents;
+mod reports;
+mod results;
+
 /// An image with one Python package and no distribution.
 fn with_salt(home: &Sandbox, version: &str) {
     let metadata = format!("Metadata-Version: 2.1\nName: salt\nVersion: {version}\n");

@@ -123,9 +123,11 @@ impl Stage {
         let hand = Hand::keyless(&world.signing_config()?, token, world.trust_root()?).await?;
         let plan = Plan {
             image: image.clone(),
+            name: image.to_string(),
             sbom: DocumentFormat::default(),
             provenance: provenance_of(&hand, world.folder())?,
             annotations: Vec::new(),
+            judge: None,
             without,
         };
         release(self.output, &self.client, &hand, &plan).await?;

@@ -7,11 +7,11 @@ use proofmark_sbom::elements::{self, Element, Rules};
 use proofmark_sbom::{Document, read};
 use serde_json::json;
 
-use super::seen::{self, Look};
 use crate::args::RegistryArgs;
 use crate::bills::DocumentFormat;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::seen::{self, Look};
 
 /// The packages named for an element that they lack; the number is always said.
 const NAMED: usize = 5;
@@ -91,6 +91,7 @@ impl Check {
         let how = Look {
             platform: self.platform.as_deref(),
             all_layers: false,
+            unwrap: self.unwrap,
             registry: &self.registry,
         };
         let seen = seen::look(context, &self.subject, &how).await?;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::seen;
 use crate::bills::{DocumentFormat, line_of};
 use crate::context::{Context, write_file};
 use crate::failure::Failure;
+use crate::seen;
 
 /// Write a document (SPDX, CycloneDX, Syft) in another format
 #[derive(Args, Debug)]

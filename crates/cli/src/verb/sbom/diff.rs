@@ -1,22 +1,25 @@
 //! `sbom diff`: what two images, or two documents, differ in.
 
+mod findings;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use clap::Args;
-use proofmark_sbom::Bill;
 use proofmark_sbom::difference::{Difference, Entry};
 use serde_json::{Value, json};
 
-use super::seen::{self, Look};
+use self::findings::Known;
 use crate::args::RegistryArgs;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::scanning::{Findings, Judge, JudgeArgs, Judged};
+use crate::seen::{self, Look, Seen};
 
-/// Packages and licences that came, went and changed between two images or documents
+/// Packages, licences and, with --findings, known vulnerabilities that came, went and changed between two images or documents
 #[derive(Args, Debug)]
 pub(crate) struct Diff {
-    /// The first: an image, or a document
+    /// The first: what `sbom` can look at, or a document
     first: String,
 
     /// The second
@@ -25,6 +28,13 @@ pub(crate) struct Diff {
     /// End with exit code 3 if they differ
     #[arg(long)]
     exit_code: bool,
+
+    /// Also compare what is known to be wrong with the packages
+    #[arg(long)]
+    findings: bool,
+
+    #[command(flatten)]
+    judge: JudgeArgs,
 
     /// Take documents out of attestations, whose signatures are not verified
     #[arg(long)]
@@ -40,33 +50,65 @@ pub(crate) struct Diff {
 
 impl Diff {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let first = self.bill(context, &self.first).await?;
-        let second = self.bill(context, &self.second).await?;
-        let difference = Difference::between(&first, &second);
-        if self.exit_code && !difference.is_empty() {
+        let wanted = self.findings || self.judge.is_demanded();
+        let judge = wanted.then(|| self.judge.judge()).transpose()?;
+        let first = self.seen(context, &self.first).await?;
+        let second = self.seen(context, &self.second).await?;
+        let difference = Difference::between(&first.bill, &second.bill);
+        let known = match &judge {
+            None => None,
+            Some(judge) => {
+                let (before, after) = (
+                    judged(judge, &self.first, &first)?,
+                    judged(judge, &self.second, &second)?,
+                );
+                before.warn(context.output);
+                after.warn(context.output);
+                Some(Known::between(&before, &after))
+            }
+        };
+        let same = difference.is_empty() && known.as_ref().is_none_or(Known::is_empty);
+        let told = text(&difference) + &known.as_ref().map(Known::text).unwrap_or_default();
+        if self.exit_code && !same {
             let message = format!("{} and {} differ", self.first, self.second);
-            let details = text(&difference);
-            return Err(
-                Failure::new(Exit::Refused, "bills-differ", message).with_details(details.lines().map(str::to_owned))
-            );
+            let details = told.lines().map(str::to_owned);
+            return Err(Failure::new(Exit::Refused, "bills-differ", message).with_details(details));
         }
-        let said = text(&difference);
-        let said = if said.is_empty() { "no difference\n" } else { &said };
-        context.output.result(said, &value(&difference));
-        Ok(())
+        let outcome = known
+            .as_ref()
+            .map_or(Ok(()), |known| known.outcome(self.judge.gate.is_some()));
+        let mut value = value(&difference);
+        if let (Some(known), Value::Object(fields)) = (&known, &mut value) {
+            known.add_to(fields);
+            if let Err(failure) = &outcome {
+                fields.insert("ok".to_owned(), Value::Bool(false));
+                fields.insert("error".to_owned(), serde_json::to_value(failure).unwrap_or_default());
+            }
+        }
+        let said = if told.is_empty() { "no difference\n" } else { &told };
+        context.output.result(said, &value);
+        outcome.map_err(|failure| Failure { told: true, ..failure })
     }
 
-    async fn bill(&self, context: &Context, text: &str) -> Result<Bill, Failure> {
-        if seen::is_document(text) {
-            return Ok(seen::document(context, text, self.unwrap)?.bill);
-        }
+    async fn seen(&self, context: &Context, text: &str) -> Result<Seen, Failure> {
         let how = Look {
-            platform: self.platform.as_deref(),
+            // Documents are of the platform that they are of.
+            platform: self.platform.as_deref().filter(|_| !seen::is_document(text)),
             all_layers: false,
+            unwrap: self.unwrap,
             registry: &self.registry,
         };
-        Ok(seen::look(context, text, &how).await?.bill)
+        seen::examine(context, text, &how).await
     }
+}
+
+fn judged<'f>(judge: &'f Judge, name: &'f str, seen: &'f Seen) -> Result<Findings<'f>, Failure> {
+    judge.judge(Judged {
+        name,
+        digest: seen.digest(),
+        bill: &seen.bill,
+        lacking: &seen.lacking,
+    })
 }
 
 fn text(difference: &Difference) -> String {

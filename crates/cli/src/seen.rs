@@ -1,49 +1,106 @@
-//! What `sbom` and its verbs look at: an image, a folder, a tarball, or a document that someone made.
+//! What the words of a command line mean to be looked at: an image, a folder, a tarball, or a document that someone made;
+//! and what is inside. Shared by `sbom`, its verbs, and `scan`.
 
+mod place;
+mod rootfs;
+
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use proofmark_sbom::{Bill, Document, DocumentInfo, ReadError, ReadOptions, read_with, reading};
+use proofmark_sbom::{Bill, Document, DocumentInfo, Note, ReadError, ReadOptions, read_with, reading};
 use proofmark_types::Digest;
 
-use super::rootfs;
 use crate::args::RegistryArgs;
 use crate::bills::{Inside, line_of, look_inside, look_inside_each_state};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::images::descend;
 
-/// How an image is looked at.
-#[derive(Debug)]
-pub(super) struct Look<'a> {
-    pub(super) platform: Option<&'a str>,
-    pub(super) all_layers: bool,
-    pub(super) registry: &'a RegistryArgs,
+pub(crate) use self::place::{image_source, open_local, pick};
+
+/// How something is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look<'a> {
+    pub(crate) platform: Option<&'a str>,
+    pub(crate) all_layers: bool,
+    /// Whether documents may be taken out of attestations, whose signatures nobody verifies.
+    pub(crate) unwrap: bool,
+    pub(crate) registry: &'a RegistryArgs,
 }
 
 /// What was found, and what a document about it says beside.
 #[derive(Debug)]
-pub(super) struct Seen {
-    pub(super) bill: Bill,
-    pub(super) info: DocumentInfo,
+pub(crate) struct Seen {
+    pub(crate) bill: Bill,
+    pub(crate) info: DocumentInfo,
+    /// Only of documents: why what they list may not be all, by stable names and in words.
+    pub(crate) lacking: Vec<(&'static str, String)>,
 }
 
 impl Seen {
     /// The bill in a line.
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         line_of(&self.bill)
     }
 
-    pub(super) fn digest(&self) -> Option<&Digest> {
+    pub(crate) fn digest(&self) -> Option<&Digest> {
         self.info.digest.as_ref()
+    }
+
+    fn of_document(document: Document) -> Self {
+        let mut lacking: Vec<_> = document
+            .incomplete
+            .iter()
+            .map(|text| {
+                (
+                    "document-incomplete",
+                    format!("the document says itself that it lacks parts: {text}"),
+                )
+            })
+            .collect();
+        // Which of two versions is there, nobody knows.
+        let differs = document
+            .warnings
+            .iter()
+            .filter(|warning| warning.code == "version-differs");
+        lacking.extend(differs.map(|warning| (warning.code, warning.message.clone())));
+        if document.more_warnings > 0 {
+            let text = format!("{} warnings about the document were not kept", document.more_warnings);
+            lacking.push(("document-incomplete", text));
+        }
+        if document.bill.packages.is_empty() {
+            lacking.push(("document-empty", "the document lists no package".to_owned()));
+        }
+        let info = document.info(Context::now(), env!("CARGO_PKG_VERSION"));
+        Self {
+            bill: document.bill,
+            info,
+            lacking,
+        }
     }
 }
 
+/// Takes a document for what it says, and looks inside everything else.
+pub(crate) async fn examine(context: &Context, text: &str, how: &Look<'_>) -> Result<Seen, Failure> {
+    let path = text.strip_prefix("sbom:").unwrap_or(text);
+    if path == text && !is_document(text) {
+        return look(context, text, how).await;
+    }
+    if how.platform.is_some() || how.all_layers {
+        let message = "a document is of the platform and the layers that it was made of";
+        return Err(Failure::usage("command-line", message).with_hint("leave --platform and --scope away"));
+    }
+    let seen = Seen::of_document(document(context, path, how.unwrap)?);
+    say_notes(context, &seen.bill.notes);
+    Ok(seen)
+}
+
 /// Looks inside what the words of the command line name.
-pub(super) async fn look(context: &Context, text: &str, how: &Look<'_>) -> Result<Seen, Failure> {
+pub(crate) async fn look(context: &Context, text: &str, how: &Look<'_>) -> Result<Seen, Failure> {
     let spinner = context.output.spinner("reading layers");
     let created = Context::document_time()?;
-    let seen = match rootfs::named(text) {
+    let (bill, info) = match rootfs::named(text) {
         Some(place) => {
             if how.platform.is_some() || how.all_layers {
                 let message = "a folder and a tarball have one platform and one layer";
@@ -57,16 +114,16 @@ pub(super) async fn look(context: &Context, text: &str, how: &Look<'_>) -> Resul
                 repository: None,
                 platform: None,
                 tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-                details: std::collections::BTreeMap::new(),
+                details: BTreeMap::new(),
             };
-            Seen { bill, info }
+            (bill, info)
         }
         None => {
-            let source = super::image_source(text, how.registry)?;
+            let source = image_source(text, how.registry)?;
             let tree = descend(&source).await?;
             let images = match how.platform {
                 Some("all") => tree.images.clone(),
-                platform => vec![super::pick(&tree, platform)?],
+                platform => vec![pick(&tree, platform)?],
             };
             let mut insides = Vec::with_capacity(images.len());
             for image in &images {
@@ -84,22 +141,31 @@ pub(super) async fn look(context: &Context, text: &str, how: &Look<'_>) -> Resul
                 }
             };
             let info = inside.info(&source, text, created);
-            Seen {
-                bill: inside.bill,
-                info,
-            }
+            (inside.bill, info)
         }
     };
     drop(spinner);
-    for note in &seen.bill.notes {
+    say_notes(context, &bill.notes);
+    let lacking = Vec::new();
+    Ok(Seen { bill, info, lacking })
+}
+
+/// Says which files could not be read.
+pub(crate) fn say_notes(context: &Context, notes: &[Note]) {
+    /// The most of them that a person reads; `-o json` and documents have all.
+    const MAX_SAID: usize = 50;
+    for note in notes.iter().take(MAX_SAID) {
         let text = format!("{}: {} [{}]", note.path, note.reason, note.code);
         context.output.warn(&text);
     }
-    Ok(seen)
+    if notes.len() > MAX_SAID {
+        let text = format!("and {} more files that could not be read", notes.len() - MAX_SAID);
+        context.output.warn(&text);
+    }
 }
 
 /// Reads a document from a file or, of `-`, from standard input, and says what could not be taken as it stands.
-pub(super) fn document(context: &Context, path: &str, unwrap: bool) -> Result<Document, Failure> {
+pub(crate) fn document(context: &Context, path: &str, unwrap: bool) -> Result<Document, Failure> {
     let bytes = if path == "-" {
         bounded(std::io::stdin().lock(), path)?
     } else {
@@ -138,7 +204,7 @@ fn unreadable(path: &str, error: &std::io::Error) -> Failure {
 }
 
 /// Whether the words name a document rather than an image: standard input, or a file that starts as documents do.
-pub(super) fn is_document(text: &str) -> bool {
+pub(crate) fn is_document(text: &str) -> bool {
     if text == "-" {
         return true;
     }

@@ -25,13 +25,13 @@ const FREE_BYTES: u64 = 256 << 20;
 
 /// A folder or a tarball.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Folder(PathBuf),
     Tarball(PathBuf),
 }
 
 /// Where `dir:FOLDER`, `tar:FILE` and `file:FILE` say that it is.
-pub(super) fn named(text: &str) -> Option<Place> {
+pub(crate) fn named(text: &str) -> Option<Place> {
     if let Some(folder) = text.strip_prefix("dir:") {
         return Some(Place::Folder(folder.into()));
     }
@@ -40,7 +40,7 @@ pub(super) fn named(text: &str) -> Option<Place> {
 }
 
 /// What is inside. It is read twice: once to know what it is, once to look; what changes between is an error.
-pub(super) async fn bill(place: Place) -> Result<Bill, Failure> {
+pub(crate) async fn bill(place: Place) -> Result<Bill, Failure> {
     let walk = move || match place {
         Place::Folder(path) => of_folder(&path),
         Place::Tarball(path) => of_tarball(path),

@@ -1,26 +1,67 @@
-//! What a scan says: a table, JSON, SARIF, cosign's predicate.
+//! What a scan says: a table, JSON, SARIF, CycloneDX, GitLab's report, cosign's predicate.
+
+mod gitlab;
+mod statement;
+mod vdr;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use proofmark_advisories::Rating;
-use proofmark_advisories::gate::Verdict;
+use proofmark_advisories::gate::{Ruling, Verdict};
 use proofmark_advisories::matching::Finding;
-use proofmark_types::UnixTime;
 use serde_json::{Value, json};
 
 use super::Findings;
-use crate::advisories::{notices, summary};
+use crate::context::Context;
+
+pub(crate) use self::gitlab::gitlab;
+pub(crate) use self::statement::{GATE, cosign_vuln_of_index, gate_statement, together};
+pub(crate) use self::vdr::vdr;
 
 /// For a person.
-pub(super) fn text(findings: &Findings<'_>, now: UnixTime) -> String {
+pub(crate) fn text(findings: &Findings<'_>) -> String {
+    let mut text = table(findings);
+    text.push_str(&licence_lines(findings));
+    let (scan, gate) = (&findings.scan, &findings.gate);
+    let _ = writeln!(
+        text,
+        "{} findings in {} packages; {} looked up, {} not",
+        scan.findings.len(),
+        findings.of.bill.packages.len(),
+        scan.looked_up,
+        scan.not_looked_up.len()
+    );
+    for (reason, count) in reasons(findings) {
+        let _ = writeln!(text, "  not looked up: {count} ({reason})");
+    }
+    text.push_str(&database(findings));
+    let verdict = verdict(findings);
+    let _ = writeln!(
+        text,
+        "gate: {verdict}; {} stopped, {} for review, {} held back",
+        gate.stopped.len(),
+        gate.review.len(),
+        gate.held_back.len()
+    );
+    for (code, reason) in &gate.undecided {
+        let _ = writeln!(text, "  undecided: {reason} [{code}]");
+    }
+    for stale in &gate.stale {
+        let _ = writeln!(text, "  {}: {}", stale.rule, stale.reason);
+    }
+    text
+}
+
+/// The findings, the worst first, in columns.
+fn table(findings: &Findings<'_>) -> String {
     let mut text = String::new();
     let mut rows: Vec<[String; 6]> = Vec::new();
     let mut shown: Vec<(usize, &Finding<'_>)> = findings.scan.findings.iter().enumerate().collect();
     shown.sort_by_key(|(place, finding)| (std::cmp::Reverse((finding.rating, finding.exploited)), *place));
     for (place, finding) in shown {
-        let package = findings.bill.packages.get(finding.package);
-        let (name, version) = package.map_or(("?", "?"), |p| (p.name.as_str(), p.version.as_deref().unwrap_or("?")));
+        let (name, version) = findings.named(finding.package);
+        let version = version.unwrap_or("?");
         let mut notes = Vec::new();
         if finding.exploited {
             notes.push("exploited".to_owned());
@@ -51,48 +92,65 @@ pub(super) fn text(findings: &Findings<'_>, now: UnixTime) -> String {
         }
         text.push('\n');
     }
-    let (scan, gate) = (findings.scan, findings.gate);
-    let _ = writeln!(
-        text,
-        "{} findings in {} packages; {} looked up, {} not",
-        scan.findings.len(),
-        findings.bill.packages.len(),
-        scan.looked_up,
-        scan.not_looked_up.len()
-    );
-    for (reason, count) in reasons(findings) {
-        let _ = writeln!(text, "  not looked up: {count} ({reason})");
-    }
-    for condition in &scan.conditions {
-        let _ = writeln!(text, "  {condition} [{}]", condition.code());
-    }
-    text.push_str(&database(findings, now));
-    let verdict = match gate.verdict {
-        Verdict::Pass => "pass",
-        Verdict::Stop => "stop",
-        Verdict::Undecided => "undecided",
-    };
-    let _ = writeln!(
-        text,
-        "gate: {verdict}; {} stopped, {} for review, {} held back",
-        gate.stopped.len(),
-        gate.review.len(),
-        gate.held_back.len()
-    );
-    for stale in &gate.stale {
-        let _ = writeln!(text, "  {}: {}", stale.rule, stale.reason);
+    text
+}
+
+/// What the rules about licences decided.
+fn licence_lines(findings: &Findings<'_>) -> String {
+    let mut text = String::new();
+    for (word, ruling) in rulings(findings) {
+        if let Some(package) = ruling.package.and_then(|at| findings.of.bill.packages.get(at)) {
+            let licences: Vec<String> = package.licences.iter().map(ToString::to_string).collect();
+            let licences = if licences.is_empty() {
+                "no licence".to_owned()
+            } else {
+                licences.join(", ")
+            };
+            let _ = writeln!(text, "licence: {} {licences}: {word} ({})", package.name, ruling.rule);
+        }
     }
     text
 }
 
 /// Which database it was, and what is to be known of it.
-fn database(findings: &Findings<'_>, now: UnixTime) -> String {
-    let database = findings.database;
-    let mut text = format!("database {} built {}\n", database.digest(), database.header().built);
-    for notice in notices(database, now) {
+fn database(findings: &Findings<'_>) -> String {
+    let mut text = format!("{}\n", findings.authority.line());
+    for notice in findings.authority.notices(findings.started) {
         let _ = writeln!(text, "  {} [{}]", notice.text, notice.code);
     }
     text
+}
+
+/// The same for a script.
+fn database_of(findings: &Findings<'_>) -> Value {
+    findings.authority.summary(findings.started)
+}
+
+/// What a result says beside findings, each with a level of SARIF: what makes it less than a pass, what was not looked up, and
+/// what is to be known of the database.
+fn said_of_all(findings: &Findings<'_>) -> Vec<(&'static str, String, String)> {
+    let undecided = findings.gate.undecided.iter();
+    let warned = findings.gate.warned.iter();
+    let notices = findings.authority.notices(findings.started).into_iter();
+    undecided
+        .map(|(code, text)| ("error", code.clone(), text.clone()))
+        .chain(warned.map(|(code, text)| ("warning", code.clone(), text.clone())))
+        .chain(notices.map(|notice| ("warning", notice.code.to_owned(), notice.text)))
+        .collect()
+}
+
+/// The gate's answer in a word.
+pub(crate) fn verdict(findings: &Findings<'_>) -> &'static str {
+    match findings.gate.verdict {
+        Verdict::Pass => "pass",
+        Verdict::Stop => "stop",
+        Verdict::Undecided => "undecided",
+    }
+}
+
+/// Where a vulnerability of that name is told of.
+fn link(id: &str) -> String {
+    format!("https://osv.dev/vulnerability/{id}")
 }
 
 fn reasons(findings: &Findings<'_>) -> BTreeMap<String, usize> {
@@ -105,22 +163,14 @@ fn reasons(findings: &Findings<'_>) -> BTreeMap<String, usize> {
 
 /// What the gate made of a finding, and by which rule.
 fn decision<'f>(findings: &'f Findings<'_>, place: usize) -> Option<(&'static str, &'f str)> {
-    let gate = findings.gate;
-    let lists = [
-        ("stopped", &gate.stopped),
-        ("review", &gate.review),
-        ("held back", &gate.held_back),
-    ];
-    lists.into_iter().find_map(|(word, list)| {
-        let ruling = list.iter().find(|ruling| ruling.finding == Some(place))?;
-        Some((word, ruling.rule.as_str()))
-    })
+    let found = rulings(findings).find(|(_, ruling)| ruling.finding == Some(place));
+    found.map(|(word, ruling)| (word, ruling.rule.as_str()))
 }
 
 /// For a script: everything.
-pub(super) fn json(findings: &Findings<'_>, now: UnixTime) -> Value {
-    let scan = findings.scan;
-    let package = |at: usize| findings.bill.packages.get(at);
+pub(crate) fn json(findings: &Findings<'_>) -> Value {
+    let scan = &findings.scan;
+    let package = |at: usize| findings.of.bill.packages.get(at);
     let not_looked_up: Vec<Value> = scan
         .not_looked_up
         .iter()
@@ -139,22 +189,50 @@ pub(super) fn json(findings: &Findings<'_>, now: UnixTime) -> Value {
         .map(|condition| json!({ "code": condition.code(), "text": condition.to_string() }))
         .collect();
     json!({
-        "image": findings.image,
-        "digest": findings.digest,
-        "database": summary(findings.database, now),
-        "packages": findings.bill.packages.len(),
+        "image": findings.of.name,
+        "digest": findings.of.digest,
+        "database": database_of(findings),
+        "packages": findings.of.bill.packages.len(),
         "lookedUp": scan.looked_up,
         "notLookedUp": not_looked_up,
         "conditions": conditions,
-        "unread": findings.bill.notes,
+        "unread": findings.of.bill.notes,
+        "licenceDecisions": licences(findings),
         "findings": scan.findings.iter().enumerate().map(|(at, f)| finding(findings, at, f)).collect::<Vec<_>>(),
         "unmatchedVex": findings.standings.unmatched,
         "gate": findings.gate,
     })
 }
 
+/// What the rules about licences decided of packages.
+fn licences(findings: &Findings<'_>) -> Vec<Value> {
+    let told = |(word, ruling): (&str, &Ruling)| {
+        let package = findings.of.bill.packages.get(ruling.package?)?;
+        Some(json!({
+            "package": package.name,
+            "version": package.version,
+            "purl": package.purl,
+            "licences": package.licences.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "paths": package.locations.iter().map(|place| &place.path).collect::<Vec<_>>(),
+            "decision": { "is": word, "rule": ruling.rule, "reason": ruling.reason },
+        }))
+    };
+    rulings(findings).filter_map(told).collect()
+}
+
+/// All rulings of the gate, each with what it means.
+fn rulings<'f>(findings: &'f Findings<'_>) -> impl Iterator<Item = (&'static str, &'f Ruling)> {
+    let gate = &findings.gate;
+    let named = |word| move |ruling| (word, ruling);
+    let stopped = gate.stopped.iter().map(named("stopped"));
+    let review = gate.review.iter().map(named("review"));
+    stopped
+        .chain(review)
+        .chain(gate.held_back.iter().map(named("held back")))
+}
+
 fn finding(findings: &Findings<'_>, place: usize, finding: &Finding<'_>) -> Value {
-    let package = findings.bill.packages.get(finding.package);
+    let package = findings.of.bill.packages.get(finding.package);
     let [cve, since, due] = finding.exploited_detail;
     json!({
         "id": finding.id,
@@ -165,8 +243,8 @@ fn finding(findings: &Findings<'_>, place: usize, finding: &Finding<'_>) -> Valu
         "score": finding.score.map(|tenths| f64::from(tenths) / 10.0),
         "vector": finding.vector,
         "severityFrom": finding.told_by,
-        "package": package.map(|package| &package.name),
-        "version": package.and_then(|package| package.version.as_ref()),
+        "package": findings.named(finding.package).0,
+        "version": findings.named(finding.package).1,
         "purl": package.and_then(|package| package.purl.as_ref()),
         "paths": paths(findings, finding),
         "viaSource": finding.via_source,
@@ -180,13 +258,13 @@ fn finding(findings: &Findings<'_>, place: usize, finding: &Finding<'_>) -> Valu
 }
 
 fn paths<'f>(findings: &'f Findings<'_>, finding: &Finding<'_>) -> Vec<&'f str> {
-    let package = findings.bill.packages.get(finding.package);
+    let package = findings.of.bill.packages.get(finding.package);
     let locations = package.into_iter().flat_map(|package| &package.locations);
     locations.map(|location| location.path.as_str()).collect()
 }
 
 /// SARIF 2.1.0: a rule per vulnerability, a result per finding. What is held back is there, suppressed.
-pub(super) fn sarif(findings: &Findings<'_>, now: UnixTime) -> Value {
+pub(crate) fn sarif(findings: &Findings<'_>) -> Value {
     let mut rules: BTreeMap<&str, Value> = BTreeMap::new();
     let mut results = Vec::new();
     for (place, finding) in findings.scan.findings.iter().enumerate() {
@@ -207,13 +285,12 @@ pub(super) fn sarif(findings: &Findings<'_>, now: UnixTime) -> Value {
             }
             rule
         });
-        let package = findings.bill.packages.get(finding.package);
-        let name = package.map_or("?", |package| package.name.as_str());
-        let version = package.and_then(|package| package.version.as_deref()).unwrap_or("?");
+        let (name, version) = findings.named(finding.package);
+        let version = version.unwrap_or("?");
         let fix = finding
             .fixed
             .map_or_else(|| "no fix is known".to_owned(), |fix| format!("fixed in {fix}"));
-        let uri = paths(findings, finding).first().copied().unwrap_or(findings.image);
+        let uri = paths(findings, finding).first().copied().unwrap_or(findings.of.name);
         let suppressed = matches!(decision(findings, place), Some(("held back", _)));
         results.push(json!({
             "ruleId": finding.id,
@@ -236,27 +313,12 @@ pub(super) fn sarif(findings: &Findings<'_>, now: UnixTime) -> Value {
             "results": results,
             "invocations": [{
                 "executionSuccessful": findings.gate.verdict != Verdict::Undecided,
-                "toolExecutionNotifications": notifications(findings, now),
+                "toolExecutionNotifications": said_of_all(findings).into_iter().map(|(level, code, text)| json!({
+                    "level": level, "descriptor": { "id": code }, "message": { "text": text },
+                })).collect::<Vec<_>>(),
             }],
         }],
     })
-}
-
-/// What makes the result less than a pass, and what is to be known of the database.
-fn notifications(findings: &Findings<'_>, now: UnixTime) -> Vec<Value> {
-    let undecided = findings
-        .gate
-        .undecided
-        .iter()
-        .map(|(code, text)| ("error", code.clone(), text.clone()));
-    let notices = notices(findings.database, now);
-    let notices = notices
-        .into_iter()
-        .map(|notice| ("warning", notice.code.to_owned(), notice.text));
-    undecided
-        .chain(notices)
-        .map(|(level, code, text)| json!({ "level": level, "descriptor": { "id": code }, "message": { "text": text } }))
-        .collect()
 }
 
 /// What nobody rated is a warning, never a note.
@@ -269,18 +331,18 @@ fn level(rating: Rating) -> &'static str {
 }
 
 /// cosign's COSIGN_VULN_ATTESTATION_SPEC.
-pub(super) fn cosign_vuln(findings: &Findings<'_>, now: UnixTime) -> Value {
+pub(crate) fn cosign_vuln(findings: &Findings<'_>) -> Value {
     json!({
-        "invocation": { "parameters": [findings.image], "uri": "", "event_id": "", "builder.id": "" },
+        "invocation": { "parameters": [findings.of.name], "uri": "", "event_id": "", "builder.id": "" },
         "scanner": {
             "uri": format!("pkg:generic/proofmark@{}", env!("CARGO_PKG_VERSION")),
             "version": env!("CARGO_PKG_VERSION"),
             "db": {
-                "uri": findings.database.digest(),
-                "version": findings.database.header().built,
+                "uri": findings.authority.digest(),
+                "version": findings.authority.built(),
             },
-            "result": json(findings, now),
+            "result": json(findings),
         },
-        "metadata": { "scanStartedOn": now, "scanFinishedOn": now },
+        "metadata": { "scanStartedOn": findings.started, "scanFinishedOn": Context::now() },
     })
 }
