@@ -7,9 +7,9 @@ mod kept;
 mod update;
 
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use proofmark_advisories::{Database, DatabaseError, Storage};
 use proofmark_types::UnixTime;
@@ -61,20 +61,30 @@ pub(crate) fn open(path: &Path) -> Result<Database<'static>, Failure> {
         }
         Err(source) => return Err(refused(path, &DatabaseError::Unreadable { source })),
     };
-    Database::open_in(Stored(file)).map_err(|error| refused(path, &error))
+    Database::open_in(Stored(Mutex::new(file))).map_err(|error| refused(path, &error))
 }
 
 /// A file that is read at places. It stays the one that was opened when another takes its name.
-struct Stored(File);
+struct Stored(Mutex<File>);
+
+impl Stored {
+    fn file(&self) -> MutexGuard<'_, File> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Storage for Stored {
     fn length(&self) -> io::Result<u64> {
-        self.0.metadata().map(|metadata| metadata.len().min(MAX_DATABASE_BYTES))
+        self.file()
+            .metadata()
+            .map(|metadata| metadata.len().min(MAX_DATABASE_BYTES))
     }
 
     fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; length];
-        self.0.read_exact_at(&mut bytes, offset)?;
+        let mut file = self.file();
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(&mut bytes)?;
         Ok(bytes)
     }
 }

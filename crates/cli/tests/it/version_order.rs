@@ -1,6 +1,6 @@
 //! Version order beside the ecosystems' own tools: made-up versions, and those of the vectors, compared by both.
 //!
-//! What differs on purpose is left out of the pairs by `compared`, which says why. The pairs are the same in every run.
+//! The pairs are the same in every run. What differs on purpose is left out of them, and said where.
 
 use std::cmp::Ordering;
 use std::io::{Read as _, Write as _};
@@ -278,11 +278,12 @@ fn as_php_orders() {
     compared(Scheme::Packagist, &pairs, &theirs, 3_000);
 }
 
-/// Versions as Maven's repositories have them. Left out is where Maven's program and its own "Version Order Specification" differ,
-/// after which OSV's ranges are evaluated, and ours: it takes `.word` for `-word` only at the end of a version (2.rc is after
-/// 2.rc-2 for it), and does not leave out nothings (0, ga, final) that follow a word.
+/// Versions as Maven's repositories have them. Left out is where Maven 3.9's program and the "Version Order Specification" that our
+/// vectors are of differ: a word after a dot (`2.cr`, for the program as good as `2-cr`, in the specification before every word
+/// after a hyphen), and a number after a word that means nothing (`2-final-1`).
 fn maven_version(dice: &mut Dice) -> String {
-    const WORDS: [&str; 14] = [
+    const NOTHINGS: [&str; 4] = ["ga", "final", "release", "Final"];
+    const WORDS: [&str; 11] = [
         "alpha",
         "a",
         "beta",
@@ -292,9 +293,6 @@ fn maven_version(dice: &mut Dice) -> String {
         "rc",
         "cr",
         "snapshot",
-        "ga",
-        "final",
-        "release",
         "sp",
         "jre",
     ];
@@ -303,17 +301,15 @@ fn maven_version(dice: &mut Dice) -> String {
         version.push('.');
         version.push_str(dice.one_of(&["0", "0", "1", "2", "10"]));
     }
-    match dice.roll(4) {
+    match dice.roll(5) {
         0 => {}
-        1 => {
-            let word = dice.one_of(&WORDS);
-            version.push_str(&format!("{}{word}", dice.one_of(&[".", "-"])));
-        }
+        1 => version.push_str(&format!("-{}", dice.one_of(&WORDS))),
         2 => {
             let number = dice.one_of(&["1", "2", "10"]);
             version.push_str(&format!("-{}{}{number}", dice.one_of(&WORDS), dice.one_of(&["", "-"])));
         }
-        _ => version.push_str(&format!("-{}", dice.one_of(&["1", "2", "SNAPSHOT", "RC1", "Final"]))),
+        3 => version.push_str(&format!("{}{}", dice.one_of(&[".", "-"]), dice.one_of(&NOTHINGS))),
+        _ => version.push_str(&format!("-{}", dice.one_of(&["1", "2", "SNAPSHOT", "RC1"]))),
     }
     version
 }
