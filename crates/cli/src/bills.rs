@@ -141,6 +141,7 @@ impl Inside {
             digest: Some(self.image.digest.clone()),
             repository: source.repository().cloned(),
             platform: self.platform.clone(),
+            supplier: None,
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             details: BTreeMap::new(),
         }

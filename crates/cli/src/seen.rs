@@ -113,6 +113,7 @@ pub(crate) async fn look(context: &Context, text: &str, how: &Look<'_>) -> Resul
                 digest: None,
                 repository: None,
                 platform: None,
+                supplier: None,
                 tool_version: env!("CARGO_PKG_VERSION").to_owned(),
                 details: BTreeMap::new(),
             };

@@ -64,6 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         digest: Some(descriptor.digest),
         repository: None,
         platform: Some(config.platform()),
+        supplier: None,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         details: std::collections::BTreeMap::new(),
     };

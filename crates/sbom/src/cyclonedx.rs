@@ -124,7 +124,11 @@ fn image(bill: &Bill, info: &DocumentInfo) -> Component {
     Component {
         r#type: "container",
         bom_ref: IMAGE.to_owned(),
-        supplier: None,
+        supplier: info
+            .supplier
+            .as_deref()
+            .and_then(supplier_name)
+            .map(|name| Supplier { name }),
         group: None,
         name: line(&info.name, MAX_LINE),
         version: info.digest.as_ref().map(ToString::to_string),

@@ -20,6 +20,8 @@ pub struct DocumentInfo {
     pub repository: Option<Repository>,
     /// What the image runs on.
     pub platform: Option<Platform>,
+    /// Who supplies the image, if whoever asks says so: an organisation's name.
+    pub supplier: Option<String>,
     /// The version of the program that writes.
     pub tool_version: String,
     /// What is known of packages beyond the bill; empty for what a walk through an image finds.
@@ -75,6 +77,7 @@ impl DocumentInfo {
         add(&self.name);
         add(&self.digest.as_ref().map(ToString::to_string).unwrap_or_default());
         add(&self.repository.as_ref().map(ToString::to_string).unwrap_or_default());
+        add(self.supplier.as_deref().unwrap_or_default());
         for layer in &bill.layers {
             add(&layer.diff_id.to_string());
         }

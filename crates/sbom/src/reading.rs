@@ -161,6 +161,7 @@ impl Document {
             digest: self.subject.digest.clone(),
             repository: None,
             platform: self.subject.platform.clone(),
+            supplier: None,
             tool_version: tool_version.to_owned(),
             details: self.details.clone(),
         }

@@ -64,7 +64,7 @@ fn image(bill: &Bill, info: &DocumentInfo) -> SpdxPackage {
         spdxid: IMAGE.to_owned(),
         version_info: info.digest.as_ref().map(ToString::to_string),
         package_file_name: None,
-        supplier: NO_ASSERTION.to_owned(),
+        supplier: image_supplier(info).unwrap_or_else(|| NO_ASSERTION.to_owned()),
         download_location: NO_ASSERTION,
         files_analyzed: false,
         checksums: info.digest.iter().map(Checksum::of).collect(),
@@ -123,6 +123,12 @@ fn package(
 
 fn reference(package: &Package) -> String {
     format!("SPDXRef-Package-{}", package.id)
+}
+
+/// As the packages' suppliers are written.
+pub(crate) fn image_supplier(info: &DocumentInfo) -> Option<String> {
+    let name = supplier_name(info.supplier.as_deref()?)?;
+    Some(format!("Organization: {name}"))
 }
 
 /// SPDX 2.3, 7.5: `Person: name (mail)` or `Organization: name (mail)`; the address is left out.

@@ -110,6 +110,7 @@ impl Graph {
 
     fn image(&mut self, bill: &Bill, info: &DocumentInfo) -> String {
         let image = self.iri("Image");
+        let supplier = spdx::image_supplier(info).and_then(|supplier| self.agent(&supplier));
         let distribution = bill.distribution.as_ref();
         self.add(
             "software_Package",
@@ -119,6 +120,7 @@ impl Graph {
                 "software_packageVersion": info.digest.as_ref().map(ToString::to_string),
                 "software_packageUrl": info.purl().map(|purl| purl.to_string()),
                 "software_primaryPurpose": "container",
+                "suppliedBy": supplier,
                 "description": distribution.map(|d| line(d.name.as_deref().unwrap_or(&d.id), MAX_LINE)),
                 "verifiedUsing": info.digest.iter().map(digest).collect::<Vec<_>>(),
             }),
@@ -141,7 +143,7 @@ impl Graph {
             json!({ "type": "Hash", "algorithm": algorithm, "hashValue": hash.hex() })
         });
         let hashes: Vec<Value> = hashes.collect();
-        let supplier = self.supplier(package);
+        let supplier = self.agent(&spdx::supplier(package));
         self.add(
             "software_Package",
             &id,
@@ -164,14 +166,14 @@ impl Graph {
         }
     }
 
-    fn supplier(&mut self, package: &Package) -> Option<String> {
-        let text = spdx::supplier(package);
+    /// The element of a supplier as SPDX 2.3 writes it; none of what asserts nothing.
+    fn agent(&mut self, text: &str) -> Option<String> {
         let (kind, name) = text.split_once(": ")?;
         let key = (kind.to_owned(), name.to_owned());
         if let Some(known) = self.agents.get(&key) {
             return Some(known.clone());
         }
-        let id = self.iri(&format!("Supplier-{}", short_hash(&text)));
+        let id = self.iri(&format!("Supplier-{}", short_hash(text)));
         self.add(kind, &id, json!({ "name": name }));
         self.agents.insert(key, id.clone());
         Some(id)

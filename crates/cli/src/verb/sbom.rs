@@ -48,6 +48,10 @@ pub(crate) struct Sbom {
     #[arg(long)]
     cpes: bool,
 
+    /// Who supplies the image: the name that the document gives for it
+    #[arg(long, value_name = "NAME")]
+    supplier: Option<String>,
+
     #[command(flatten)]
     registry: RegistryArgs,
 }
@@ -93,6 +97,7 @@ impl Sbom {
         if self.cpes {
             proofmark_sbom::cpe::add(&seen.bill, &mut seen.info);
         }
+        seen.info.supplier = self.supplier;
         let Seen { bill, info, .. } = &seen;
         match (self.format, &self.output_file) {
             (None, None) => context.output.result(

@@ -62,6 +62,17 @@ fn every_format_is_written_and_converted_into_every_other_family() {
     assert!(!aliased("spdx-json").contains("cpe:2.3:"));
     let with = run(&home, ["sbom", "--cpes", "-f", "spdx-json", "layout"]);
     assert!(with.expect_success().stdout.contains("cpe:2.3:a:bash:bash:"));
+    for (format, said) in [
+        ("spdx-json", "\"Organization: Example Ltd\""),
+        ("spdx-tag-value", "PackageSupplier: Organization: Example Ltd\n"),
+        ("spdx3-json", "\"name\":\"Example Ltd\""),
+        ("cyclonedx-json", "{\"name\":\"Example Ltd\"}"),
+        ("cyclonedx-xml", "<name>Example Ltd</name>"),
+    ] {
+        assert!(!aliased(format).contains("Example Ltd"));
+        let with = run(&home, ["sbom", "--supplier", "Example Ltd", "-f", format, "layout"]);
+        assert!(with.expect_success().stdout.contains(said), "{format}: {}", with.stdout);
+    }
 }
 
 #[test]

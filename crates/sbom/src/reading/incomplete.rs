@@ -105,6 +105,7 @@ mod tests {
             digest: None,
             repository: None,
             platform: None,
+            supplier: None,
             tool_version: "0".to_owned(),
             details: std::collections::BTreeMap::new(),
         };

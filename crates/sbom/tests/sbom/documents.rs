@@ -222,6 +222,41 @@ fn the_official_validators_accept_the_documents() {
     }
 }
 
+/// NTIA's minimum elements by SPDX's own checker: with a supplier for the image and for
+/// each package the document has them; without one it is refused.
+#[test]
+fn the_ntia_checker_finds_the_minimum_elements() {
+    let image = |author: &str| {
+        Image::of([Files::new()
+            .file("etc/os-release", OS_RELEASE)
+            .file(
+                "var/lib/dpkg/status",
+                "Package: a\nVersion: 1\nMaintainer: Ann <ann@example.org>\n\nPackage: b\nVersion: 2\nMaintainer: <bob@example.org>\n",
+            )
+            .file(
+                "node_modules/c/package.json",
+                format!(r#"{{"name":"c","version":"1.0.0"{author}}}"#),
+            )])
+        .bill()
+    };
+    let judge = |author: &str, supplier: Option<&str>| {
+        let info = proofmark_sbom::DocumentInfo {
+            supplier: supplier.map(str::to_owned),
+            ..info()
+        };
+        validate("ntia", &spdx::write(&image(author), &info))
+    };
+    let author = r#","repository":"example/c""#;
+    let Some(verdict) = judge(author, Some("Example Ltd")) else {
+        return;
+    };
+    verdict.unwrap();
+    for (author, supplier) in [(author, None), ("", Some("Example Ltd"))] {
+        let fault = judge(author, supplier).unwrap().unwrap_err();
+        assert_eq!(fault.trim(), "without suppliers: 1", "{author} {supplier:?}");
+    }
+}
+
 #[test]
 fn syft_reads_the_documents() {
     let bill = debian().bill();

@@ -129,6 +129,7 @@ pub(crate) fn info() -> DocumentInfo {
         digest: Some(Digest::sha256_of(b"manifest")),
         repository: None,
         platform: None,
+        supplier: None,
         tool_version: "0.1.0".to_owned(),
         details: std::collections::BTreeMap::new(),
     }
