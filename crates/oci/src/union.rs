@@ -35,11 +35,13 @@ use proofmark_types::Digest;
 
 use crate::descriptor::Descriptor;
 pub use content::Content;
-use content::show;
+use content::{lend, show};
 pub use error::{LayerError, UnionError};
 use inflate::{Inflated, inflate};
+pub use links::MAX_PENDING;
 use links::Pending;
-use tar::{Header, Kind, Tar};
+use tar::Tar;
+pub use tar::{Header, Kind};
 use tree::{Placement, Tree};
 
 /// A layer's compressed bytes, which can be read again.
@@ -115,6 +117,18 @@ pub struct Entry<'e> {
     pub layer: usize,
 }
 
+impl Header {
+    fn entry<'e>(&self, path: &'e str, layer: usize) -> Entry<'e> {
+        Entry {
+            path,
+            also: &[],
+            size: self.size,
+            mode: self.mode,
+            layer,
+        }
+    }
+}
+
 /// What a visitor wants of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wants {
@@ -163,7 +177,8 @@ pub trait Visitor {
         let _ = (entry, target);
     }
 
-    /// The content of a file that was wanted; what is not read is skipped.
+    /// The content of a file that was wanted; what is not read is skipped. Of a hard link to a file that its layer has
+    /// several times, the last that is given counts.
     fn content(&mut self, entry: &Entry<'_>, content: &mut Content<'_>) {
         let _ = (entry, content);
     }
@@ -205,44 +220,62 @@ pub const MAX_UNION_LAYERS: usize = 500;
 ///
 /// Then the content of hard links that is still wanted is read in a second pass over the layers that may have it.
 pub fn walk(layers: &[Layer<'_>], limits: &Limits, visitor: &mut dyn Visitor) -> Result<Summary, UnionError> {
-    if layers.len() > MAX_UNION_LAYERS {
-        return Err(UnionError::TooManyLayers {
-            limit: MAX_UNION_LAYERS,
-            seen: layers.len(),
-        });
-    }
-    let mut walk = Walk {
-        limits,
-        visitor,
-        tree: Tree::new(limits.names),
-        summary: Summary::default(),
-        links: HashMap::new(),
-        link_names: 0,
-        pending: BTreeMap::new(),
-    };
-    let mut inflated = 0;
+    let mut union = Union::new(layers.len(), limits)?;
     for (index, layer) in layers.iter().enumerate().rev() {
-        walk.tree.next_layer();
-        walk.links.clear();
-        walk.link_names = 0;
-        inflated += read_layer(layer, index, limits, inflated, &mut |tar, header| {
-            walk.visit(tar, &header, index)
+        union.next_layer();
+        let already = union.summary.inflated_bytes;
+        let inflated = read_tar_of(layer, index, limits, already, &mut |tar, header| {
+            let wants = union.place(&header, index, visitor)?;
+            if wants.any() {
+                let path = String::from_utf8_lossy(&header.path);
+                show(tar, &header.entry(&path, index), wants, visitor)?;
+            }
+            Ok(())
         })?;
+        union.inflated(index, layer.descriptor, inflated)?;
     }
-    let Walk {
-        visitor,
-        mut summary,
-        pending,
-        ..
-    } = walk;
-    summary.inflated_bytes = inflated;
-    summary.dangling_links = links::deliver(layers, limits, visitor, pending.into_values().collect())?;
-    Ok(summary)
+    union.finish(layers, visitor)
 }
 
-struct Walk<'w> {
-    limits: &'w Limits,
-    visitor: &'w mut dyn Visitor,
+/// Shows the entries of one layer as its tar has them, whiteouts too, each with its content, and verifies it as [`walk`]
+/// does; returns how many bytes it inflates to. What was shown is worth something only if this returns `Ok`.
+pub fn read_layer(
+    layer: &Layer<'_>,
+    index: usize,
+    limits: &Limits,
+    on_entry: &mut dyn FnMut(&Header, &mut Content<'_>) -> Result<(), LayerError>,
+) -> Result<u64, UnionError> {
+    let mut entries = 0;
+    read_tar_of(layer, index, limits, 0, &mut |tar, header| {
+        entries += 1;
+        if entries > limits.entries {
+            return Err(LayerError::TooManyEntries { limit: limits.entries });
+        }
+        lend(tar, |content| on_entry(&header, content))
+    })
+}
+
+/// Reads one layer again for the content of its hard links (name and target, which is resolved within the layer); those
+/// whose target it does not have are passed over.
+pub fn read_linked(
+    layer: &Layer<'_>,
+    limits: &Limits,
+    links: impl IntoIterator<Item = (String, String)>,
+    visitor: &mut dyn Visitor,
+) -> Result<(), UnionError> {
+    let pending = links.into_iter().map(|(path, target)| Pending {
+        path,
+        target,
+        wants: Wants::CONTENT,
+        layer: 0,
+        search: 0,
+    });
+    links::deliver(&[*layer], limits, visitor, pending.collect()).map(|_| ())
+}
+
+/// What is visible, entry by entry: layers from the top down, whose entries come from a tar or from a record of one.
+pub struct Union {
+    limits: Limits,
     tree: Tree,
     summary: Summary,
     /// The hard links of the current layer, to their targets.
@@ -253,8 +286,35 @@ struct Walk<'w> {
     pending: BTreeMap<String, Pending>,
 }
 
-impl Walk<'_> {
-    fn visit(&mut self, tar: &mut Tar<'_>, header: &Header, layer: usize) -> Result<(), LayerError> {
+impl Union {
+    /// Of so many layers.
+    pub fn new(layers: usize, limits: &Limits) -> Result<Self, UnionError> {
+        if layers > MAX_UNION_LAYERS {
+            return Err(UnionError::TooManyLayers {
+                limit: MAX_UNION_LAYERS,
+                seen: layers,
+            });
+        }
+        Ok(Self {
+            limits: limits.clone(),
+            tree: Tree::new(limits.names),
+            summary: Summary::default(),
+            links: HashMap::new(),
+            link_names: 0,
+            pending: BTreeMap::new(),
+        })
+    }
+
+    /// Goes on to the next lower layer, at first to the top.
+    pub fn next_layer(&mut self) {
+        self.tree.next_layer();
+        self.links.clear();
+        self.link_names = 0;
+    }
+
+    /// Takes the next entry of the current layer, and tells `visitor` of it if it is visible. What is returned is what
+    /// the visitor wants of a file that has content of its own.
+    pub fn place(&mut self, header: &Header, layer: usize, visitor: &mut dyn Visitor) -> Result<Wants, LayerError> {
         self.summary.entries += 1;
         if self.summary.entries > self.limits.entries {
             return Err(LayerError::TooManyEntries {
@@ -262,14 +322,44 @@ impl Walk<'_> {
             });
         }
         match path::classify(&header.path)? {
-            path::Class::Ignored => Ok(()),
-            path::Class::Opaque(folder) => self.tree.make_opaque(folder),
-            path::Class::Whiteout(folder, name) => self.tree.white_out(folder, name),
-            path::Class::Plain(path) => self.place(tar, header, path, layer),
+            path::Class::Ignored => {}
+            path::Class::Opaque(folder) => self.tree.make_opaque(folder)?,
+            path::Class::Whiteout(folder, name) => self.tree.white_out(folder, name)?,
+            path::Class::Plain(path) => return self.place_plain(header, path, layer, visitor),
         }
+        Ok(Wants::NOTHING)
     }
 
-    fn place(&mut self, tar: &mut Tar<'_>, header: &Header, path: &[u8], layer: usize) -> Result<(), LayerError> {
+    /// Counts what a layer has inflated to.
+    pub fn inflated(&mut self, layer: usize, descriptor: &Descriptor, bytes: u64) -> Result<(), UnionError> {
+        self.summary.inflated_bytes = self.summary.inflated_bytes.saturating_add(bytes);
+        if self.summary.inflated_bytes > self.limits.inflated_bytes {
+            return Err(UnionError::Layer {
+                layer,
+                digest: descriptor.digest.clone(),
+                error: LayerError::InflatedTooLarge {
+                    limit: self.limits.inflated_bytes,
+                },
+            });
+        }
+        Ok(())
+    }
+
+    /// Reads what is wanted of hard links, from the layers that may have it.
+    pub fn finish(self, layers: &[Layer<'_>], visitor: &mut dyn Visitor) -> Result<Summary, UnionError> {
+        let mut summary = self.summary;
+        let pending = self.pending.into_values().collect();
+        summary.dangling_links = links::deliver(layers, &self.limits, visitor, pending)?;
+        Ok(summary)
+    }
+
+    fn place_plain(
+        &mut self,
+        header: &Header,
+        path: &[u8],
+        layer: usize,
+        visitor: &mut dyn Visitor,
+    ) -> Result<Wants, LayerError> {
         if header.kind == Kind::HardLink {
             self.link_names += tree::weight(path.len() + header.link.len());
             if self.link_names > self.limits.names {
@@ -280,48 +370,35 @@ impl Walk<'_> {
             self.links.insert(path.to_vec(), header.link.clone());
         }
         match self.tree.place(path, header.kind == Kind::Folder)? {
-            Placement::Hidden => return Ok(()),
+            Placement::Hidden => return Ok(Wants::NOTHING),
             Placement::Visible => {}
             Placement::Replaces(gone) => {
                 for path in gone {
                     let path = String::from_utf8_lossy(&path);
                     self.pending.remove(path.as_ref());
-                    self.visitor.retract(&path);
+                    visitor.retract(&path);
                 }
             }
         }
         let text = String::from_utf8_lossy(path);
-        let entry = Entry {
-            path: &text,
-            also: &[],
-            size: header.size,
-            mode: header.mode,
-            layer,
-        };
+        let entry = header.entry(&text, layer);
         match header.kind {
-            Kind::File => {
-                let wants = self.visitor.entry(&entry);
-                if wants.any() {
-                    show(tar, &entry, wants, self.visitor)?;
-                }
-            }
-            Kind::Symlink => self.visitor.symlink(&entry, &String::from_utf8_lossy(&header.link)),
-            Kind::HardLink => self.hard_link(&entry, &header.link)?,
+            Kind::File => return Ok(visitor.entry(&entry)),
+            Kind::Symlink => visitor.symlink(&entry, &String::from_utf8_lossy(&header.link)),
+            Kind::HardLink => self.hard_link(&entry, &header.link, visitor)?,
             Kind::Folder | Kind::Special => {}
         }
-        Ok(())
+        Ok(Wants::NOTHING)
     }
 
-    fn hard_link(&mut self, entry: &Entry<'_>, target: &[u8]) -> Result<(), LayerError> {
+    fn hard_link(&mut self, entry: &Entry<'_>, target: &[u8], visitor: &mut dyn Visitor) -> Result<(), LayerError> {
         let target = self.resolved(target);
         let shown = self.tree.is_file_of_this_layer(&target);
         let target = String::from_utf8_lossy(&target).into_owned();
-        let wants = self.visitor.hard_link(entry, &target, shown);
+        let wants = visitor.hard_link(entry, &target, shown);
         if wants.any() {
-            if self.pending.len() >= links::MAX_PENDING {
-                return Err(LayerError::TooManyLinks {
-                    limit: links::MAX_PENDING,
-                });
+            if self.pending.len() >= MAX_PENDING {
+                return Err(LayerError::TooManyLinks { limit: MAX_PENDING });
             }
             let link = Pending {
                 path: entry.path.to_owned(),
@@ -351,9 +428,9 @@ impl Walk<'_> {
 /// Is given each entry of a layer, with the tar standing at its content.
 type OnEntry<'v> = dyn FnMut(&mut Tar<'_>, Header) -> Result<(), LayerError> + 'v;
 
-/// Reads one layer: blob, compression and tar, all verified; returns how many bytes it inflates to, of which the other
-/// layers have had `already`.
-fn read_layer(
+/// Reads one layer: blob, compression and tar, all verified; returns how many bytes it inflates to, where other layers
+/// have had `already` of what all may.
+fn read_tar_of(
     layer: &Layer<'_>,
     index: usize,
     limits: &Limits,

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use proofmark_types::Hasher;
+use proofmark_types::{Digest, Hasher};
 
 use super::error::LayerError;
 use super::tar::Tar;
@@ -52,14 +52,48 @@ pub(super) fn show(
     Ok(())
 }
 
+/// Gives an entry's content to a function that reads of it what it likes.
+pub(super) fn lend(
+    tar: &mut Tar<'_>,
+    reader: impl FnOnce(&mut Content<'_>) -> Result<(), LayerError>,
+) -> Result<(), LayerError> {
+    let mut content = Content {
+        tar,
+        hasher: None,
+        failure: None,
+    };
+    let read = reader(&mut content);
+    // A failure to read explains whatever the reader made of it.
+    match content.failure {
+        Some(failure) => Err(failure),
+        None => read,
+    }
+}
+
 impl Content<'_> {
-    fn drained(mut self) -> Result<Option<Hasher>, LayerError> {
+    /// Hashes what is read from here on.
+    pub fn start_digest(&mut self) {
+        self.hasher = Some(Hasher::sha256());
+    }
+
+    /// The SHA-256 since [`Self::start_digest`] to the end, which is read; none if it was not started, or reading fails.
+    pub fn digest(&mut self) -> Option<Digest> {
+        self.drain();
+        let hasher = self.hasher.take()?;
+        self.failure.is_none().then(|| hasher.finish())
+    }
+
+    fn drain(&mut self) {
         while self.failure.is_none() && self.hasher.is_some() {
             match self.fill_buf().map(<[u8]>::len) {
                 Ok(0) | Err(_) => break,
                 Ok(length) => self.consume(length),
             }
         }
+    }
+
+    fn drained(mut self) -> Result<Option<Hasher>, LayerError> {
+        self.drain();
         match self.failure {
             Some(failure) => Err(failure),
             None => Ok(self.hasher),

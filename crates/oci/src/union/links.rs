@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use super::content::show;
 use super::tar::{Header, Kind, Tar};
-use super::{Entry, Layer, Limits, UnionError, Visitor, Wants, path, read_layer};
+use super::{Entry, Layer, Limits, UnionError, Visitor, Wants, path, read_tar_of};
 
 /// The most links followed: far over the packages of any image.
-pub(super) const MAX_PENDING: usize = 50_000;
+pub const MAX_PENDING: usize = 50_000;
 
 /// How often the same layer may be read again because a link's target is itself a link; no writer nests them.
 pub(super) const MAX_ROUNDS: usize = 3;
@@ -41,7 +41,7 @@ pub(super) fn deliver(
                 continue;
             }
             let mut pass = Pass::new(index, &mut pending);
-            read_layer(layer, index, limits, 0, &mut |tar, header| {
+            read_tar_of(layer, index, limits, 0, &mut |tar, header| {
                 pass.visit(tar, &header, visitor)
             })?;
             let left = pass.finish(&mut dangling, &mut again);
@@ -63,6 +63,10 @@ struct Pass {
     layer: usize,
     /// By target.
     wanted: HashMap<String, Vec<Pending>>,
+    /// Those that have had their content, by target: of a file that the layer has twice, a link means the last before it.
+    given: HashMap<String, Vec<Pending>>,
+    /// The links of this layer itself, to their targets.
+    own: HashMap<String, String>,
     /// The targets and the folders above them.
     concerned: HashSet<String>,
     /// Links that turned out to lead to other links.
@@ -77,6 +81,8 @@ impl Pass {
         for link in pending.extract_if(.., |p| p.search >= layer) {
             wanted.entry(link.target.clone()).or_default().push(link);
         }
+        let links = wanted.values().flatten().filter(|link| link.layer == layer);
+        let own = links.map(|link| (link.path.clone(), link.target.clone())).collect();
         let mut concerned = HashSet::from([String::new()]);
         for target in wanted.keys() {
             let folders = target.match_indices('/').map(|(at, _)| target.split_at(at).0);
@@ -85,6 +91,8 @@ impl Pass {
         Self {
             layer,
             wanted,
+            given: HashMap::new(),
+            own,
             concerned,
             moved: Vec::new(),
             hidden: Vec::new(),
@@ -109,11 +117,24 @@ impl Pass {
             }
             path::Class::Plain(path) => path,
         };
-        let Some(links) = self.wanted.remove(String::from_utf8_lossy(path).as_ref()) else {
-            return Ok(());
+        let name = String::from_utf8_lossy(path);
+        if header.kind == Kind::HardLink {
+            self.bind(&name);
+        }
+        let links = match (self.wanted.remove(name.as_ref()), header.kind) {
+            (Some(links), _) => links,
+            (None, Kind::File) => match self.given.remove(name.as_ref()) {
+                Some(links) => links,
+                None => return Ok(()),
+            },
+            (None, _) => return Ok(()),
         };
         match header.kind {
-            Kind::File => give(tar, header, links, visitor),
+            Kind::File => {
+                let links = give(tar, header, links, visitor)?;
+                self.given.insert(name.into_owned(), links);
+                Ok(())
+            }
             Kind::HardLink => {
                 let target = String::from_utf8_lossy(&header.link).into_owned();
                 self.moved.extend(links.into_iter().map(|link| Pending {
@@ -125,10 +146,21 @@ impl Pass {
             }
             Kind::Folder | Kind::Symlink | Kind::Special => {
                 // No content: whatever lower layers have under the name, the link did not mean it.
-                let name = String::from_utf8_lossy(path).into_owned();
-                self.hidden.push(name.clone());
-                self.wanted.insert(name, links);
+                self.hidden.push(name.clone().into_owned());
+                self.wanted.insert(name.into_owned(), links);
                 Ok(())
+            }
+        }
+    }
+
+    /// The link itself: files of its target's name that follow in its own layer are not what it means.
+    fn bind(&mut self, link: &str) {
+        if let Some(target) = self.own.remove(link)
+            && let Some(links) = self.given.get_mut(&target)
+        {
+            links.retain(|pending| pending.path != link);
+            if links.is_empty() {
+                self.given.remove(&target);
             }
         }
     }
@@ -170,10 +202,10 @@ fn give(
     header: &Header,
     mut links: Vec<Pending>,
     visitor: &mut dyn Visitor,
-) -> Result<(), super::LayerError> {
+) -> Result<Vec<Pending>, super::LayerError> {
     links.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     let Some((first, others)) = links.split_first() else {
-        return Ok(());
+        return Ok(links);
     };
     let also: Vec<String> = others.iter().map(|link| link.path.clone()).collect();
     let wants = links.iter().fold(Wants::NOTHING, |sum, link| Wants {
@@ -187,5 +219,6 @@ fn give(
         mode: header.mode,
         layer: first.layer,
     };
-    show(tar, &entry, wants, visitor)
+    show(tar, &entry, wants, visitor)?;
+    Ok(links)
 }

@@ -15,7 +15,7 @@ const MAX_SPECIAL_BYTES: u64 = 1024 * 1024;
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// A regular file.
     File,
     /// A folder.
@@ -29,18 +29,18 @@ pub(super) enum Kind {
 }
 
 /// An entry's header, its extensions applied.
-#[derive(Debug)]
-pub(super) struct Header {
-    /// The path, normalised.
-    pub(super) path: Vec<u8>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The path, normalised: no leading slash, no empty component, no `.` and no `..`.
+    pub path: Vec<u8>,
     /// What it is.
-    pub(super) kind: Kind,
+    pub kind: Kind,
     /// The bytes of content that follow.
-    pub(super) size: u64,
+    pub size: u64,
     /// The permission bits.
-    pub(super) mode: u32,
+    pub mode: u32,
     /// A hard link's target, normalised, or a symbolic link's, as it is.
-    pub(super) link: Vec<u8>,
+    pub link: Vec<u8>,
 }
 
 /// A tar being read.

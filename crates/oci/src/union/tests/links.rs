@@ -45,6 +45,25 @@ fn a_link_to_a_lower_layer_has_the_content_of_its_time() {
     assert_eq!(seen.told(), ["a=new@2", "b=old@1"]);
 }
 
+/// Whoever reads the first of them looks at another file than the one that runs.
+#[test]
+fn of_a_file_that_the_layer_has_twice_a_link_means_the_last_before_it() {
+    let seen = union_of(&[TarBytes::new()
+        .file("a", b"decoy")
+        .file("a", b"meant")
+        .link("b", "a")
+        .link("c", "b")
+        .end()]);
+    assert_eq!(seen.told(), ["a=meant@0", "b=meant@0", "c=meant@0"]);
+    let seen = union_of(&[TarBytes::new()
+        .file("a", b"meant")
+        .link("b", "a")
+        .link("c", "b")
+        .file("a", b"later")
+        .end()]);
+    assert_eq!(seen.told(), ["a=later@0", "b=meant@0", "c=meant@0"]);
+}
+
 #[test]
 fn a_link_may_lead_to_a_link() {
     let seen = union_of(&[
