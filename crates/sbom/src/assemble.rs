@@ -4,11 +4,11 @@ mod locked;
 mod supplier;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use proofmark_types::{Digest, Purl};
 
 use crate::bill::{Bill, Distribution, Location, Package, PackageId, PackageKind, Relationship, Uncertainty};
-use crate::catalog::path_key;
 use crate::cataloger::{Draft, Fact, Need, package_folder, site_folder};
 use crate::licence::Licence;
 
@@ -29,6 +29,13 @@ pub(crate) struct Facts {
 pub(crate) struct Found {
     pub(crate) layer: usize,
     pub(crate) facts: Vec<Fact>,
+}
+
+/// A path in eight bytes. Two paths that fall together confuse the layer a package is attributed to, nothing else.
+pub(crate) fn path_key(path: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The most links of a documentation folder to another that are followed; Debian nests none.

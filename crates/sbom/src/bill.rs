@@ -3,7 +3,7 @@
 use std::fmt;
 
 use proofmark_types::{Digest, Purl};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cataloger::is_system_database;
 use crate::licence::Licence;
@@ -42,7 +42,7 @@ impl Bill {
 }
 
 /// The distribution that an image is made of (os-release(5)).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distribution {
     /// `ID`: `debian`, `alpine`.
     pub id: String,
@@ -99,7 +99,7 @@ impl fmt::Display for PackageId {
 }
 
 /// Which package manager or build tool a package is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum PackageKind {
@@ -248,10 +248,26 @@ pub struct Package {
 }
 
 /// The hash of a package's file, by which registries know it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "RawFileHash")]
 pub struct FileHash {
     algorithm: FileHashAlgorithm,
     hex: String,
+}
+
+/// As it is kept, before it is checked.
+#[derive(Deserialize)]
+struct RawFileHash {
+    algorithm: FileHashAlgorithm,
+    hex: String,
+}
+
+impl TryFrom<RawFileHash> for FileHash {
+    type Error = &'static str;
+
+    fn try_from(raw: RawFileHash) -> Result<Self, Self::Error> {
+        Self::parse(raw.algorithm, &raw.hex).ok_or("a hash has not the length of its algorithm")
+    }
 }
 
 impl FileHash {
@@ -278,7 +294,7 @@ impl FileHash {
 }
 
 /// What makes a hash by which registries know files. SHA-1 is here to look files up, not to trust them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum FileHashAlgorithm {
@@ -328,7 +344,7 @@ impl FileHashAlgorithm {
 }
 
 /// A source package.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Source {
     /// Its name.
     pub name: String,
@@ -352,7 +368,7 @@ impl Location {
 }
 
 /// Why a package's identity may be wrong. Matching it against advisories by name alone could mistake it for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Uncertainty {
@@ -431,13 +447,16 @@ impl Note {
     #[must_use]
     pub fn may_hide_packages(&self) -> bool {
         /// What was left out because of a bound, and what could not be opened at all.
-        const LEFT_OUT: [&str; 6] = [
+        const LEFT_OUT: [&str; 9] = [
+            "facts-too-many",
             "file-unreadable",
             "java-archive-too-deep",
             "java-archive-too-large",
             "java-archive-too-many",
             "lock-file-too-large",
             "metadata-too-large",
+            "notes-too-many",
+            "symlinks-too-many",
         ];
         LEFT_OUT.contains(&self.code) || is_system_database(&self.path)
     }

@@ -1,16 +1,21 @@
-//! One walk over an image's layers, from files to facts.
+//! From the layers of an image to what is visible in it, and from that to a bill.
+
+mod elsewhere;
+mod gathered;
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::{BufRead as _, Read as _};
 
-use proofmark_oci::union::{self, Content, Entry, Layer, Limits, UnionError, Visitor, Wants};
+use proofmark_oci::union::{Content, Entry, Layer, LayerError, Limits, Union, UnionError, Visitor, Wants};
 use proofmark_types::Digest;
 use thiserror::Error;
 
-use crate::assemble::{Facts, Found, assemble};
-use crate::bill::{Bill, LayerRecord, Note};
-use crate::cataloger::{self, Fact, GoScanner, MAX_EXECUTABLE_BYTES, Search, Unreadable};
+use crate::assemble::assemble;
+use crate::bill::{Bill, LayerRecord};
+use crate::cataloger::{self, Fact};
+use crate::listing::{Listing, ListingError, facts_of, names_of};
+use crate::reader::{Reader, is_wanted};
+use elsewhere::Symlinks;
+use gathered::Gathered;
 
 /// How an image is read.
 #[derive(Clone, Debug, Default)]
@@ -21,265 +26,196 @@ pub struct Options {
     pub limits: Limits,
 }
 
-/// The most memory that facts may take, in bytes as they are counted: some 20 times what a full desktop has.
-const MAX_FACT_BYTES: usize = 256 * 1024 * 1024;
-
-/// The most notes kept; a bill with as many is not worth much anyway.
-const MAX_NOTES: usize = 10_000;
-
 /// Reads the layers of an image, lowest first, and returns what is inside, in these steps:
 ///
-/// 1. the layers are walked as a union, verified on the way ([`union::walk`]): what is hidden is not seen;
-/// 2. files that catalogers want, and executables, are read, bounded, each once, into one buffer;
-/// 3. what a file says is kept as facts under its path; what cannot be read becomes a note;
-/// 4. when the walk has ended well, and only then, the facts are put together into packages.
+/// 1. each layer is read and verified ([`Listing::read`]), from the top down;
+/// 2. the listings are laid over each other ([`Squash`]): what is hidden is not in the bill;
+/// 3. when all has ended well, and only then, the facts are put together into packages.
+///
+/// Whoever can read layers side by side, or has kept their listings, takes these steps itself.
 pub fn catalog(layers: &[Layer<'_>], options: &Options) -> Result<Bill, SbomError> {
-    let mut collector = Collector {
-        options,
-        facts: Facts::default(),
-        fact_bytes: 0,
-        notes: BTreeMap::new(),
-        buffer: Vec::new(),
-        digests: BTreeMap::new(),
-    };
-    let summary = union::walk(layers, &options.limits, &mut collector)?;
-    if collector.fact_bytes > MAX_FACT_BYTES {
-        return Err(SbomError::TooManyFacts { limit: MAX_FACT_BYTES });
+    let mut squash = Squash::new(layers.len(), options)?;
+    for (index, layer) in layers.iter().enumerate().rev() {
+        squash.add(index, layer, &Listing::read(layer, index, options)?)?;
     }
-    for (path, target) in summary.dangling_links {
-        collector.note(&path, "hard-link-dangling", format!("no layer has its target {target}"));
-    }
-    let records = layers.iter().map(|layer| LayerRecord {
-        digest: layer.descriptor.digest.clone(),
-        diff_id: layer.diff_id.clone(),
-        size: layer.descriptor.size,
-    });
-    let mut bill = assemble(collector.facts);
-    bill.layers = records.collect();
-    bill.notes = collector.notes.into_values().collect();
-    bill.file_digests = collector.digests.into_iter().collect();
-    Ok(bill)
+    squash.finish(layers)
 }
 
-struct Collector<'o> {
+/// Lays the listings of an image's layers over each other, from the top down.
+pub struct Squash<'o> {
     options: &'o Options,
-    facts: Facts,
-    fact_bytes: usize,
-    notes: BTreeMap<String, Note>,
-    /// Reused for every file that is read.
-    buffer: Vec<u8>,
-    digests: BTreeMap<String, Digest>,
+    union: Union,
+    collector: Collector,
 }
 
-impl Visitor for Collector<'_> {
-    fn entry(&mut self, entry: &Entry<'_>) -> Wants {
-        self.facts.files += 1;
-        self.facts.layer_of.insert(path_key(entry.path), entry.layer);
-        Wants {
-            content: is_wanted(entry.path) || cataloger::may_be_executable(entry.path, entry.mode, entry.size),
-            digest: self.options.file_digests,
+impl<'o> Squash<'o> {
+    /// Of so many layers.
+    pub fn new(layers: usize, options: &'o Options) -> Result<Self, SbomError> {
+        Ok(Self {
+            options,
+            union: Union::new(layers, &options.limits)?,
+            collector: Collector::default(),
+        })
+    }
+
+    /// Adds the next lower layer, at first the top one. `index` is its place in the image, the lowest being 0.
+    pub fn add(&mut self, index: usize, layer: &Layer<'_>, listing: &Listing) -> Result<(), SbomError> {
+        let at_listing = |error| SbomError::Listing { layer: index, error };
+        listing.expect_layer(layer, self.options).map_err(at_listing)?;
+        self.union.next_layer();
+        for event in listing.events() {
+            let event = event.map_err(at_listing)?;
+            self.collector.told.clear();
+            self.collector.told.extend_from_slice(event.facts.unwrap_or_default());
+            self.collector.digest = event.digest;
+            let mut shown = Shown {
+                collector: &mut self.collector,
+                listing,
+                failure: None,
+            };
+            let placed = self.union.place(&event.header, index, &mut shown);
+            if let Some(error) = shown.failure {
+                return Err(at_listing(error));
+            }
+            placed.map_err(|error| at_layer(index, layer, error))?;
         }
+        self.collector.gathered.dropped(index, listing.dropped());
+        self.union.inflated(index, layer.descriptor, listing.inflated())?;
+        Ok(())
+    }
+
+    /// Reads from the layers what the listings could not say (hard links to files of lower layers), and returns the bill.
+    pub fn finish(self, layers: &[Layer<'_>]) -> Result<Bill, SbomError> {
+        let Self {
+            union, mut collector, ..
+        } = self;
+        let summary = union.finish(layers, &mut collector)?;
+        let Collector {
+            mut gathered,
+            symlinks,
+            digests,
+            ..
+        } = collector;
+        for (path, target) in summary.dangling_links {
+            gathered.note(&path, "hard-link-dangling", format!("no layer has its target {target}"));
+        }
+        symlinks.note_databases(&mut gathered);
+        let (facts, notes) = gathered.into_parts();
+        let records = layers.iter().map(|layer| LayerRecord {
+            digest: layer.descriptor.digest.clone(),
+            diff_id: layer.diff_id.clone(),
+            size: layer.descriptor.size,
+        });
+        let mut bill = assemble(facts);
+        bill.layers = records.collect();
+        bill.notes = notes;
+        bill.file_digests = digests.into_iter().collect();
+        Ok(bill)
+    }
+}
+
+/// What has been shown so far.
+#[derive(Default)]
+struct Collector {
+    gathered: Gathered,
+    symlinks: Symlinks,
+    digests: BTreeMap<String, Digest>,
+    /// For the second pass.
+    reader: Reader,
+    /// What the listing has of the current entry.
+    told: Vec<u8>,
+    digest: Option<Digest>,
+}
+
+/// The collector beside the listing of the current layer.
+struct Shown<'s> {
+    collector: &'s mut Collector,
+    listing: &'s Listing,
+    failure: Option<ListingError>,
+}
+
+impl Shown<'_> {
+    fn keep(&mut self, entry: &Entry<'_>, facts: &[u8]) {
+        match facts_of(entry.path, facts) {
+            Ok(facts) => self.collector.gathered.keep(entry.path, entry.layer, facts),
+            Err(error) => self.failure = Some(error),
+        }
+    }
+}
+
+impl Visitor for Shown<'_> {
+    fn entry(&mut self, entry: &Entry<'_>) -> Wants {
+        self.collector.gathered.file(entry.path, entry.layer);
+        if let Some(digest) = self.collector.digest.take() {
+            self.collector.digests.insert(entry.path.to_owned(), digest);
+        }
+        let told = std::mem::take(&mut self.collector.told);
+        self.keep(entry, &told);
+        self.collector.told = told;
+        Wants::NOTHING
     }
 
     fn hard_link(&mut self, entry: &Entry<'_>, target: &str, target_shown: bool) -> Wants {
-        self.facts.files += 1;
-        self.facts.layer_of.insert(path_key(entry.path), entry.layer);
-        // What an executable says has been read under its first name, if that was shown.
-        let executable = !target_shown && cataloger::may_be_executable(entry.path, entry.mode, u64::MAX);
-        let known = self.digests.get(target).filter(|_| target_shown).cloned();
-        Wants {
-            content: is_wanted(entry.path) || executable,
-            digest: match known {
-                Some(digest) => {
-                    self.digests.insert(entry.path.to_owned(), digest);
+        self.collector.gathered.file(entry.path, entry.layer);
+        let digests = &mut self.collector.digests;
+        let known = digests.get(target).filter(|_| target_shown).cloned();
+        let has_digests = self.listing.has_digests();
+        let digest = has_digests && known.is_none();
+        digests.extend(known.map(|digest| (entry.path.to_owned(), digest)));
+        let content = if is_wanted(entry.path) {
+            match self.listing.linked(entry.path) {
+                Some(facts) => {
+                    self.keep(entry, facts);
                     false
                 }
-                None => self.options.file_digests,
-            },
-        }
+                None => true,
+            }
+        } else {
+            // What an executable says has been read under its first name, if that was shown.
+            !target_shown && cataloger::may_be_executable(entry.path, entry.mode, u64::MAX)
+        };
+        Wants { content, digest }
     }
 
     fn symlink(&mut self, entry: &Entry<'_>, target: &str) {
+        self.collector.symlinks.add(entry.path, target);
         if let Some((package, other)) = cataloger::doc_link(entry.path, target) {
-            self.facts.doc_links.insert(entry.path.to_owned(), (package, other));
-        }
-    }
-
-    fn content(&mut self, entry: &Entry<'_>, content: &mut Content<'_>) {
-        let names = || std::iter::once(entry.path).chain(entry.also.iter().map(String::as_str));
-        if names().any(is_wanted) {
-            self.metadata(entry, content, names);
-        } else {
-            self.executable(entry, content);
-        }
-    }
-
-    fn digest(&mut self, entry: &Entry<'_>, digest: &Digest) {
-        for path in std::iter::once(entry.path).chain(entry.also.iter().map(String::as_str)) {
-            self.digests.insert(path.to_owned(), digest.clone());
+            self.collector.gathered.doc_link(entry.path, package, other);
         }
     }
 
     fn retract(&mut self, path: &str) {
-        self.facts.files = self.facts.files.saturating_sub(1);
-        self.facts.layer_of.remove(&path_key(path));
-        self.facts.found.remove(path);
-        self.facts.doc_links.remove(path);
-        self.notes.remove(path);
-        self.digests.remove(path);
+        self.collector.gathered.retract(path);
+        self.collector.symlinks.remove(path);
+        self.collector.digests.remove(path);
     }
 }
 
-impl Collector<'_> {
-    fn metadata<'e, N>(&mut self, entry: &Entry<'_>, content: &mut Content<'_>, names: impl Fn() -> N)
-    where
-        N: Iterator<Item = &'e str>,
-    {
-        let wanting = || {
-            cataloger::registry()
-                .iter()
-                .filter(|cataloger| names().any(|path| cataloger.wants(path)))
-        };
-        let limit = wanting()
-            .map(|cataloger| cataloger.max_bytes())
-            .max()
-            .unwrap_or_default();
-        if entry.size > limit {
-            let reason = format!("its {} bytes are more than the {limit} read", entry.size);
-            self.note(entry.path, "metadata-too-large", reason);
-            return;
-        }
-        let mut buffer = self.take_buffer(entry.size);
-        // A failure to read is the walk's error, not this file's.
-        if content.read_to_end(&mut buffer).is_ok() {
-            for path in names() {
-                for cataloger in cataloger::registry() {
-                    if cataloger.wants(path) {
-                        self.keep(path, entry.layer, cataloger.read(path, &buffer));
-                    }
-                }
-            }
-        }
-        self.buffer = buffer;
+/// The second pass.
+impl Visitor for Collector {
+    fn entry(&mut self, _: &Entry<'_>) -> Wants {
+        Wants::NOTHING
     }
 
-    fn executable(&mut self, entry: &Entry<'_>, content: &mut Content<'_>) {
-        let mut buffer = self.take_buffer(entry.size.min(MAX_EXECUTABLE_BYTES));
-        let started = content.by_ref().take(4).read_to_end(&mut buffer).is_ok();
-        if started && cataloger::is_executable(&buffer) {
-            let rest = content.by_ref().take(MAX_EXECUTABLE_BYTES - 4).read_to_end(&mut buffer);
-            if rest.is_ok() && entry.size <= MAX_EXECUTABLE_BYTES {
-                self.keep(entry.path, entry.layer, cataloger::read_executable(entry.path, &buffer));
-            } else if rest.is_ok() {
-                self.large_executable(entry, content, &buffer);
-            }
-        }
-        self.buffer = buffer;
+    fn content(&mut self, entry: &Entry<'_>, content: &mut Content<'_>) {
+        let names: Vec<&str> = names_of(entry).collect();
+        let Self { gathered, reader, .. } = self;
+        let tell = &mut |name: &str, facts: Vec<Fact>| gathered.keep(name, entry.layer, facts);
+        reader.read(&names, entry.size, content, tell);
     }
 
-    /// Looks for what can be found without holding the file.
-    fn large_executable(&mut self, entry: &Entry<'_>, content: &mut Content<'_>, start: &[u8]) {
-        let mut scanner = GoScanner::default();
-        let mut search = Search::new(entry.path);
-        scanner.feed(start);
-        search.feed(start);
-        while let Ok(piece) = content.fill_buf() {
-            if piece.is_empty() {
-                break;
-            }
-            scanner.feed(piece);
-            search.feed(piece);
-            let length = piece.len();
-            content.consume(length);
-        }
-        let found = scanner.finish().map(|mut facts| {
-            facts.extend(search.finish());
-            facts
-        });
-        if found.as_ref().is_ok_and(Vec::is_empty) {
-            let reason = format!(
-                "its {} bytes are more than the {MAX_EXECUTABLE_BYTES} looked into for a Rust dependency list",
-                entry.size
-            );
-            self.note(entry.path, "executable-too-large", reason);
-        } else {
-            self.keep(entry.path, entry.layer, found);
-        }
-    }
-
-    fn take_buffer(&mut self, size: u64) -> Vec<u8> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        // One byte more, so that reading to the end does not double it.
-        buffer.reserve_exact(usize::try_from(size).unwrap_or_default().saturating_add(1));
-        buffer
-    }
-
-    fn keep(&mut self, path: &str, layer: usize, read: Result<Vec<Fact>, Unreadable>) {
-        match read {
-            Ok(facts) if facts.is_empty() => {}
-            Ok(facts) => {
-                let (mut facts, problems): (Vec<_>, Vec<_>) =
-                    facts.into_iter().partition(|fact| !matches!(fact, Fact::Problem(_)));
-                for problem in problems {
-                    if let Fact::Problem(Unreadable { code, reason }) = problem {
-                        self.note(path, code, reason);
-                    }
-                }
-                for fact in &mut facts {
-                    if let Fact::Package(draft) = fact {
-                        draft.shorten();
-                    }
-                }
-                self.fact_bytes += facts.iter().map(cost).sum::<usize>();
-                if self.fact_bytes <= MAX_FACT_BYTES {
-                    let found = self.facts.found.entry(path.to_owned()).or_insert_with(|| Found {
-                        layer,
-                        facts: Vec::new(),
-                    });
-                    found.facts.extend(facts);
-                }
-            }
-            Err(Unreadable { code, reason }) => self.note(path, code, reason),
-        }
-    }
-
-    fn note(&mut self, path: &str, code: &'static str, reason: String) {
-        if self.notes.len() < MAX_NOTES {
-            let note = Note {
-                path: path.to_owned(),
-                code,
-                reason,
-            };
-            self.notes.insert(path.to_owned(), note);
+    fn digest(&mut self, entry: &Entry<'_>, digest: &Digest) {
+        for path in names_of(entry) {
+            self.digests.insert(path.to_owned(), digest.clone());
         }
     }
 }
 
-fn is_wanted(path: &str) -> bool {
-    cataloger::registry().iter().any(|cataloger| cataloger.wants(path))
-}
-
-/// A path in eight bytes. Two paths that fall together confuse the layer a package is attributed to, nothing else.
-pub(crate) fn path_key(path: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    path.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// Roughly the memory that a fact takes.
-fn cost(fact: &Fact) -> usize {
-    /// A draft without its texts, or a small fact.
-    const PACKAGE: usize = 1024;
-    /// What a path costs beside its bytes.
-    const PATH: usize = 48;
-    match fact {
-        Fact::Owned { files, .. } => files.iter().map(|file| file.len() + PATH).sum(),
-        Fact::Package(draft) => PACKAGE + (draft.needs.len() + draft.provides.len()) * PATH + draft.text_bytes(),
-        Fact::Distribution(_) | Fact::Problem(_) => PACKAGE,
-        Fact::DebianLicences { licences, .. } => {
-            PATH + licences.iter().map(|licence| licence.len() + PATH).sum::<usize>()
-        }
+fn at_layer(index: usize, layer: &Layer<'_>, error: LayerError) -> UnionError {
+    UnionError::Layer {
+        layer: index,
+        digest: layer.descriptor.digest.clone(),
+        error,
     }
 }
 
@@ -290,11 +226,13 @@ pub enum SbomError {
     /// A layer cannot be read or is not what it should be.
     #[error(transparent)]
     Union(#[from] UnionError),
-    /// The image's package databases say more than is held in memory: an attack, or a limit to raise.
-    #[error("the image's package databases take more than the {limit} bytes accepted")]
-    TooManyFacts {
-        /// The bound.
-        limit: usize,
+    /// A listing that was kept is damaged, or not this layer's: read the layer itself.
+    #[error("the listing of layer {layer} cannot be used: {error}")]
+    Listing {
+        /// The layer's place in the image, the lowest being 0.
+        layer: usize,
+        /// What is wrong with it; part of the text.
+        error: ListingError,
     },
 }
 
@@ -304,7 +242,7 @@ impl SbomError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Union(error) => error.code(),
-            Self::TooManyFacts { .. } => "sbom-too-many-facts",
+            Self::Listing { error, .. } => error.code(),
         }
     }
 

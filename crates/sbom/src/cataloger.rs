@@ -3,6 +3,7 @@
 mod alpm;
 mod apk;
 mod binary;
+mod codes;
 mod composer;
 mod conda;
 mod dotnet;
@@ -29,6 +30,8 @@ mod zip;
 
 #[cfg(test)]
 mod tests;
+
+use serde::{Deserialize, Serialize};
 
 use crate::bill::{Distribution, FileHash, PackageKind, Source, Uncertainty};
 
@@ -86,6 +89,11 @@ pub(crate) trait Cataloger: Sync {
         &[]
     }
 
+    /// Of these, the files that the distribution's own tools open by name.
+    fn system_files(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// What the file says.
     fn read(&self, path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable>;
 }
@@ -97,6 +105,11 @@ pub(crate) fn is_system_database(path: &str) -> bool {
         .iter()
         .flat_map(|cataloger| cataloger.system_folders())
         .any(|folder| path.starts_with(folder))
+}
+
+/// The files by which distributions know what is installed.
+pub(crate) fn system_files() -> impl Iterator<Item = &'static &'static str> {
+    registry().iter().flat_map(|cataloger| cataloger.system_files())
 }
 
 /// The catalogers that tell by path.
@@ -156,7 +169,7 @@ pub(crate) fn is_executable(start: &[u8]) -> bool {
 }
 
 /// One thing that one file says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Fact {
     /// There is a package.
     Package(Box<Draft>),
@@ -183,7 +196,8 @@ pub(crate) enum Fact {
 }
 
 /// A package as one file tells of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Draft {
     pub(crate) kind: PackageKind,
     pub(crate) group: Option<String>,
@@ -209,7 +223,7 @@ pub(crate) struct Draft {
 }
 
 /// What a package needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Need {
     /// A package by name; the first installed of several satisfies it.
     AnyOf(Vec<String>),
@@ -280,9 +294,9 @@ impl Draft {
 }
 
 /// Why a file that should tell of packages does not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Unreadable {
-    /// A stable name.
+    /// A stable name, one of those in [`codes`].
     pub(crate) code: &'static str,
     /// In words.
     pub(crate) reason: String,
@@ -290,6 +304,10 @@ pub(crate) struct Unreadable {
 
 impl Unreadable {
     pub(crate) fn new(code: &'static str, reason: impl Into<String>) -> Self {
+        debug_assert!(
+            codes::known(code).is_some(),
+            "{code} is to be listed in cataloger/codes.rs"
+        );
         Self {
             code,
             reason: reason.into(),

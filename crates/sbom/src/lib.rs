@@ -1,6 +1,6 @@
 //! What is inside an image: its packages, read from its files, and the documents that list them.
 //!
-//! [`catalog`] walks an image's layers once and returns a [`Bill`]; [`Format::write`] turns a bill into a document, and
+//! [`catalog`] reads an image's layers once and returns a [`Bill`]; [`Listing`] is what one layer holds, which can be kept; [`Format::write`] turns a bill into a document, and
 //! [`read`] a document of anyone into a bill. [`elements`] says what a document lacks, [`difference`] what two differ in. A kind of package is one file in `cataloger/`, listed in `cataloger.rs`'s registry: it says which
 //! files it wants and turns the bytes of one file into facts; `assemble` puts the facts together.
 //!
@@ -25,6 +25,8 @@ mod document;
 pub mod elements;
 mod format;
 mod licence;
+pub mod listing;
+mod reader;
 pub mod reading;
 pub mod spdx;
 pub mod spdx3;
@@ -34,8 +36,9 @@ pub use bill::{
     Bill, Distribution, FileHash, FileHashAlgorithm, LayerRecord, Location, Note, Package, PackageId, PackageKind,
     Relationship, Source, Uncertainty,
 };
-pub use catalog::{Options, SbomError, catalog};
+pub use catalog::{Options, SbomError, Squash, catalog};
 pub use document::{Details, DocumentInfo};
 pub use format::{CyclonedxVersion, Format, UnknownFormat};
 pub use licence::Licence;
+pub use listing::{Listing, ListingError};
 pub use reading::{Document, ReadError, ReadOptions, read, read_with};

@@ -17,6 +17,10 @@ impl Cataloger for Alpm {
         &["var/lib/pacman/"]
     }
 
+    fn system_files(&self) -> &'static [&'static str] {
+        &["var/lib/pacman/local/ALPM_DB_VERSION"]
+    }
+
     fn read(&self, path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
         let text = String::from_utf8_lossy(bytes);
         let Some((package, file)) = entry(path) else {

@@ -6,13 +6,19 @@ use crate::bill::{PackageKind, Source};
 /// Reads apk's database.
 pub(super) struct Apk;
 
+const INSTALLED: [&str; 2] = ["lib/apk/db/installed", "usr/lib/apk/db/installed"];
+
 impl Cataloger for Apk {
     fn wants(&self, path: &str) -> bool {
-        matches!(path, "lib/apk/db/installed" | "usr/lib/apk/db/installed")
+        INSTALLED.contains(&path)
     }
 
     fn system_folders(&self) -> &'static [&'static str] {
         &["lib/apk/", "usr/lib/apk/"]
+    }
+
+    fn system_files(&self) -> &'static [&'static str] {
+        &INSTALLED
     }
 
     fn read(&self, _path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
@@ -38,8 +44,13 @@ impl Cataloger for Apk {
             });
             facts.push(Fact::Package(Box::new(draft)));
         }
-        if broken > 0 {
-            let reason = format!("{broken} of its blocks do not name one package and its version");
+        // apk-tools ends each line.
+        let is_cut = !text.is_empty() && !text.ends_with('\n');
+        if broken > 0 || is_cut {
+            let reason = match broken {
+                0 => "it ends in the middle of a line".to_owned(),
+                broken => format!("{broken} of its blocks do not name one package and its version"),
+            };
             return Unreadable::new("apk-installed-malformed", reason).beside(facts);
         }
         Ok(facts)

@@ -27,6 +27,10 @@ impl Cataloger for Dpkg {
         &["var/lib/dpkg/", "usr/lib/opkg/", "var/lib/opkg/"]
     }
 
+    fn system_files(&self) -> &'static [&'static str] {
+        &STATUS
+    }
+
     fn read(&self, path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
         let text = String::from_utf8_lossy(bytes);
         if let Some(package) = list_of(path) {
@@ -47,7 +51,8 @@ impl Cataloger for Dpkg {
                 licences: licences(&text),
             }]);
         }
-        status(&text)
+        // Whoever writes it ends each line; where images have a file a package, nobody does for sure.
+        status(&text, STATUS.contains(&path))
     }
 }
 
@@ -78,7 +83,7 @@ fn copyright_of(path: &str) -> Option<&str> {
         .filter(|name| !name.contains('/'))
 }
 
-fn status(text: &str) -> Result<Vec<Fact>, Unreadable> {
+fn status(text: &str, lines_end: bool) -> Result<Vec<Fact>, Unreadable> {
     let mut facts = Vec::new();
     let mut broken = 0;
     for paragraph in Paragraphs::new(text).take(MAX_FACTS) {
@@ -92,8 +97,12 @@ fn status(text: &str) -> Result<Vec<Fact>, Unreadable> {
         broken += usize::from(!whole);
         facts.extend(draft.map(|draft| Fact::Package(Box::new(draft))));
     }
-    if broken > 0 {
-        let reason = format!("{broken} of its paragraphs do not name one package and its version");
+    let is_cut = lines_end && !text.is_empty() && !text.ends_with('\n');
+    if broken > 0 || is_cut {
+        let reason = match broken {
+            0 => "it ends in the middle of a line".to_owned(),
+            broken => format!("{broken} of its paragraphs do not name one package and its version"),
+        };
         return Unreadable::new("dpkg-status-malformed", reason).beside(facts);
     }
     Ok(facts)

@@ -45,6 +45,18 @@ impl Cataloger for Rpm {
         ]
     }
 
+    fn system_files(&self) -> &'static [&'static str] {
+        &[
+            MANIFEST,
+            "var/lib/rpm/rpmdb.sqlite",
+            "var/lib/rpm/Packages.db",
+            "var/lib/rpm/Packages",
+            "usr/lib/sysimage/rpm/rpmdb.sqlite",
+            "usr/lib/sysimage/rpm/Packages.db",
+            "usr/lib/sysimage/rpm/Packages",
+        ]
+    }
+
     fn max_bytes(&self) -> u64 {
         MAX_DATABASE_BYTES
     }
@@ -69,6 +81,12 @@ impl Cataloger for Rpm {
 
 /// What a database form does with each header that it finds.
 type Each<'e> = &'e mut dyn FnMut(&[u8]);
+
+/// The headers in a Berkeley DB, for tests to put into another form.
+#[cfg(test)]
+pub(super) fn berkeley_headers(bytes: &[u8], each: Each<'_>) {
+    assert!(berkeley::packages(bytes, each).is_ok());
+}
 
 fn malformed(reason: impl Into<String>) -> Unreadable {
     Unreadable::new("rpm-database-malformed", reason)

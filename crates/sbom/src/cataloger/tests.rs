@@ -1,6 +1,7 @@
 //! Catalogers on small files that look like real ones, on broken ones, and on any bytes.
 
 mod binary;
+mod corrupt;
 mod executables;
 mod java;
 mod lock;

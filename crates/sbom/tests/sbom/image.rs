@@ -33,6 +33,13 @@ impl Files {
         self.linked(tar::EntryType::Symlink, path, target)
     }
 
+    /// Of these bytes, whatever they are.
+    pub(crate) fn raw(tar: &[u8]) -> Self {
+        let mut files = Self::new();
+        files.0.get_mut().extend_from_slice(tar);
+        files
+    }
+
     fn mode(mut self, path: &str, mode: u32, content: &[u8]) -> Self {
         let mut header = tar::Header::new_gnu();
         header.set_size(u64::try_from(content.len()).expect("a length"));
@@ -80,17 +87,19 @@ impl Image {
         Self { blobs: blobs.collect() }
     }
 
-    pub(crate) fn catalog(&self, options: &Options) -> Result<Bill, SbomError> {
-        let layers: Vec<Layer<'_>> = self
-            .blobs
+    pub(crate) fn layers(&self) -> Vec<Layer<'_>> {
+        self.blobs
             .iter()
             .map(|(descriptor, diff_id, source)| Layer {
                 descriptor,
                 diff_id,
                 source,
             })
-            .collect();
-        catalog(&layers, options)
+            .collect()
+    }
+
+    pub(crate) fn catalog(&self, options: &Options) -> Result<Bill, SbomError> {
+        catalog(&self.layers(), options)
     }
 
     pub(crate) fn bill(&self) -> Bill {

@@ -2,7 +2,9 @@
 
 mod catalog;
 mod documents;
+mod hostile;
 mod image;
 mod languages;
 mod reading;
+mod stacks;
 mod systems;

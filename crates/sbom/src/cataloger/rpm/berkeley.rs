@@ -35,6 +35,9 @@ pub(super) fn packages(bytes: &[u8], each: Each<'_>) -> Result<(), Unreadable> {
             }
         }
     }
+    if database.is_cut_off() {
+        return Err(malformed("its pages are cut off"));
+    }
     Ok(())
 }
 
@@ -67,6 +70,12 @@ impl<'b> Database<'b> {
         }
         database.page_size = page_size;
         Ok(database)
+    }
+
+    /// Whether it has fewer pages than its first says (`last_pgno`).
+    fn is_cut_off(&self) -> bool {
+        let last = self.number32(self.bytes, 32).and_then(size).unwrap_or(usize::MAX);
+        last.saturating_add(1).saturating_mul(self.page_size) > self.bytes.len()
     }
 
     /// An item's value. Items stand at the end of the page, the first last: one ends where the one before starts.

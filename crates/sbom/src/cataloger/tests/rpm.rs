@@ -30,6 +30,13 @@ fn problems(facts: &[Fact]) -> Vec<&Unreadable> {
         .collect()
 }
 
+/// The fixture's packages as a package database of SUSE.
+pub(super) fn ndb_of_fixture() -> Vec<u8> {
+    let mut headers: Vec<Vec<u8>> = Vec::new();
+    super::super::rpm::berkeley_headers(&inflated(BERKELEY), &mut |header| headers.push(header.to_vec()));
+    ndb(&headers.iter().map(Vec::as_slice).collect::<Vec<_>>())
+}
+
 /// The headers in the Berkeley DB's overflow pages, as a package database of SUSE would hold them.
 fn ndb(headers: &[&[u8]]) -> Vec<u8> {
     let mut slots = vec![0; 4096];
