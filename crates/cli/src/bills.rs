@@ -1,23 +1,22 @@
-//! From an image to its bill of materials: what `sbom` and `release` share.
+//! From an image to its bill of materials: what `sbom`, `scan` and `release` share.
+
+mod walk;
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
-use std::sync::{Arc, OnceLock};
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use proofmark_evidence::predicate::PredicateType;
-use proofmark_oci::union::Layer;
 use proofmark_oci::{Descriptor, ImageConfig, MAX_CONFIG_BYTES, Manifest, Platform};
-use proofmark_registry::{ImageSource, RegistryError};
-use proofmark_sbom::{
-    Bill, DocumentInfo, Format, LayerRecord, Options, Package, PackageId, PackageKind, SbomError, catalog,
-};
+use proofmark_registry::ImageSource;
+use proofmark_sbom::{Bill, DocumentInfo, Format, LayerRecord, Package, PackageId, PackageKind};
 use proofmark_types::{Digest, UnixTime};
-use tokio::runtime::Handle;
 
 use crate::context::registry_failure;
 use crate::failure::{Exit, Failure, chain};
+use crate::layers::LayerCache;
+
+use walk::list_packages;
 
 /// The document formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -167,9 +166,13 @@ fn place_of(layer: &LayerRecord, layers: &mut Vec<LayerRecord>) -> usize {
 }
 
 /// Walks the layers of one image (not of an index), each byte read once and verified on the way.
-pub(crate) async fn look_inside(source: &ImageSource, image: &Descriptor) -> Result<Inside, Failure> {
+pub(crate) async fn look_inside(
+    cache: &LayerCache,
+    source: &ImageSource,
+    image: &Descriptor,
+) -> Result<Inside, Failure> {
     let (layers, diff_ids, platform) = opened(source, image).await?;
-    let bill = list_packages(source.clone(), layers, diff_ids).await?;
+    let bill = list_packages(cache.clone(), source.clone(), layers, diff_ids).await?;
     Ok(Inside {
         bill,
         platform: Some(platform),
@@ -179,11 +182,21 @@ pub(crate) async fn look_inside(source: &ImageSource, image: &Descriptor) -> Res
 
 /// What was inside an image after each of its layers: also what upper layers hide or replace. Reads the lowest layers as
 /// many times as there are layers above them.
-pub(crate) async fn look_inside_each_state(source: &ImageSource, image: &Descriptor) -> Result<Inside, Failure> {
+pub(crate) async fn look_inside_each_state(
+    cache: &LayerCache,
+    source: &ImageSource,
+    image: &Descriptor,
+) -> Result<Inside, Failure> {
     let (layers, diff_ids, platform) = opened(source, image).await?;
     let mut states = Vec::with_capacity(layers.len());
     for height in 1..=layers.len() {
-        let bill = list_packages(source.clone(), layers[..height].to_vec(), diff_ids[..height].to_vec()).await?;
+        let bill = list_packages(
+            cache.clone(),
+            source.clone(),
+            layers[..height].to_vec(),
+            diff_ids[..height].to_vec(),
+        )
+        .await?;
         states.push(Inside {
             bill,
             platform: Some(platform.clone()),
@@ -238,67 +251,4 @@ async fn opened(source: &ImageSource, image: &Descriptor) -> Result<(Vec<Descrip
         os_version: None,
     };
     Ok((manifest.layers, diff_ids, platform))
-}
-
-/// The walk itself, on a thread that may block. Where the source failed, and not what it gave, its error is the answer:
-/// a timeout is no malformed layer.
-async fn list_packages(
-    source: ImageSource,
-    descriptors: Vec<Descriptor>,
-    diff_ids: Vec<Digest>,
-) -> Result<Bill, Failure> {
-    let handle = Handle::current();
-    let failed = Arc::new(OnceLock::new());
-    let failure = Arc::clone(&failed);
-    let walk = move || {
-        let openers: Vec<_> = descriptors
-            .iter()
-            .map(|layer| {
-                || -> io::Result<Box<dyn Read + Send + '_>> {
-                    let opened = handle.block_on(source.open_blob(layer));
-                    let reader = opened.map_err(|error| noted(&failed, io::Error::other(error)))?;
-                    Ok(Box::new(Watched {
-                        reader,
-                        failed: Arc::clone(&failed),
-                    }))
-                }
-            })
-            .collect();
-        let layers: Vec<Layer<'_>> = descriptors
-            .iter()
-            .zip(&diff_ids)
-            .zip(&openers)
-            .map(|((descriptor, diff_id), opener)| Layer {
-                descriptor,
-                diff_id,
-                source: opener,
-            })
-            .collect();
-        catalog(&layers, &Options::default())
-    };
-    let walked = tokio::task::spawn_blocking(walk).await.map_err(anyhow::Error::from)?;
-    walked.map_err(|error: SbomError| match failure.get() {
-        Some(cause) => registry_failure(RegistryError::clone(cause)),
-        None => Failure::new(Exit::Undecided, error.code(), chain(&error)),
-    })
-}
-
-/// A layer's reader that keeps what its source failed with.
-struct Watched<R> {
-    reader: R,
-    failed: Arc<OnceLock<RegistryError>>,
-}
-
-impl<R: Read> Read for Watched<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.reader.read(buffer).map_err(|error| noted(&self.failed, error))
-    }
-}
-
-/// The error as it is, the registry's in it noted; the first one counts.
-fn noted(failed: &OnceLock<RegistryError>, error: io::Error) -> io::Error {
-    if let Some(cause) = error.get_ref().and_then(|inner| inner.downcast_ref::<RegistryError>()) {
-        let _ = failed.set(cause.clone());
-    }
-    error
 }

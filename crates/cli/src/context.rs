@@ -31,11 +31,18 @@ pub(crate) struct Context {
     pub(crate) manner: Manner,
     /// The format that `-o` names, if it is given: under cosign's name `verify` prints JSON without it.
     pub(crate) asked: Option<Format>,
+    /// Whether the cache of layers is left alone.
+    pub(crate) no_cache: bool,
 }
 
 impl Context {
-    pub(crate) fn new(output: Output, manner: Manner, asked: Option<Format>) -> Self {
-        Self { output, manner, asked }
+    pub(crate) fn new(output: Output, manner: Manner, asked: Option<Format>, no_cache: bool) -> Self {
+        Self {
+            output,
+            manner,
+            asked,
+            no_cache,
+        }
     }
 
     /// The time now; `SOURCE_DATE_EPOCH` does not change it, since certificates are checked against it.

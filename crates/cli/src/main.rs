@@ -14,6 +14,7 @@ mod failure;
 mod hanging;
 mod images;
 mod keys;
+mod layers;
 mod output;
 mod report;
 mod scanning;
@@ -60,6 +61,10 @@ struct Cli {
     /// Write results to this file instead of standard output
     #[arg(long, global = true, value_name = "FILE")]
     output_file: Option<PathBuf>,
+
+    /// Read layers even where what they contain is in the cache, and keep nothing there (docs/sbom.md)
+    #[arg(long, global = true)]
+    no_cache: bool,
 
     /// Give up after this long, e.g. 90s or 3m0s
     #[arg(long, short = 't', global = true, value_name = "DURATION", value_parser = args::go_duration)]
@@ -183,7 +188,7 @@ fn run(verb: Verb, cli: Cli, output: Output, manner: Manner) -> Result<(), Failu
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = runtime.enable_all().build().map_err(anyhow::Error::from)?;
-    let context = Context::new(output, manner, cli.output);
+    let context = Context::new(output, manner, cli.output, cli.no_cache);
     runtime.block_on(async {
         let work = dispatch(verb, &context);
         match patience {

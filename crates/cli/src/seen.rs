@@ -16,6 +16,7 @@ use crate::bills::{Inside, line_of, look_inside, look_inside_each_state};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::images::descend;
+use crate::layers::LayerCache;
 
 pub(crate) use self::place::{image_source, open_local, pick};
 
@@ -126,12 +127,13 @@ pub(crate) async fn look(context: &Context, text: &str, how: &Look<'_>) -> Resul
                 Some("all") => tree.images.clone(),
                 platform => vec![pick(&tree, platform)?],
             };
+            let cache = LayerCache::of(context);
             let mut insides = Vec::with_capacity(images.len());
             for image in &images {
                 insides.push(if how.all_layers {
-                    look_inside_each_state(&source, image).await?
+                    look_inside_each_state(&cache, &source, image).await?
                 } else {
-                    look_inside(&source, image).await?
+                    look_inside(&cache, &source, image).await?
                 });
             }
             let inside = match insides.pop() {

@@ -24,6 +24,8 @@ mod guard;
 
 pub use document::{Document, Origin, Versions};
 pub use error::HomeError;
+#[cfg(unix)]
+pub use guard::written_by_others;
 
 /// The targets that are kept.
 pub const TRUSTED_ROOT: &str = "trusted_root.json";

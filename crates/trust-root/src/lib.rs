@@ -16,6 +16,8 @@ pub mod tuf;
 
 pub use archive::{ArchiveError, read_archive};
 pub use client_trust_config::{ClientTrustConfig, ClientTrustConfigError};
+#[cfg(unix)]
+pub use home::written_by_others;
 pub use home::{
     Document, Home, HomeError, Origin, Place, SIGNING_CONFIG, SIGNING_CONFIG_REKOR_V2, State, TRUSTED_ROOT, Versions,
 };

@@ -25,6 +25,7 @@ use crate::checking::Wish;
 use crate::context::{Context, parse_image, registry_failure};
 use crate::failure::{Exit, Failure, chain};
 use crate::images::descend;
+use crate::layers::LayerCache;
 use crate::output::Output;
 use crate::scanning::{Judge, JudgeArgs};
 use crate::signing::Hand;
@@ -197,10 +198,11 @@ pub(crate) async fn release(output: Output, client: &Client, hand: &Hand, plan: 
     let source = ImageSource::registry(client, &plan.image);
     let tree = descend(&source).await?;
     // 2.
+    let cache = LayerCache::kept_only(output);
     let mut insides = Vec::new();
     for image in &tree.images {
         spinner.say(&format!("reading {}", image.digest));
-        insides.push(look_inside(&source, image).await?);
+        insides.push(look_inside(&cache, &source, image).await?);
     }
     if tree.images.iter().all(|image| image.digest != tree.root.digest) && !insides.is_empty() {
         insides.push(Inside::of_index(&tree.root, &insides));

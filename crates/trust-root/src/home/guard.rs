@@ -44,22 +44,29 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, HomeError> {
 /// Whether nobody but this user and the administrator could have written it.
 #[cfg(unix)]
 fn own(path: &Path, metadata: &Metadata) -> Result<(), HomeError> {
+    match written_by_others(metadata) {
+        None => Ok(()),
+        Some(reason) => Err(HomeError::Unsafe {
+            path: path.to_owned(),
+            reason,
+        }),
+    }
+}
+
+/// Why somebody other than this user and the administrator could have written it, if so: whose it is, or its mode.
+#[cfg(unix)]
+#[must_use]
+pub fn written_by_others(metadata: &Metadata) -> Option<String> {
     use std::os::unix::fs::MetadataExt as _;
 
     /// The administrator can change this program as well.
     const ROOT: u32 = 0;
     let (owner, me) = (metadata.uid(), rustix::process::geteuid().as_raw());
-    let reason = if owner != me && owner != ROOT {
-        format!("belongs to user {owner} (this is user {me})")
-    } else if metadata.mode() & 0o022 != 0 {
-        format!("can be written by others (mode {:04o})", metadata.mode() & 0o7777)
-    } else {
-        return Ok(());
-    };
-    Err(HomeError::Unsafe {
-        path: path.to_owned(),
-        reason,
-    })
+    if owner != me && owner != ROOT {
+        return Some(format!("belongs to user {owner} (this is user {me})"));
+    }
+    let mode = metadata.mode();
+    (mode & 0o022 != 0).then(|| format!("can be written by others (mode {:04o})", mode & 0o7777))
 }
 
 #[cfg(not(unix))]
