@@ -201,7 +201,7 @@ mod tests {
     fn side_by_side_is_one_after_the_other() {
         let image = image();
         let alone = outcome(&image, &[], 1).unwrap();
-        assert_eq!(alone.packages.len(), 4);
+        assert_eq!(alone.packages.len(), 3);
         assert_eq!(alone.notes.len(), 1);
         for workers in [2, 3, 8] {
             assert_eq!(outcome(&image, &[], workers), Ok(alone.clone()), "{workers} workers");

@@ -47,13 +47,20 @@ fn written(home: &Sandbox) -> Vec<PathBuf> {
     paths
 }
 
+/// The entry of the layer that has the packages.
+fn entry(home: &Sandbox) -> PathBuf {
+    let has_packages = |path: &PathBuf| String::from_utf8_lossy(&fs::read(path).unwrap()).contains("bash");
+    written(home).into_iter().find(has_packages).unwrap()
+}
+
 fn dated() -> Sandbox {
     Sandbox::new().with("SOURCE_DATE_EPOCH", "1700000000")
 }
 
 #[test]
 fn a_warm_cache_says_the_same_to_the_byte() {
-    for (image, layers) in [(debian_like(), 1), (stacked(), 3)] {
+    for image in [debian_like(), stacked()] {
+        let layers = image.blobs().len() - 1;
         for scope in ["squashed", "all-layers"] {
             let home = dated();
             image.write_layout(&home.path().join("layout"), "1.0");
@@ -96,7 +103,7 @@ fn a_damaged_entry_is_said_and_read_anew() {
     debian_like().write_layout(&home.path().join("layout"), "1.0");
     let look = || run(&home, ["sbom", "-f", "spdx-json", "layout"]);
     let good = look().expect_success().clone();
-    let entry = written(&home).remove(0);
+    let entry = entry(&home);
     let whole = fs::read(&entry).unwrap();
     let mut flipped = whole.clone();
     *flipped.last_mut().unwrap() ^= 1;
@@ -134,7 +141,7 @@ async fn what_is_signed_never_comes_from_the_cache() {
     let home = home();
     let image = registry.push(&debian_like(), "1.0").await;
     json(&home, ["sbom", &image]);
-    let entry = written(&home).remove(0);
+    let entry = entry(&home);
     let whole = fs::read(&entry).unwrap();
     fs::write(&entry, forged(&whole, "bash", "dash")).unwrap();
     assert!(json(&home, ["sbom", &image])["packages"].to_string().contains("dash"));
@@ -153,7 +160,7 @@ async fn what_is_signed_never_comes_from_the_cache() {
         "--insecure-ignore-tlog",
         &image,
     ];
-    let signed = json(&home, signed).to_string();
+    let signed = json(&home, signed)[0]["attestations"][0]["predicate"]["packages"].to_string();
     assert!(signed.contains("bash") && !signed.contains("dash"), "{signed}");
     assert_eq!(fs::read(&entry).unwrap(), whole, "what was read is kept");
 }
@@ -165,7 +172,7 @@ fn an_entry_that_makes_no_sense_is_said_and_read_anew() {
     debian_like().write_layout(&home.path().join("layout"), "1.0");
     let look = || run(&home, ["sbom", "-f", "spdx-json", "layout"]);
     let good = look().expect_success().stdout.clone();
-    let entry = written(&home).remove(0);
+    let entry = entry(&home);
     let whole = fs::read(&entry).unwrap();
     for (from, to) in [("\"Package\"", "\"Backage\""), ("\"needs\":", "\"meeds\":")] {
         fs::write(&entry, forged(&whole, from, to)).unwrap();
@@ -198,7 +205,7 @@ fn what_others_could_have_written_is_not_used() {
     debian_like().write_layout(&home.path().join("layout"), "1.0");
     let look = || run(&home, ["sbom", "-f", "spdx-json", "layout"]);
     let good = look().expect_success().stdout.clone();
-    let entry = written(&home).remove(0);
+    let entry = entry(&home);
     let folder = entry.parent().unwrap().to_owned();
     let mode = fs::metadata(&folder).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700, "nobody else is to look into it");

@@ -40,13 +40,13 @@ fn with_rest(files: Files) -> Bill {
 /// A zip archive of one file.
 fn zip(name: &str, content: &[u8]) -> Vec<u8> {
     let mut deflate = DeflateEncoder::new(Vec::new(), Compression::fast());
-    deflate.write_all(content).unwrap();
-    zip_of(name, &deflate.finish().unwrap(), content.len())
+    deflate.write_all(content).expect("memory takes all");
+    zip_of(name, &deflate.finish().expect("memory takes all"), content.len())
 }
 
 fn zip_of(name: &str, data: &[u8], length: usize) -> Vec<u8> {
-    let word = |value: usize| u32::try_from(value).unwrap().to_le_bytes();
-    let short = |value: usize| u16::try_from(value).unwrap().to_le_bytes();
+    let word = |value: usize| u32::try_from(value).expect("a small archive").to_le_bytes();
+    let short = |value: usize| u16::try_from(value).expect("a short name").to_le_bytes();
     let sizes = [&[0; 4][..], &word(data.len()), &word(length), &short(name.len())].concat();
     let fields = [&[20, 0, 0, 0, 8, 0, 0, 0, 0, 0][..], &sizes, &[0, 0]].concat();
     let local = [b"PK\x03\x04", fields.as_slice(), name.as_bytes(), data].concat();
@@ -97,7 +97,7 @@ impl Read for Zeros {
 
 fn header(path: &str, size: u64) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
-    header.set_path(path).unwrap();
+    header.set_path(path).expect("a short path");
     header.set_size(size);
     header.set_mode(0o644);
     header.set_cksum();
