@@ -12,7 +12,7 @@ use proofmark_advisories::gate::{Ruling, Verdict};
 use proofmark_advisories::matching::Finding;
 use serde_json::{Value, json};
 
-use super::Findings;
+use super::{Authority, Findings};
 use crate::context::Context;
 
 pub(crate) use self::gitlab::gitlab;
@@ -24,14 +24,12 @@ pub(crate) fn text(findings: &Findings<'_>) -> String {
     let mut text = table(findings);
     text.push_str(&licence_lines(findings));
     let (scan, gate) = (&findings.scan, &findings.gate);
-    let _ = writeln!(
-        text,
-        "{} findings in {} packages; {} looked up, {} not",
-        scan.findings.len(),
-        findings.of.bill.packages.len(),
-        scan.looked_up,
-        scan.not_looked_up.len()
-    );
+    let (found, packages) = (scan.findings.len(), findings.of.bill.packages.len());
+    let looked_up = match findings.authority {
+        Authority::Database(_) => format!("{} looked up, {} not", scan.looked_up, scan.not_looked_up.len()),
+        Authority::Results(..) => "which of them were looked up, the results do not say".to_owned(),
+    };
+    let _ = writeln!(text, "{found} findings in {packages} packages; {looked_up}");
     for (reason, count) in reasons(findings) {
         let _ = writeln!(text, "  not looked up: {count} ({reason})");
     }
@@ -193,7 +191,7 @@ pub(crate) fn json(findings: &Findings<'_>) -> Value {
         "digest": findings.of.digest,
         "database": database_of(findings),
         "packages": findings.of.bill.packages.len(),
-        "lookedUp": scan.looked_up,
+        "lookedUp": looked_up(findings),
         "notLookedUp": not_looked_up,
         "conditions": conditions,
         "unread": findings.of.bill.notes,
@@ -202,6 +200,14 @@ pub(crate) fn json(findings: &Findings<'_>) -> Value {
         "unmatchedVex": findings.standings.unmatched,
         "gate": findings.gate,
     })
+}
+
+/// How many packages were looked up, where that is known.
+fn looked_up(findings: &Findings<'_>) -> Option<usize> {
+    match findings.authority {
+        Authority::Database(_) => Some(findings.scan.looked_up),
+        Authority::Results(..) => None,
+    }
 }
 
 /// What the rules about licences decided of packages.

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::world::{Registry, fails, home, json, run, write};
 
-const FORMATS: [&str; 10] = [
+/// Every format that `sbom` writes.
+pub(crate) const FORMATS: [&str; 10] = [
     "spdx-json",
     "spdx-tag-value",
     "spdx3-json",

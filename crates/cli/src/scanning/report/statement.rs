@@ -58,7 +58,7 @@ fn image(findings: &Findings<'_>) -> Value {
         "digest": findings.of.digest,
         "verdict": verdict(findings),
         "packages": findings.of.bill.packages.len(),
-        "lookedUp": findings.scan.looked_up,
+        "lookedUp": super::looked_up(findings),
         "notLookedUp": findings.scan.not_looked_up.len(),
         "findings": findings.scan.findings.len(),
         "stopped": rulings(findings, &gate.stopped),

@@ -7,20 +7,8 @@ use proofmark_testkit::images::{Built, Layer};
 use serde_json::{Value, json};
 
 use super::{kev, prepared, refuses, with_salt};
+use crate::documents::FORMATS;
 use crate::world::{fails, fixture_path, run, write};
-
-const FORMATS: [&str; 10] = [
-    "spdx-json",
-    "spdx-tag-value",
-    "spdx3-json",
-    "cyclonedx-json",
-    "cyclonedx-json@1.5",
-    "cyclonedx-json@1.4",
-    "cyclonedx-xml",
-    "cyclonedx-xml@1.5",
-    "cyclonedx-xml@1.4",
-    "syft-json",
-];
 
 /// An advisory made for this test: Debian 12 mends openssl in a version that the image has not.
 const OPENSSL: &str = r#"{"id":"DEBIAN-CVE-2024-1","modified":"2024-01-01T00:00:00Z","upstream":["CVE-2024-1"],
