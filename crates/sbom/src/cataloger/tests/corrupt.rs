@@ -193,6 +193,10 @@ fn written_over(bytes: &[u8], drawn: &mut Drawn) -> Vec<u8> {
     bytes
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test of how long something takes asks the clock"
+)]
 fn timed<T>(what: &str, read: impl FnOnce() -> T) -> T {
     let started = Instant::now();
     let outcome = read();
