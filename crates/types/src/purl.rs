@@ -120,13 +120,17 @@ impl Purl {
             .filter(|p| !p.is_empty())
         {
             let (key, value) = pair.split_once('=').ok_or_else(malformed)?;
-            purl = purl.with_qualifier(&decode(key)?, &decode(value)?);
+            // Keys are never encoded: whatever else were in one would be written as it is.
+            if !is_key(key) {
+                return Err(malformed());
+            }
+            purl = purl.with_qualifier(key, &decode(value)?);
         }
         if let Some(subpath) = subpath {
-            let mut kept = Vec::new();
-            for segment in subpath.split('/').filter(|s| !matches!(*s, "" | "." | "..")) {
-                kept.push(decode(segment)?);
-            }
+            // Decoded first: `%2e%2e` is as good as `..`.
+            let subpath = decode(subpath)?;
+            let kept = subpath.split('/').filter(|s| !matches!(*s, "" | "." | ".."));
+            let kept: Vec<&str> = kept.collect();
             purl.subpath = (!kept.is_empty()).then(|| kept.join("/"));
         }
         // What is written is what is bounded, or others could not read it back: an encoded byte takes three.
@@ -232,6 +236,12 @@ fn encode(f: &mut fmt::Formatter<'_>, text: &str, also: &[u8]) -> fmt::Result {
     Ok(())
 }
 
+/// purl-spec, "Rules for each purl component": ASCII letters, digits, `.`, `-` and `_`, the first no digit.
+fn is_key(key: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
+    key.bytes().all(plain) && key.bytes().next().is_some_and(|b| !b.is_ascii_digit())
+}
+
 fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -329,6 +339,16 @@ mod tests {
             Purl::parse("pkg://deb/Debian/CURL?b=&arch=x").unwrap().to_string(),
             "pkg:deb/debian/curl?arch=x"
         );
+        // Segments are told apart after they were decoded: what is written is read as the same.
+        for (text, expected) in [
+            ("pkg:a/b#x/%2fy/%2e%2e/.%2f", "pkg:a/b#x/y"),
+            ("pkg:a/%2fn%2f/b", "pkg:a/n/b"),
+            ("pkg:a/b#%2f", "pkg:a/b"),
+        ] {
+            let written = Purl::parse(text).unwrap().to_string();
+            assert_eq!(written, expected);
+            assert_eq!(Purl::parse(&written).unwrap().to_string(), expected);
+        }
     }
 
     #[test]
@@ -342,6 +362,10 @@ mod tests {
         assert!(matches!(Purl::parse("pkg:1x/a"), Err(PurlError::Type { .. })));
         assert!(matches!(Purl::parse("pkg:deb/%zz"), Err(PurlError::Malformed { .. })));
         assert!(matches!(Purl::parse("pkg:deb/%ff"), Err(PurlError::Malformed { .. })));
+        for key in ["a%26b", "a b", "1a", "", "a#"] {
+            let text = format!("pkg:deb/a?{key}=x");
+            assert!(matches!(Purl::parse(&text), Err(PurlError::Malformed { .. })), "{key}");
+        }
         assert!(matches!(
             Purl::parse(&format!("pkg:deb/{}", "a".repeat(5000))),
             Err(PurlError::TooLong { .. })
