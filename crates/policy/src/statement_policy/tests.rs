@@ -102,6 +102,26 @@ fn rego_knows_the_given_time_and_reaches_nothing_else() {
     }
 }
 
+/// `.cargo/config.toml` says which zones are built in. One that is not must not make a rule undefined: `not late` would hold.
+#[test]
+fn rego_knows_few_time_zones_and_says_so_of_others() {
+    let clock = |zone: &str| {
+        format!(
+            "package signature\nallow {{ not late }}\nlate {{ [hour, _, _] := time.clock([time.now_ns(), \"{zone}\"]); hour > 18 }}"
+        )
+    };
+    // 22:13:20 UTC, 17:13:20 in New York.
+    assert_eq!(
+        check(&[("p.rego", &clock("America/New_York"))], &statement("x")),
+        Ok(())
+    );
+    assert!(check(&[("p.rego", &clock("Europe/London"))], &statement("x")).is_err());
+    for zone in ["Asia/Nowhere", "Pacific/Auckland"] {
+        let refusal = check(&[("p.rego", &clock(zone))], &statement("x")).unwrap_err();
+        assert_eq!(refusal.code, ERROR, "{zone}: {}", refusal.reason);
+    }
+}
+
 #[test]
 fn rego_that_does_not_end_is_ended() {
     let endless = "package signature\nallow { count([1 | numbers.range(1, 4000)[_]; numbers.range(1, 4000)[_]; numbers.range(1, 4000)[_]]) > 0 }";
