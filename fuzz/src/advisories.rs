@@ -161,8 +161,11 @@ pub fn version(data: &[u8]) {
         scheme.compare(b, a).reverse(),
         "{scheme:?} {a} {b}"
     );
-    // Maven's own order has circles: `1.x` < `1-SNAPSHOT` < `1` < `1.x`.
-    if scheme == Scheme::Maven || ![a, b, c].into_iter().all(|version| scheme.accepts(version)) {
+    // Maven's own order has circles (`1.x` < `1-SNAPSHOT` < `1` < `1.x`), and so has PHP's where there are words that it does
+    // not know.
+    if matches!(scheme, Scheme::Maven | Scheme::Packagist)
+        || ![a, b, c].into_iter().all(|version| scheme.accepts(version))
+    {
         return;
     }
     assert_eq!(scheme.compare(a, a), Ordering::Equal, "{scheme:?} {a}");

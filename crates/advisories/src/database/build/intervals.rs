@@ -84,7 +84,7 @@ fn bound<'e>(event: &'e Event<'_>) -> Option<(Kind, &'e str)> {
 }
 
 /// Sorts, those that are equal as they were. Maven's order has circles (`1.x` is below `1-SNAPSHOT`, that below `1`, and that
-/// below `1.x`), at which the standard library's sort may panic.
+/// below `1.x`), and so has PHP's; at them the standard library's sort may panic.
 fn in_order<T>(list: Vec<T>, compare: impl Fn(&T, &T) -> Ordering) -> Vec<T> {
     let mut sorted = Vec::with_capacity(list.len());
     for new in list {
