@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use proofmark_advisories::feeds::{EpssScores, KnownExploited};
 use proofmark_advisories::gate::{Evidence, PackageFacts, Policy};
 use proofmark_advisories::matching::{Distribution, Scan, Subject, scan};
+use proofmark_advisories::results::Results;
 use proofmark_advisories::vex::{self, Document, hear};
 use proofmark_advisories::{Added, Builder, Database, Scheme};
 use proofmark_types::{Digest, Purl};
@@ -121,6 +122,17 @@ pub fn vex(data: &[u8]) {
     }
 }
 
+/// Results of Trivy and Grype.
+pub fn results(data: &[u8]) {
+    if let Ok(results) = Results::parse(data) {
+        let packages: Vec<_> = PACKAGES
+            .iter()
+            .map(|purl| (Some(purl), purl.name(), purl.version()))
+            .collect();
+        let _ = results.scan(&packages);
+    }
+}
+
 /// The rules of a gate, held against findings.
 pub fn gate(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
@@ -133,7 +145,8 @@ pub fn gate(data: &[u8]) {
             purl: Some(purl),
             name: "app",
             paths: &["usr/bin/app"],
-            licences: &["MIT"],
+            licences: &["MIT OR GPL-3.0-only WITH x"],
+            ..PackageFacts::default()
         })
         .collect();
     let evidence = Evidence {

@@ -1,8 +1,16 @@
 //! The files that tell what is inside an image. Each target is an image of one file, or a few bytes put where a file has
 //! them: the first byte says which.
 
+use std::io::{Cursor, Read};
+use std::sync::LazyLock;
+
 use object::write::{Object, StandardSegment};
 use object::{Architecture, BinaryFormat, Endianness, SectionKind};
+
+use proofmark_oci::Descriptor;
+use proofmark_oci::union::Layer;
+use proofmark_sbom::{Listing, Options};
+use proofmark_types::{Digest, MediaType};
 
 use crate::targets::read_tar;
 
@@ -111,10 +119,44 @@ pub fn program(data: &[u8]) {
     }
 }
 
+/// What is kept of a layer: of a tar with one file.
+pub(crate) static LISTING: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let tar = tar_of(
+        "var/lib/dpkg/status",
+        b"Package: app\nStatus: install ok installed\nVersion: 1.0-1\n",
+    );
+    let media_type = MediaType::parse("application/vnd.oci.image.layer.v1.tar").expect("a media type");
+    let descriptor = Descriptor::of(media_type, &tar);
+    let diff_id = Digest::sha256_of(&tar);
+    let source = move || -> std::io::Result<Box<dyn Read + Send>> { Ok(Box::new(Cursor::new(tar.clone()))) };
+    let layer = Layer {
+        descriptor: &descriptor,
+        diff_id: &diff_id,
+        source: &source,
+    };
+    let listing = Listing::read(&layer, 0, &Options::default()).expect("a layer");
+    listing.encode()
+});
+
+/// How much of it names the program that wrote it: what another wrote is not read.
+pub(crate) fn listing_prefix() -> usize {
+    let digest = LISTING.windows(7).position(|part| part == b"sha256:");
+    // A byte with the length of the digest goes before it.
+    digest.expect("the digest of the layer") - 1
+}
+
+/// What the cache of layers keeps, behind the name of this program.
+pub fn layer_listing(data: &[u8]) {
+    let bytes = [&LISTING[..listing_prefix()], data].concat();
+    let Ok(listing) = Listing::decode(&bytes) else { return };
+    let _ = listing.check();
+    assert_eq!(Listing::decode(&listing.encode()).expect("what was written"), listing);
+}
+
 fn deflated(content: &[u8]) -> Vec<u8> {
     let mut deflated = Vec::new();
     let mut encoder = flate2::read::ZlibEncoder::new(content, flate2::Compression::fast());
-    std::io::Read::read_to_end(&mut encoder, &mut deflated).expect("memory");
+    encoder.read_to_end(&mut deflated).expect("memory");
     deflated
 }
 
@@ -135,11 +177,15 @@ fn read_one_of(paths: &[&str], data: &[u8]) {
 
 /// Reads an image of one file.
 fn read_file(path: &str, content: &[u8]) {
+    read_tar(&tar_of(path, content));
+}
+
+fn tar_of(path: &str, content: &[u8]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_ustar();
     header.set_size(content.len() as u64);
     header.set_mode(0o755);
     header.set_cksum();
     builder.append_data(&mut header, path, content).expect("memory");
-    read_tar(&builder.into_inner().expect("memory"));
+    builder.into_inner().expect("memory")
 }

@@ -107,6 +107,8 @@ fn inside(seeds: &mut Seeds) {
     magic.extend([u8::try_from(modules.len() & 0x7f).unwrap_or(0) | 0x80, 1]);
     magic.extend(modules.as_bytes());
     add(seeds, "program", &magic);
+    let listing = &crate::inside::LISTING[crate::inside::listing_prefix()..];
+    add(seeds, "layer_listing", listing);
 }
 
 /// Advisories, and their database.
@@ -298,8 +300,16 @@ const TEXTS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "results",
+        &[
+            "{\"SchemaVersion\":2,\"Trivy\":{\"Version\":\"0.76.0\"},\"ArtifactType\":\"container_image\",\"Metadata\":{\"DiffIDs\":[\"sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\"]},\"Results\":[{\"Target\":\"Python\",\"Class\":\"lang-pkgs\",\"Type\":\"python-pkg\",\"Vulnerabilities\":[{\"VulnerabilityID\":\"CVE-2020-11651\",\"PkgName\":\"salt\",\"PkgIdentifier\":{\"PURL\":\"pkg:pypi/salt@3000.1\"},\"InstalledVersion\":\"3000.1\",\"FixedVersion\":\"3000.2, 2019.2.4\",\"Severity\":\"CRITICAL\",\"CVSS\":{\"nvd\":{\"V3Vector\":\"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H\"}}}]}]}",
+            "{\"matches\":[{\"vulnerability\":{\"id\":\"GHSA-6vq8-rjxx-h8mh\",\"severity\":\"Critical\",\"cvss\":[],\"fix\":{\"versions\":[\"3000.2\"],\"state\":\"fixed\"}},\"relatedVulnerabilities\":[{\"id\":\"CVE-2020-11651\",\"severity\":\"Critical\"}],\"artifact\":{\"name\":\"salt\",\"version\":\"3000.1\",\"type\":\"python\",\"purl\":\"pkg:pypi/salt@3000.1\",\"locations\":[{\"path\":\"/opt/x\"}]}}],\"source\":{\"type\":\"image\",\"target\":{\"manifestDigest\":\"sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}},\"descriptor\":{\"name\":\"grype\",\"version\":\"0.116.0\"}}",
+        ],
+    ),
+    (
         "gate",
         &[
+            "licences:\n- id: l\n  reason: x\n  action: stop\n  when: { licence: ['GPL-3.0*'], path: ['app/**'] }\nnot-looked-up: { no-version: stop }\n",
             "rules:\n- id: a\n  reason: x\n  action: stop\n  when: { severity: high, fix: available, exploited: true, epss: 0.5, package: [salt], kind: [pypi], path: ['usr/**'], licence: ['GPL-*'] }\n- id: b\n  reason: y\n  action: review\n  when: { unrated: true, cvss: 7.5, ransomware: false, age-days: 30, uncertain: false }\nexceptions:\n- id: CVE-2022-33891\n  package: pyspark\n  reason: x\n  expires: 2027-01-01\n",
         ],
     ),

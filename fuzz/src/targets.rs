@@ -387,8 +387,8 @@ macro_rules! targets {
 targets! {
     bundle dsse statement simple_signing legacy_layer detached certificate timestamp log_body scts signed_note checkpoint
     tile trust_root tuf_metadata signing_config trust_config manifest config layout docker_archive layers challenge link credentials
-    policy catalog rpm archive lock_file package_record program sbom_document advisory advisory_database feeds vex gate
-    version image_reference digest key_reference purl admission_review token json
+    policy catalog rpm archive lock_file package_record program layer_listing sbom_document advisory advisory_database feeds vex results
+    gate version image_reference digest key_reference purl admission_review token json
 }
 
 #[cfg(test)]

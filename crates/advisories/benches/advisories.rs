@@ -115,7 +115,7 @@ fn say(what: &str, rounds: u32, run: impl Fn()) {
         .collect();
     let mut median = |by: fn(&(Duration, Duration)) -> Duration| {
         times.sort_by_key(by);
-        by(times.get(times.len() / 2).unwrap()).as_secs_f64() * 1e3
+        by(&times[times.len() / 2]).as_secs_f64() * 1e3
     };
     let (wall, processor) = (median(|(wall, _)| *wall), median(|(_, processor)| *processor));
     println!("{what:34} {wall:>10.3} ms, processor {processor:>10.3} ms");
@@ -190,7 +190,7 @@ fn record(at: usize, records: usize) -> String {
 
 /// A thousand packages of the kinds given.
 fn subjects(kinds: &[&str], records: usize) -> Vec<Purl> {
-    let kind = |at: usize| *kinds.get(at % kinds.len()).unwrap();
+    let kind = |at: usize| kinds[at % kinds.len()];
     (0..1000)
         .map(|at| format!("pkg:{}/package-{}@1.50.0", kind(at), at * 7 % packages(records)))
         .map(|text| Purl::parse(&text).unwrap())

@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn what_is_needed_and_what_is_enough() {
         for (licences, pattern, needed, enough) in [
-            (&["GPL-3.0-only"] as &[&str], "GPL-3.0*", true, true),
+            (["GPL-3.0-only"].as_slice(), "GPL-3.0*", true, true),
             (&["gpl-3.0-ONLY"], "GPL-3.0-only", true, true),
             (&["MIT"], "GPL-3.0*", false, false),
             // Whoever may choose does not need it; whoever takes it has enough.
