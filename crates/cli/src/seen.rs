@@ -206,6 +206,15 @@ fn unreadable(path: &str, error: &std::io::Error) -> Failure {
     Failure::usage("file-unreadable", format!("cannot read {path}: {error}"))
 }
 
+/// Whether a name that is no file is that of a document nevertheless: an image of Docker Hub could be called `bom.json`, and
+/// nobody who writes that means one.
+fn is_named_as_document(text: &str) -> bool {
+    let is_path = text.starts_with(['.', '/']);
+    let of_a_registry = !is_path && text.split_once('/').is_some_and(|(host, _)| host.contains(['.', ':']));
+    let ends = [".json", ".xml", ".spdx"].iter().any(|end| text.ends_with(end));
+    ends && !of_a_registry
+}
+
 /// Whether the words name a document rather than an image: standard input, or a file that starts as documents do.
 pub(crate) fn is_document(text: &str) -> bool {
     if text == "-" {
@@ -216,7 +225,9 @@ pub(crate) fn is_document(text: &str) -> bool {
     let read = path
         .is_file()
         .then(|| std::fs::File::open(path).and_then(|mut file| file.read(&mut start)));
-    let Some(Ok(length)) = read else { return false };
+    let Some(Ok(length)) = read else {
+        return !path.exists() && is_named_as_document(text);
+    };
     let start = start[..length].trim_ascii_start();
     let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
     start.starts_with(b"{") || start.starts_with(b"<") || start.starts_with(b"#") || start.starts_with(b"SPDXVersion:")

@@ -440,24 +440,25 @@ pub struct Note {
     pub reason: String,
 }
 
+/// What was left out because of a bound, and what could not be opened at all.
+pub(crate) const LEFT_OUT: [&str; 9] = [
+    "facts-too-many",
+    "file-unreadable",
+    "java-archive-too-deep",
+    "java-archive-too-large",
+    "java-archive-too-many",
+    "lock-file-too-large",
+    "metadata-too-large",
+    "notes-too-many",
+    "symlinks-too-many",
+];
+
 impl Note {
     /// Whether packages may be missing from the bill on a scale that makes it no answer: the database of a distribution
     /// is not read as a whole, or somebody has made something so large, deep or numerous that it was left out. A single
     /// broken file of a language is not: the test data of well-known packages has such.
     #[must_use]
     pub fn may_hide_packages(&self) -> bool {
-        /// What was left out because of a bound, and what could not be opened at all.
-        const LEFT_OUT: [&str; 9] = [
-            "facts-too-many",
-            "file-unreadable",
-            "java-archive-too-deep",
-            "java-archive-too-large",
-            "java-archive-too-many",
-            "lock-file-too-large",
-            "metadata-too-large",
-            "notes-too-many",
-            "symlinks-too-many",
-        ];
         LEFT_OUT.contains(&self.code) || is_system_database(&self.path)
     }
 }

@@ -62,7 +62,8 @@ pub(super) fn is_foreign(folder: &str) -> bool {
         "doc",
         "examples",
     ];
-    folder.split('/').any(|part| FOREIGN.contains(&part))
+    // Where Debian puts its Node.js packages there is no `node_modules`.
+    folder.starts_with("usr/share/nodejs/") || folder.split('/').any(|part| FOREIGN.contains(&part))
 }
 
 impl Cataloger for Lock {

@@ -390,3 +390,20 @@ fn findings_come_and_go_between_two_images() {
     let plain = run(&home, ["sbom", "diff", "3000.1", "3000.2"]);
     assert!(!plain.expect_success().stdout.contains("CVE-"), "{}", plain.stdout);
 }
+
+/// A name that is mistyped must not be looked for on Docker Hub.
+#[test]
+fn a_document_that_is_not_there_is_no_image() {
+    let home = prepared();
+    for name in ["bom.json", "out/bom.cdx.xml", "./bom.spdx", "/no/bom.spdx.json"] {
+        let outcome = run(&home, ["scan", name]);
+        refuses(&outcome, 2, "file-unreadable");
+        assert!(
+            outcome.stderr.contains(&format!("cannot read {name}: ")),
+            "{}",
+            outcome.stderr
+        );
+    }
+    // With a registry it is an image, whatever its name.
+    refuses(&run(&home, ["scan", "127.0.0.1:1/bom.json"]), 1, "unreachable");
+}

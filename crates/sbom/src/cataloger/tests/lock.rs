@@ -211,9 +211,11 @@ fn lock_files_of_packages_are_not_the_images() {
         "root/.cargo/registry/src/a/Cargo.lock",
         "usr/lib/ruby/gems/3.1.0/gems/rbs-2.1.0/steep/Gemfile.lock",
         "app/vendor/a/b/composer.lock",
+        "usr/share/nodejs/lodash-cli/npm-shrinkwrap.json",
     ] {
         assert!(!is_wanted(path), "{path}");
     }
+    assert!(is_wanted("opt/nodejs/app/package-lock.json"));
 }
 
 proptest! {
