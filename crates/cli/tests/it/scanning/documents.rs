@@ -397,7 +397,7 @@ fn a_document_that_is_not_there_is_no_image() {
     let home = prepared();
     for name in ["bom.json", "out/bom.cdx.xml", "./bom.spdx", "/no/bom.spdx.json"] {
         let outcome = run(&home, ["scan", name]);
-        refuses(&outcome, 2, "file-unreadable");
+        fails(&outcome, 2, "file-unreadable");
         assert!(
             outcome.stderr.contains(&format!("cannot read {name}: ")),
             "{}",
@@ -405,5 +405,5 @@ fn a_document_that_is_not_there_is_no_image() {
         );
     }
     // With a registry it is an image, whatever its name.
-    refuses(&run(&home, ["scan", "127.0.0.1:1/bom.json"]), 1, "unreachable");
+    fails(&run(&home, ["scan", "127.0.0.1:1/bom.json"]), 1, "unreachable");
 }
