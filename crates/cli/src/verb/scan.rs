@@ -13,7 +13,7 @@ use crate::verb::sbom::Scope;
 /// Known vulnerabilities of what is inside an image, and whether it may pass
 #[derive(Args, Debug)]
 pub(crate) struct ScanVerb {
-    /// What `sbom` can look at: an image in a registry, oci:FOLDER[:TAG], docker-archive:FILE, dir:FOLDER, tar:FILE; or an SBOM document (SPDX, CycloneDX, Syft's), also on standard input (-)
+    /// What `sbom` can look at: an image in a registry, oci:FOLDER or oci:FOLDER:TAG, docker-archive:FILE, dir:FOLDER, tar:FILE; or an SBOM document (SPDX, CycloneDX, Syft's), also on standard input (-)
     image: String,
 
     /// The document to write; without it a table is printed, or JSON with -o json
