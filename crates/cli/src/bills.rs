@@ -15,6 +15,7 @@ use proofmark_types::{Digest, UnixTime};
 use crate::context::registry_failure;
 use crate::failure::{Exit, Failure, chain};
 use crate::layers::LayerCache;
+use crate::output::counted;
 
 use walk::list_packages;
 
@@ -154,7 +155,7 @@ pub(crate) fn line_of(bill: &Bill) -> String {
         *counts.entry(package.kind).or_default() += 1;
     }
     let kinds: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    format!("{} packages ({})", bill.packages.len(), kinds.join(", "))
+    format!("{} ({})", counted(bill.packages.len(), "package"), kinds.join(", "))
 }
 
 /// Where a layer is in the list; images of an index share some.

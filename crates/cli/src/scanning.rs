@@ -20,7 +20,7 @@ pub(crate) use self::authority::Authority;
 use crate::advisories::{open, place, refused};
 use crate::context::{Context, read_file, read_text};
 use crate::failure::{Exit, Failure, chain};
-use crate::output::Output;
+use crate::output::{Output, counted};
 
 /// What decides whether something may pass.
 #[derive(Args, Clone, Debug, Default)]
@@ -368,7 +368,11 @@ impl Findings<'_> {
             Verdict::Stop => {
                 let mut details: Vec<String> = gate.stopped.iter().map(|ruling| self.line(ruling)).collect();
                 details.dedup();
-                let message = format!("the gate stops {}: {} reasons", self.of.name, gate.stopped.len());
+                let message = format!(
+                    "the gate stops {}: {}",
+                    self.of.name,
+                    counted(gate.stopped.len(), "reason")
+                );
                 Err(Failure::new(Exit::Refused, "gate-refused", message).with_details(details))
             }
             Verdict::Undecided => {

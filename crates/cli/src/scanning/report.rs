@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::{Authority, Findings};
 use crate::context::Context;
+use crate::output::counted;
 
 pub(crate) use self::gitlab::gitlab;
 pub(crate) use self::statement::{GATE, cosign_vuln_of_index, gate_statement, together};
@@ -29,7 +30,8 @@ pub(crate) fn text(findings: &Findings<'_>) -> String {
         Authority::Database(_) => format!("{} looked up, {} not", scan.looked_up, scan.not_looked_up.len()),
         Authority::Results(..) => "which of them were looked up, the results do not say".to_owned(),
     };
-    let _ = writeln!(text, "{found} findings in {packages} packages; {looked_up}");
+    let (found, packages) = (counted(found, "finding"), counted(packages, "package"));
+    let _ = writeln!(text, "{found} in {packages}; {looked_up}");
     for (reason, count) in reasons(findings) {
         let _ = writeln!(text, "  not looked up: {count} ({reason})");
     }
