@@ -1,5 +1,7 @@
 //! Manifests: by tag or by digest, always hashed before anybody sees them.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::HeaderValue;
 use http::Method;
@@ -12,6 +14,7 @@ use super::Client;
 use crate::RegistryError;
 use crate::auth::Access;
 use crate::counts::Operation;
+use crate::jitter;
 use crate::transport::{Body, Call, Response};
 
 /// The header in which registries name the digest of what they send or store.
@@ -20,6 +23,13 @@ pub(super) const CONTENT_DIGEST: &str = "docker-content-digest";
 /// The header by which a registry says that it lists a manifest under its subject (distribution-spec 1.1, "Pushing
 /// Manifests with Subject").
 pub(super) const OCI_SUBJECT: &str = "oci-subject";
+
+/// How long a registry is left alone that does not know the blobs it has just acknowledged, each time.
+const BLOB_WAITS: [Duration; 3] = [
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_millis(900),
+];
 
 /// A manifest, verified.
 #[derive(Clone, Debug, PartialEq)]
@@ -162,15 +172,7 @@ impl Client {
             what: what.clone(),
             reason: "its media type cannot be sent".to_owned(),
         })?;
-        let path = manifest_path(repository, &name);
-        let call = Call::get(Operation::PushManifest, Access::push(repository), path, what.clone())
-            .method(Method::PUT)
-            .header(CONTENT_TYPE, media_type)
-            .body(Body::Bytes(bytes));
-        let response = self.transport.send(call).await?;
-        if !response.status().is_success() {
-            return Err(response.refusal(repository.registry(), &what).await);
-        }
+        let response = self.send_manifest(repository, &name, &what, media_type, bytes).await?;
         // What it says it stored is compared when it says it; the header is required, yet not every registry sends it.
         if let Some(Ok(seen)) = response.header(CONTENT_DIGEST).map(Digest::parse)
             && seen.algorithm() == digest.algorithm()
@@ -185,6 +187,35 @@ impl Client {
         Ok(response.header(OCI_SUBJECT).is_some())
     }
 
+    /// Sends it, and sends it again when the registry does not know a blob that it has acknowledged: docker-registry
+    /// forgets one for a moment when another process finishes storing the same blob.
+    async fn send_manifest(
+        &self,
+        repository: &Repository,
+        name: &str,
+        what: &str,
+        media_type: HeaderValue,
+        bytes: Bytes,
+    ) -> Result<Response, RegistryError> {
+        let mut waits = BLOB_WAITS.into_iter();
+        loop {
+            let path = manifest_path(repository, name);
+            let call = Call::get(Operation::PushManifest, Access::push(repository), path, what.to_owned())
+                .method(Method::PUT)
+                .header(CONTENT_TYPE, media_type.clone())
+                .body(Body::Bytes(bytes.clone()));
+            let response = self.transport.send(call).await?;
+            if response.status().is_success() {
+                return Ok(response);
+            }
+            let refusal = response.refusal(repository.registry(), what).await;
+            match waits.next() {
+                Some(wait) if lacks_blobs(&refusal) => tokio::time::sleep(wait + jitter::up_to(wait)).await,
+                _ => return Err(refusal),
+            }
+        }
+    }
+
     async fn get_manifest(&self, repository: &Repository, name: &str, what: &str) -> Result<Response, RegistryError> {
         let call = manifest_call(repository, name, what.to_owned());
         let response = self.transport.send(call).await?;
@@ -194,6 +225,12 @@ impl Client {
             Err(response.refusal(repository.registry(), what).await)
         }
     }
+}
+
+/// Whether the registry says that it has not a blob which the manifest names (distribution-spec, "Error Codes"). All were
+/// stored before, or found there.
+fn lacks_blobs(refusal: &RegistryError) -> bool {
+    matches!(refusal, RegistryError::UnexpectedStatus { reason, .. } if reason.contains("BLOB_UNKNOWN"))
 }
 
 pub(super) fn manifest_path(repository: &Repository, name: &str) -> String {

@@ -237,3 +237,38 @@ async fn a_protected_registry_wants_the_right_password() {
         "unauthorized"
     );
 }
+
+/// docker-registry, asked while another process finishes the same blob: it has the blob again a moment later.
+#[tokio::test]
+async fn a_manifest_is_sent_again_when_the_registry_forgets_a_blob_for_a_moment() {
+    let unknown = r#"{"errors":[{"code":"DIGEST_INVALID"},{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown"}]}"#;
+    for (refusals, status, body, expected, sent) in [
+        (2, 400, unknown, None, 3),
+        (9, 400, unknown, Some("unexpected-status"), 4),
+        (
+            9,
+            400,
+            r#"{"errors":[{"code":"MANIFEST_INVALID"}]}"#,
+            Some("unexpected-status"),
+            1,
+        ),
+    ] {
+        let left = Mutex::new(refusals);
+        let registry = Hostile::start(move |_| {
+            let mut left = left.lock().unwrap();
+            if *left == 0 {
+                return Reply::new(201, "");
+            }
+            *left -= 1;
+            Reply::new(status, body)
+        })
+        .await;
+        let image = small_image("x");
+        let pushed = client()
+            .push_manifest(&registry.repository(), None, &image.manifest.media_type, image.bytes)
+            .await;
+        assert_eq!(pushed.err().map(|error| error.code()), expected);
+        let puts = registry.seen().iter().filter(|seen| seen.method == "PUT").count();
+        assert_eq!(puts, sent, "{body}");
+    }
+}
