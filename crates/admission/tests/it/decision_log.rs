@@ -33,6 +33,13 @@ async fn each_decision_is_one_line_of_json() {
     let mut review = pod(&[&signed, &world.image("unsigned:1.0"), "a\nforged: line"]);
     review["request"]["dryRun"] = true.into();
     let request = Request::parse(review.to_string().as_bytes()).unwrap();
+    // tracing decides once for each place that logs whether anybody listens. Another test's thread, which listens to
+    // nothing, may be the first to come there while ours is the only subscriber, and then nothing is ever logged: so
+    // every place is met before, by another webhook, and asked again when the subscriber comes.
+    Admission::open(&world.config())
+        .unwrap()
+        .validate(&request, Deadline::after(Duration::from_secs(10)))
+        .await;
 
     let captured = Captured::default();
     let writer = captured.clone();
