@@ -33,9 +33,9 @@ async fn each_decision_is_one_line_of_json() {
     let mut review = pod(&[&signed, &world.image("unsigned:1.0"), "a\nforged: line"]);
     review["request"]["dryRun"] = true.into();
     let request = Request::parse(review.to_string().as_bytes()).unwrap();
-    // tracing decides once for each place that logs whether anybody listens. Another test's thread, which listens to
-    // nothing, may be the first to come there while ours is the only subscriber, and then nothing is ever logged: so
-    // every place is met before, by another webhook, and asked again when the subscriber comes.
+    // tracing decides once for each place that logs whether anybody listens. With a single subscriber it asks the thread
+    // that comes there first, which may be another test's that listens to nothing, and then nothing is ever logged. So the
+    // place is met before, by another webhook, and asked again when the subscriber comes, which is not the only one.
     Admission::open(&world.config())
         .unwrap()
         .validate(&request, Deadline::after(Duration::from_secs(10)))
@@ -51,6 +51,7 @@ async fn each_decision_is_one_line_of_json() {
         .with_max_level(tracing::Level::INFO)
         .with_writer(move || writer.clone())
         .finish();
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let logging = tracing::subscriber::set_default(subscriber);
     let answer = admission
         .validate(&request, Deadline::after(Duration::from_secs(10)))
