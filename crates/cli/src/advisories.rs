@@ -16,7 +16,7 @@ use proofmark_types::UnixTime;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::context::variable;
+use crate::context::{cache_folder, variable};
 use crate::failure::{Exit, Failure, chain};
 
 pub(crate) use feeds::Origins;
@@ -31,23 +31,19 @@ const OLD_AFTER_DAYS: u64 = 7;
 
 /// Where the database is: named, or in the cache of this user.
 pub(crate) fn place(given: Option<&Path>) -> Result<PathBuf, Failure> {
-    let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(path) = given {
         return Ok(path.to_owned());
     }
-    if let Some(path) = set("PROOFMARK_DB") {
+    if let Some(path) = variable("PROOFMARK_DB").map(PathBuf::from) {
         return Ok(path);
     }
-    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-    cache
-        .map(|cache| cache.join("proofmark").join("advisories.db"))
-        .ok_or_else(|| {
-            Failure::usage(
-                "database-nowhere",
-                "there is no HOME to look for an advisory database in",
-            )
-            .with_hint("name the file with --db or PROOFMARK_DB")
-        })
+    cache_folder().map(|cache| cache.join("advisories.db")).ok_or_else(|| {
+        Failure::usage(
+            "database-nowhere",
+            "there is no HOME to look for an advisory database in",
+        )
+        .with_hint("name the file with --db or PROOFMARK_DB")
+    })
 }
 
 /// The database at its place. Of it is read what is asked for, when it is asked for.

@@ -5,6 +5,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
+use std::path::Path;
 
 use proofmark_evidence::bundle::{Bundle, Content};
 use proofmark_evidence::dsse::Envelope;
@@ -15,6 +16,7 @@ use proofmark_types::{Digest, DigestAlgorithm, Digests, DigestsHasher};
 use proofmark_verify::{Artifact, CertificateClaims, KeyAlgorithm, Proof, Proofs, PublicKey, Verifier};
 
 use crate::checking::compare;
+use crate::context;
 use crate::failure::{Exit, Failure};
 
 /// The largest file that is held in memory, in bytes.
@@ -100,7 +102,7 @@ fn subject_hashes(envelope: &Envelope) -> Vec<DigestAlgorithm> {
 impl Blob {
     /// Reads a file, or standard input.
     pub(crate) fn read(name: &str, need: Need) -> Result<Self, Failure> {
-        let unreadable = |error: io::Error| Failure::usage("file-unreadable", format!("cannot read {name}: {error}"));
+        let unreadable = |error| context::unreadable(Path::new(name), &error);
         let content = if name == STDIN {
             collect(&mut io::stdin().lock(), name, need)?.0
         } else {
@@ -120,7 +122,7 @@ impl Blob {
     /// The same of a file that may also be given by its digest, `sha256:HEX`, as cosign takes it.
     pub(crate) fn read_or_digest(name: &str, need: Need) -> Result<Self, Failure> {
         match Digest::parse(name) {
-            Ok(digest) if !std::path::Path::new(name).exists() => Ok(Self::of_digest(digest)),
+            Ok(digest) if !Path::new(name).exists() => Ok(Self::of_digest(digest)),
             _ => Self::read(name, need),
         }
     }
@@ -224,12 +226,7 @@ fn collect(source: &mut impl Read, name: &str, need: Need) -> Result<(BlobConten
             }
             Ok(count) => collector.add(name, piece.get(..count).unwrap_or_default())?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                return Err(Failure::usage(
-                    "file-unreadable",
-                    format!("cannot read {name}: {error}"),
-                ));
-            }
+            Err(error) => return Err(context::unreadable(Path::new(name), &error)),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! and the clock are read.
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 use std::time::{Duration, SystemTime};
 
@@ -171,6 +171,17 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// The folder of this user for what can be made again: `XDG_CACHE_HOME`, or `.cache` in `HOME`, and in it ours.
+pub(crate) fn cache_folder() -> Option<PathBuf> {
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
+    Some(cache.join("proofmark"))
+}
+
 /// The repository of all evidence: the flag's, or cosign's COSIGN_REPOSITORY.
 fn evidence_repository(args: &RegistryArgs) -> Result<Option<Repository>, Failure> {
     if args.evidence_repository.is_some() {
@@ -216,13 +227,11 @@ fn refuse_unsupported(args: &RegistryArgs) -> Result<(), Failure> {
 
 /// Reads a file that the command line names.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
-    let failure =
-        |error: std::io::Error| Failure::usage("file-unreadable", format!("cannot read {}: {error}", path.display()));
     // What has no size beforehand, a pipe or a device, has a limit as well.
     let mut bytes = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(failure)?;
+        .map_err(|error| unreadable(path, &error))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(Failure::usage(
             "file-too-large",
@@ -248,7 +257,7 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let file = written_beside(path, bytes, &builder)?;
-    file.persist(path).map_err(|error| unwritable(path, error.error))?;
+    file.persist(path).map_err(|error| unwritable(path, &error.error))?;
     Ok(())
 }
 
@@ -257,13 +266,13 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 pub(crate) fn write_secret(path: &Path, bytes: &[u8], replace: bool) -> Result<(), Failure> {
     // Made with mode 0600.
     let file = written_beside(path, bytes, &tempfile::Builder::new())?;
-    file.as_file().sync_all().map_err(|error| unwritable(path, error))?;
+    file.as_file().sync_all().map_err(|error| unwritable(path, &error))?;
     let kept = if replace {
         file.persist(path)
     } else {
         file.persist_noclobber(path)
     };
-    kept.map(|_| ()).map_err(|error| unwritable(path, error.error))
+    kept.map(|_| ()).map_err(|error| unwritable(path, &error.error))
 }
 
 /// A file in the same folder with all of it.
@@ -272,7 +281,7 @@ fn written_beside(
     bytes: &[u8],
     builder: &tempfile::Builder<'_, '_>,
 ) -> Result<tempfile::NamedTempFile, Failure> {
-    let failure = |error: std::io::Error| unwritable(path, error);
+    let failure = |error: std::io::Error| unwritable(path, &error);
     let folder = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
@@ -286,7 +295,13 @@ fn written_beside(
     Ok(file)
 }
 
-fn unwritable(path: &Path, error: std::io::Error) -> Failure {
+/// A file or folder of the user's that could not be read.
+pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::usage("file-unreadable", format!("cannot read {}: {error}", path.display()))
+}
+
+/// A file or folder that could not be made or written.
+pub(crate) fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(
         Exit::Undecided,
         "file-unwritable",

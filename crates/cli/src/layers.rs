@@ -13,7 +13,7 @@ use proofmark_oci::union::Layer;
 use proofmark_sbom::{Listing, ListingError, Options, listing};
 use proofmark_types::Digest;
 
-use crate::context::Context;
+use crate::context::{Context, cache_folder};
 use crate::failure::chain;
 use crate::output::Output;
 
@@ -159,14 +159,9 @@ impl LayerCache {
 }
 
 fn folder() -> Option<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let set = |name: &str| variable(name).filter(|value| !value.as_os_str().is_empty());
-    match variable(FOLDER) {
+    match std::env::var_os(FOLDER).map(PathBuf::from) {
         Some(folder) => Some(folder).filter(|folder| !folder.as_os_str().is_empty()),
-        None => {
-            let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
-            Some(cache.join("proofmark").join("layers"))
-        }
+        None => Some(cache_folder()?.join("layers")),
     }
 }
 

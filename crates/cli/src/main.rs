@@ -12,6 +12,7 @@ mod context;
 mod cosign;
 mod failure;
 mod hanging;
+mod hashed;
 mod images;
 mod keys;
 mod layers;

@@ -13,7 +13,7 @@ use proofmark_types::Digest;
 
 use crate::args::RegistryArgs;
 use crate::bills::{Inside, line_of, look_inside, look_inside_each_state};
-use crate::context::Context;
+use crate::context::{Context, unreadable};
 use crate::failure::Failure;
 use crate::images::descend;
 use crate::layers::LayerCache;
@@ -173,7 +173,7 @@ pub(crate) fn document(context: &Context, path: &str, unwrap: bool) -> Result<Do
         bounded(std::io::stdin().lock(), path)?
     } else {
         bounded(
-            std::fs::File::open(path).map_err(|error| unreadable(path, &error))?,
+            std::fs::File::open(path).map_err(|error| unreadable(Path::new(path), &error))?,
             path,
         )?
     };
@@ -198,12 +198,8 @@ fn bounded(reader: impl Read, path: &str) -> Result<Vec<u8>, Failure> {
     let limit = u64::try_from(reading::MAX_DOCUMENT_BYTES).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
     let read = reader.take(limit + 1).read_to_end(&mut bytes);
-    read.map_err(|error| unreadable(path, &error))?;
+    read.map_err(|error| unreadable(Path::new(path), &error))?;
     Ok(bytes)
-}
-
-fn unreadable(path: &str, error: &std::io::Error) -> Failure {
-    Failure::usage("file-unreadable", format!("cannot read {path}: {error}"))
 }
 
 /// Whether a name that is no file is that of a document nevertheless: an image of Docker Hub could be called `bom.json`, and

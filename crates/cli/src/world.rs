@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use url::Url;
 
-use crate::context::{Context, read_text};
+use crate::context::{Context, read_text, unwritable};
 use crate::failure::{Exit, Failure, chain};
 
 /// What is to be started. Port 0 takes a free one.
@@ -38,10 +38,7 @@ pub(crate) struct World {
 impl World {
     /// Starts registry and trust services; a folder without a trust domain gets one, with the development issuer.
     pub(crate) async fn start(folder: &Path, ports: Ports) -> Result<Self, Failure> {
-        fs::create_dir_all(folder.join("policies")).map_err(|error| {
-            let message = format!("cannot make {}: {error}", folder.display());
-            Failure::new(Exit::Undecided, "file-unwritable", message)
-        })?;
+        fs::create_dir_all(folder.join("policies")).map_err(|error| unwritable(folder, &error))?;
         let registry = proofmark_registry_server::Server::start(proofmark_registry_server::Config::new(
             folder.join("registry"),
             loopback(ports.registry),

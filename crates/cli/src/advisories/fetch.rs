@@ -5,15 +5,16 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use proofmark_types::{Digest, Hasher};
+use proofmark_types::Digest;
 use reqwest::header::{
     CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
 };
 use reqwest::{Certificate, Client, ClientBuilder, Response, StatusCode, Url, redirect};
 
 use super::feeds::{Feed, Kind, is_allowed, is_loopback};
-use crate::context::read_file;
+use crate::context::{read_file, unwritable};
 use crate::failure::{Exit, Failure};
+use crate::hashed::Hashed;
 
 /// EPSS redirects once, to the file of the day.
 const MAX_REDIRECTS: usize = 5;
@@ -197,21 +198,15 @@ async fn read(feed: &Feed, mut response: Response, into: &Path) -> Result<Fetche
     if response.content_length().is_some_and(|length| length > feed.limit) {
         return Err(too_large());
     }
-    let unwritable = |error: std::io::Error| {
-        let message = format!("cannot write {}: {error}", into.display());
-        Failure::new(Exit::Undecided, "file-unwritable", message)
-    };
-    let mut file = File::create(into).map_err(unwritable)?;
-    let mut hasher = Hasher::sha256();
-    let mut bytes = 0_u64;
+    let unwritable = |error: std::io::Error| unwritable(into, &error);
+    let mut file = Hashed::new(File::create(into).map_err(unwritable)?);
     let mut begun = Vec::new();
     while let Some(piece) = response
         .chunk()
         .await
         .map_err(|error| unreachable(feed, &innermost(&error)))?
     {
-        bytes += piece.len() as u64;
-        if bytes > feed.limit {
+        if file.size() + piece.len() as u64 > feed.limit {
             return Err(too_large());
         }
         if begun.len() < 4 {
@@ -221,21 +216,22 @@ async fn read(feed: &Feed, mut response: Response, into: &Path) -> Result<Fetche
                 return Err(refused("feed-not-one", message));
             }
         }
-        hasher.update(&piece);
         file.write_all(&piece).map_err(unwritable)?;
     }
     if begun.len() < 4 {
         let message = format!(
-            "{} answered with {bytes} bytes: expected {}",
+            "{} answered with {} bytes: expected {}",
             feed.url,
+            file.size(),
             expected(feed.kind)
         );
         return Err(refused("feed-not-one", message));
     }
+    let (file, digest, bytes) = file.finish();
     file.sync_all().map_err(unwritable)?;
     Ok(Fetched::New {
         validators,
-        digest: hasher.finish(),
+        digest,
         bytes,
     })
 }

@@ -8,12 +8,13 @@ use flate2::read::MultiGzDecoder;
 use proofmark_advisories::feeds::{EpssScores, KnownExploited};
 use proofmark_advisories::osv::{MAX_RECORD_BYTES, Record};
 use proofmark_advisories::{Builder, Ecosystem, LackingFeed, SourceFile};
-use proofmark_types::{Hasher, UnixTime};
+use proofmark_types::UnixTime;
 use serde_json::Value;
 
 use super::feeds::Kind;
-use crate::context::Context;
+use crate::context::{Context, unreadable};
 use crate::failure::{Failure, chain};
+use crate::hashed;
 
 /// The largest feed, EPSS, has some 10 MB; a catalogue 1.5 MB.
 const MAX_FEED_BYTES: u64 = 256 * 1024 * 1024;
@@ -161,18 +162,8 @@ impl Import {
     /// Its digest, read in pieces.
     fn note_file(&mut self, path: &Path, file: &mut File, as_of: Option<UnixTime>) -> Result<(), Failure> {
         let unreadable = |error: std::io::Error| unreadable(path, &error);
-        let mut hasher = Hasher::sha256();
-        let mut piece = vec![0; 1024 * 1024];
-        let mut bytes = 0_u64;
         file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
-        loop {
-            let count = file.read(&mut piece).map_err(unreadable)?;
-            if count == 0 {
-                break;
-            }
-            bytes += count as u64;
-            hasher.update(&piece[..count]);
-        }
+        let (digest, bytes) = hashed::all(&mut *file).map_err(unreadable)?;
         file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
         let (name, fetched) = match &self.fetched {
             Some((url, at)) => (url.clone(), Some(*at)),
@@ -183,7 +174,7 @@ impl Import {
         };
         self.builder.add_file(SourceFile {
             name,
-            digest: hasher.finish(),
+            digest,
             bytes,
             fetched,
             as_of,
@@ -270,8 +261,4 @@ pub(super) fn check(path: &Path, kind: Kind) -> Result<(), Failure> {
         return Err(Failure::usage("feed-not-one", message));
     }
     Ok(())
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::usage("file-unreadable", format!("cannot read {}: {error}", path.display()))
 }

@@ -10,13 +10,14 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use proofmark_types::{Digest, Hasher, UnixTime};
+use proofmark_types::{Digest, UnixTime};
 use serde::{Deserialize, Serialize};
 
 use super::feeds::Feed;
 use super::fetch::Validators;
-use crate::context::{Context, write_file};
+use crate::context::{Context, unwritable, write_file};
 use crate::failure::{Exit, Failure};
+use crate::hashed;
 
 /// Thirty entries take some 10 KiB.
 const MAX_LIST_BYTES: u64 = 1024 * 1024;
@@ -45,17 +46,25 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// The folder of a database. A list that cannot be read is none: everything is fetched again.
-    pub(super) fn open(database: &Path) -> Result<Self, Failure> {
+    /// The folder of a database. A list that cannot be read is none: everything is fetched again. So is the file of a feed
+    /// that is not what the list says.
+    pub(super) fn open(database: &Path, feeds: &[Feed]) -> Result<Self, Failure> {
         let folder = beside(database, "feeds");
         make_folder(&folder)?;
         let mut text = String::new();
-        let files = File::open(folder.join("feeds.json"))
+        let listed: BTreeMap<String, KeptFile> = File::open(folder.join("feeds.json"))
             .and_then(|file| file.take(MAX_LIST_BYTES).read_to_string(&mut text))
             .ok()
             .and_then(|_| serde_json::from_str(&text).ok())
             .unwrap_or_default();
-        Ok(Self { folder, files })
+        let mut kept = Self { folder, files: listed };
+        for feed in feeds {
+            let seen = hashed::file(&kept.path(feed)).ok();
+            if kept.of(feed).map(|file| &file.digest) != seen.as_ref().map(|(digest, _)| digest) {
+                kept.files.remove(&feed.file);
+            }
+        }
+        Ok(kept)
     }
 
     /// Where a feed is written to while it comes.
@@ -68,10 +77,8 @@ impl Kept {
     }
 
     /// The file of a feed, if it is there and is what was fetched.
-    pub(super) fn sound(&self, feed: &Feed) -> Option<&KeptFile> {
-        let kept = self.files.get(&feed.file)?;
-        let digest = digest_of(&self.path(feed)).ok()?;
-        (digest == kept.digest).then_some(kept)
+    pub(super) fn of(&self, feed: &Feed) -> Option<&KeptFile> {
+        self.files.get(&feed.file)
     }
 
     /// Gives what came its name.
@@ -109,10 +116,7 @@ pub(super) fn make_folder(folder: &Path) -> Result<(), Failure> {
     if folder.as_os_str().is_empty() {
         return Ok(());
     }
-    fs::create_dir_all(folder).map_err(|error| {
-        let message = format!("cannot make {}: {error}", folder.display());
-        Failure::new(Exit::Undecided, "file-unwritable", message)
-    })
+    fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))
 }
 
 /// Takes the right to change a database, until the file is dropped. Another process that has it is waited for.
@@ -158,23 +162,4 @@ pub(crate) fn replace(database: &Path, bytes: &[u8]) -> Result<(), Failure> {
     written
         .and_then(|()| fs::rename(&part, database))
         .map_err(|error| unwritable(database, &error))
-}
-
-/// The digest of a file, read in pieces.
-pub(super) fn digest_of(path: &Path) -> std::io::Result<Digest> {
-    let mut file = File::open(path)?;
-    let mut hasher = Hasher::sha256();
-    let mut piece = vec![0; 1024 * 1024];
-    loop {
-        let count = file.read(&mut piece)?;
-        if count == 0 {
-            return Ok(hasher.finish());
-        }
-        hasher.update(&piece[..count]);
-    }
-}
-
-fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    let message = format!("cannot write {}: {error}", path.display());
-    Failure::new(Exit::Undecided, "file-unwritable", message)
 }

@@ -52,7 +52,7 @@ impl Update {
         // 1.
         let _held = hold(context, &self.database).await?;
         // 2.
-        let mut kept = Kept::open(&self.database)?;
+        let mut kept = Kept::open(&self.database, &feeds)?;
         let failures = fetch_all(context, &fetcher, &feeds, &mut kept).await?;
         // 3.
         if failures.len() == feeds.len() {
@@ -64,7 +64,7 @@ impl Update {
                 feed: feed.name.clone(),
                 code: failure.code.clone(),
                 reason: failure.message.clone(),
-                kept_from: kept.sound(feed).map(|file| file.fetched),
+                kept_from: kept.of(feed).map(|file| file.fetched),
             })
             .collect();
         let old = open(&self.database).ok();
@@ -74,7 +74,7 @@ impl Update {
         // 4.
         let have: Vec<(Feed, PathBuf, KeptFile)> = feeds
             .iter()
-            .filter_map(|feed| Some((feed.clone(), kept.path(feed), kept.sound(feed)?.clone())))
+            .filter_map(|feed| Some((feed.clone(), kept.path(feed), kept.of(feed)?.clone())))
             .collect();
         let (database, failed) = (self.database.clone(), lacking.clone());
         let built = tokio::task::spawn_blocking(move || build(&database, old.as_ref(), &have, lacking));
@@ -141,7 +141,7 @@ async fn fetch_all(
         .iter()
         .map(|feed| {
             // What another address sent is not what this one knows.
-            let known = kept.sound(feed).filter(|file| file.url == feed.url.as_str());
+            let known = kept.of(feed).filter(|file| file.url == feed.url.as_str());
             let validators = known.map(|file| file.validators.clone()).unwrap_or_default();
             (feed.clone(), validators, kept.part(feed))
         })

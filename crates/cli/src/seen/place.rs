@@ -6,7 +6,7 @@ use proofmark_oci::{Descriptor, Platform};
 use proofmark_registry::{ImageSource, RegistryError};
 
 use crate::args::RegistryArgs;
-use crate::context::{Context, parse_image, registry_failure};
+use crate::context::{Context, parse_image, registry_failure, unreadable};
 use crate::failure::{Failure, chain};
 use crate::images::ImageTree;
 
@@ -47,8 +47,7 @@ fn archive_and_name(text: &str) -> Option<(&str, &str)> {
 
 /// A layout folder or an archive. One that is not there is a mistake on the command line, no image missing from a registry.
 pub(crate) fn open_local(path: &Path, name: Option<&str>) -> Result<ImageSource, Failure> {
-    std::fs::metadata(path)
-        .map_err(|error| Failure::usage("file-unreadable", format!("cannot read {}: {error}", path.display())))?;
+    std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     ImageSource::open(path, name).map_err(|error| {
         let is_image = name.is_some() || matches!(error, RegistryError::NameNeeded { .. });
         if is_image {

@@ -9,9 +9,11 @@ use flate2::read::MultiGzDecoder;
 use proofmark_oci::union::{Layer, LayerSource};
 use proofmark_oci::{Descriptor, media_types};
 use proofmark_sbom::{Bill, Note, Options, catalog};
-use proofmark_types::{Digest, Hasher, MediaType};
+use proofmark_types::{Digest, MediaType};
 
+use crate::context::unreadable;
 use crate::failure::{Exit, Failure, chain};
+use crate::hashed::{self, Hashed};
 
 /// The most entries of a folder; as many as of an image.
 const MAX_ENTRIES: usize = 4_000_000;
@@ -49,9 +51,7 @@ pub(crate) async fn bill(place: Place) -> Result<Bill, Failure> {
 }
 
 fn of_folder(path: &Path) -> Result<Bill, Failure> {
-    let unreadable =
-        |error: &io::Error| Failure::usage("file-unreadable", format!("cannot read {}: {error}", path.display()));
-    if !fs::metadata(path).map_err(|error| unreadable(&error))?.is_dir() {
+    if !fs::metadata(path).map_err(|error| unreadable(path, &error))?.is_dir() {
         let message = format!("{} is no folder", path.display());
         return Err(Failure::usage("local-image-unreadable", message).with_hint("tar:FILE reads a tarball"));
     }
@@ -62,8 +62,8 @@ fn of_folder(path: &Path) -> Result<Bill, Failure> {
     let mut notes = Vec::new();
     folder.list(PathBuf::new(), 0, &mut notes)?;
     let mut sink = Hashed::new(io::sink());
-    folder.write(&mut sink).map_err(|error| unreadable(&error))?;
-    let (digest, size) = sink.finish();
+    folder.write(&mut sink).map_err(|error| unreadable(path, &error))?;
+    let (_, digest, size) = sink.finish();
     let mut bill = look(&descriptor(digest.clone(), size)?, &digest, &Piped(Arc::new(folder)))?;
     bill.notes.extend(notes);
     bill.notes.sort();
@@ -71,21 +71,16 @@ fn of_folder(path: &Path) -> Result<Bill, Failure> {
 }
 
 fn of_tarball(path: PathBuf) -> Result<Bill, Failure> {
-    let unreadable =
-        |error: &io::Error| Failure::usage("file-unreadable", format!("cannot read {}: {error}", path.display()));
+    let unreadable = |error| unreadable(&path, &error);
     let open = || File::open(&path).map(BufReader::new);
-    let mut sink = Hashed::new(io::sink());
-    io::copy(&mut open().map_err(|error| unreadable(&error))?, &mut sink).map_err(|error| unreadable(&error))?;
-    let (digest, size) = sink.finish();
+    let (digest, size) = hashed::file(&path).map_err(unreadable)?;
     let mut magic = Vec::new();
     let start = open().and_then(|file| file.take(4).read_to_end(&mut magic));
-    start.map_err(|error| unreadable(&error))?;
+    start.map_err(unreadable)?;
     let diff_id = if magic.starts_with(&[0x1f, 0x8b]) {
-        let mut sink = Hashed::new(io::sink());
-        let mut inflated = MultiGzDecoder::new(open().map_err(|error| unreadable(&error))?);
+        let mut inflated = MultiGzDecoder::new(open().map_err(unreadable)?);
         let bound = FREE_BYTES.saturating_add(size.saturating_mul(MAX_INFLATION));
-        let written =
-            io::copy(&mut inflated.by_ref().take(bound + 1), &mut sink).map_err(|error| unreadable(&error))?;
+        let (diff_id, written) = hashed::all(inflated.by_ref().take(bound + 1)).map_err(unreadable)?;
         if written > bound {
             let message = format!(
                 "{} inflates to more than {MAX_INFLATION} times its {size} bytes",
@@ -93,7 +88,7 @@ fn of_tarball(path: PathBuf) -> Result<Bill, Failure> {
             );
             return Err(Failure::new(Exit::Undecided, "malformed-layer", message));
         }
-        sink.finish().0
+        diff_id
     } else if magic == [0x28, 0xb5, 0x2f, 0xfd] {
         let message = format!("{} is compressed with zstd", path.display());
         return Err(
@@ -218,39 +213,5 @@ fn note(path: &Path, error: &io::Error) -> Note {
         path: path.to_string_lossy().into_owned(),
         code: "file-unreadable",
         reason: error.to_string(),
-    }
-}
-
-/// Hashes and counts what is written.
-struct Hashed<W> {
-    writer: W,
-    hasher: Hasher,
-    size: u64,
-}
-
-impl<W: Write> Hashed<W> {
-    fn new(writer: W) -> Self {
-        Self {
-            writer,
-            hasher: Hasher::sha256(),
-            size: 0,
-        }
-    }
-
-    fn finish(self) -> (Digest, u64) {
-        (self.hasher.finish(), self.size)
-    }
-}
-
-impl<W: Write> Write for Hashed<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let length = self.writer.write(bytes)?;
-        self.hasher.update(&bytes[..length]);
-        self.size += u64::try_from(length).unwrap_or(u64::MAX);
-        Ok(length)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
     }
 }

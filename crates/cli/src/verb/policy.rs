@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use proofmark_policy::{KeyPlaces, Mode, PolicyError, PolicySet};
 use serde_json::json;
 
-use crate::context::{Context, read_file};
+use crate::context::{Context, read_file, unreadable};
 use crate::failure::{Exit, Failure, chain};
 use crate::keys;
 
@@ -127,8 +127,7 @@ fn failure(error: PolicyError) -> Failure {
 
 /// The policy files of a folder, in order of their names; hidden files (as Kubernetes' `..data`) are not policies.
 pub(crate) fn policy_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let failure =
-        |error: std::io::Error| Failure::usage("file-unreadable", format!("cannot read {}: {error}", folder.display()));
+    let failure = |error| unreadable(folder, &error);
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failure)? {
         let path = entry.map_err(failure)?.path();
