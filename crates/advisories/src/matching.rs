@@ -111,6 +111,14 @@ pub struct Finding<'d> {
     pub uncertain: Option<String>,
 }
 
+impl<'d> Finding<'d> {
+    /// The line that says what it is, or its name where nobody wrote one.
+    #[must_use]
+    pub fn words(&self) -> &'d str {
+        if self.summary.is_empty() { self.id } else { self.summary }
+    }
+}
+
 /// Why a result without findings is no good news.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -247,6 +255,7 @@ pub fn scan<'d>(
             }
         }
     }
+    let mut known_owners = BTreeMap::new();
     for (package, owner) in owned {
         // An owner that is owned itself, or is not in the list, was not looked up.
         let judged = subjects
@@ -258,7 +267,15 @@ pub fn scan<'d>(
         };
         scan.looked_up += 1;
         let subject = subjects.get(package).copied().unwrap_or_default();
-        if is_known(database, judged, distribution)? {
+        let known = match known_owners.get(&owner) {
+            Some(known) => *known,
+            None => {
+                let known = is_known(database, judged, distribution)?;
+                known_owners.insert(owner, known);
+                known
+            }
+        };
+        if known {
             continue;
         }
         // A language that the database lacks is no condition here: the owner was looked up.
@@ -271,9 +288,13 @@ pub fn scan<'d>(
     }
     scan.conditions.sort();
     scan.conditions.dedup();
-    scan.findings
-        .sort_by(|a, b| (a.package, b.rating, b.score, a.id).cmp(&(b.package, a.rating, a.score, b.id)));
+    worst_first(&mut scan.findings);
     Ok(scan)
+}
+
+/// By package, the worst of each first.
+pub(crate) fn worst_first(findings: &mut [Finding<'_>]) {
+    findings.sort_by(|a, b| (a.package, b.rating, b.score, a.id).cmp(&(b.package, a.rating, a.score, b.id)));
 }
 
 /// Whether the distribution has advisories of a package, or of its source, for whatever release.

@@ -20,7 +20,7 @@ use proofmark_types::{Digest, Purl, UnixTime};
 use thiserror::Error;
 
 use crate::feeds::{Epss, EpssScores, KnownExploited};
-use crate::matching::{Finding, Scan};
+use crate::matching::{Finding, Scan, worst_first};
 use crate::severity::{Rating, Severity};
 
 /// The largest results read. Trivy's of an image with 3,000 packages and 5,000 findings has some 30 MB.
@@ -48,6 +48,12 @@ pub struct Results {
     digests: Vec<Digest>,
     diff_ids: Vec<Digest>,
     found: Vec<Found>,
+}
+
+/// The doubt over what a scanner left out because it was told to.
+fn suppressed(count: usize) -> Option<(&'static str, String)> {
+    let text = || format!("{count} findings were suppressed by its own rules");
+    (count > 0).then(|| ("results-suppressed", text()))
 }
 
 /// A finding in a scanner's words.
@@ -185,7 +191,7 @@ impl Results {
             });
             findings.push(found.finding(package));
         }
-        findings.sort_by(|a, b| (a.package, b.rating, b.score, a.id).cmp(&(b.package, a.rating, a.score, b.id)));
+        worst_first(&mut findings);
         findings.dedup();
         let scan = Scan {
             findings,

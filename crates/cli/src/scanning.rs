@@ -10,7 +10,7 @@ use clap::Args;
 use proofmark_advisories::Database;
 use proofmark_advisories::feeds::{EpssScores, KnownExploited};
 use proofmark_advisories::gate::{Evidence, Gate, PackageFacts, Policy, Ruling, Verdict};
-use proofmark_advisories::matching::{Distribution, Scan, Subject, scan};
+use proofmark_advisories::matching::{Distribution, Finding, Scan, Subject, scan};
 use proofmark_advisories::results::{Results, Stranger};
 use proofmark_advisories::vex::{Document, Standings, hear};
 use proofmark_sbom::{Bill, Licence, Uncertainty};
@@ -205,7 +205,7 @@ impl Judge {
         purls.extend(strangers.iter().map(|stranger| stranger.purl));
         let standings = hear(&self.documents, &scan.findings, &purls, of.digest);
         // 3. Whether it may pass.
-        let mut gate = self.decide(of.bill, &scan, &standings, &strangers);
+        let mut gate = self.decide(of.bill, &scan, &standings, &strangers, now);
         // Its packages are not in the bill: nobody looked them up.
         let unread = of.bill.notes.iter().filter(|note| note.may_hide_packages());
         let unread = unread.map(|note| (note.code, format!("{}: {}", note.path, note.reason)));
@@ -294,7 +294,14 @@ impl Judge {
         old.then(|| ("database-old", text()))
     }
 
-    fn decide(&self, bill: &Bill, scan: &Scan<'_>, standings: &Standings<'_>, strangers: &[Stranger<'_>]) -> Gate {
+    fn decide(
+        &self,
+        bill: &Bill,
+        scan: &Scan<'_>,
+        standings: &Standings<'_>,
+        strangers: &[Stranger<'_>],
+        now: UnixTime,
+    ) -> Gate {
         let packages = || bill.packages.iter();
         let paths: Vec<Vec<&str>> = packages()
             .map(|package| package.locations.iter().map(|place| place.path.as_str()).collect())
@@ -338,7 +345,7 @@ impl Judge {
             has_exploited,
             has_scores,
         };
-        self.policy.decide(&evidence, Context::now())
+        self.policy.decide(&evidence, now)
     }
 }
 
@@ -394,10 +401,15 @@ impl Findings<'_> {
         known.or_else(stranger).unwrap_or(("?", None))
     }
 
+    /// What a ruling is about: a finding, and the place of a package.
+    pub(crate) fn about(&self, ruling: &Ruling) -> (Option<&Finding<'_>>, Option<usize>) {
+        let finding = ruling.finding.and_then(|at| self.scan.findings.get(at));
+        (finding, finding.map(|finding| finding.package).or(ruling.package))
+    }
+
     /// A ruling in words: what it is about, by which rule, why.
     fn line(&self, ruling: &Ruling) -> String {
-        let finding = ruling.finding.and_then(|at| self.scan.findings.get(at));
-        let package = finding.map(|finding| finding.package).or(ruling.package);
+        let (finding, package) = self.about(ruling);
         let package = package.map(|at| self.named(at));
         let mut about: Vec<&str> = finding.map(|finding| finding.id).into_iter().collect();
         about.extend(package.map(|(name, _)| name));

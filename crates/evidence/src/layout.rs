@@ -135,8 +135,8 @@ pub fn bundle_referrer(
     predicate_type: Option<&PredicateType>,
     created: UnixTime,
 ) -> ImageManifest {
-    let bundle_type = media_type(bundle::MEDIA_TYPE_V03);
-    let mut config = Descriptor::of(media_type(media_types::OCI_EMPTY), EMPTY_CONFIG);
+    let bundle_type = MediaType::of_constant(bundle::MEDIA_TYPE_V03);
+    let mut config = Descriptor::of(MediaType::of_constant(media_types::OCI_EMPTY), EMPTY_CONFIG);
     config.artifact_type = Some(bundle_type.clone());
     let mut annotations = BTreeMap::from([(CREATED_ANNOTATION.to_owned(), created.to_string())]);
     let content = match predicate_type {
@@ -148,7 +148,7 @@ pub fn bundle_referrer(
     };
     annotations.insert(CONTENT_ANNOTATION.to_owned(), content.to_owned());
     ImageManifest {
-        media_type: media_type(media_types::OCI_MANIFEST),
+        media_type: MediaType::of_constant(media_types::OCI_MANIFEST),
         artifact_type: Some(bundle_type.clone()),
         config,
         layers: vec![Descriptor::of(bundle_type, bundle_json)],
@@ -181,11 +181,6 @@ fn bare(descriptor: &Descriptor) -> Descriptor {
         platform: None,
         annotations: BTreeMap::new(),
     }
-}
-
-/// For the constants of this crate and of the oci room.
-pub(crate) fn media_type(constant: &str) -> MediaType {
-    MediaType::parse(constant).unwrap_or_else(|_| unreachable!("a constant media type"))
 }
 
 #[cfg(test)]

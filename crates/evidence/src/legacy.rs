@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use proofmark_oci::{Descriptor, ImageManifest, media_types};
-use proofmark_types::{Digest, UnixTime};
+use proofmark_types::{Digest, MediaType, UnixTime};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -15,7 +15,7 @@ use crate::encoding::{base64_decode, base64_encode, pem_decode_all, pem_encode};
 use crate::evidence_set::ItemContent;
 use crate::fields::{FieldError, Fields};
 use crate::json::{self, JsonError};
-use crate::layout::{self, DSSE_ENVELOPE, SIMPLE_SIGNING, media_type};
+use crate::layout::{self, DSSE_ENVELOPE, SIMPLE_SIGNING};
 use crate::predicate::PredicateType;
 
 mod detached;
@@ -205,7 +205,7 @@ impl LegacySignature {
     /// The layer to write, its blob being [`LegacySignature::payload`].
     #[must_use]
     pub fn layer(&self) -> Descriptor {
-        let mut layer = Descriptor::of(media_type(SIMPLE_SIGNING), &self.payload);
+        let mut layer = Descriptor::of(MediaType::of_constant(SIMPLE_SIGNING), &self.payload);
         layer
             .annotations
             .insert(SIGNATURE.to_owned(), base64_encode(&self.signature));
@@ -252,7 +252,7 @@ impl LegacyAttestation {
     /// The layer to write, its blob being [`LegacyAttestation::raw`].
     #[must_use]
     pub fn layer(&self) -> Descriptor {
-        let mut layer = Descriptor::of(media_type(DSSE_ENVELOPE), &self.raw);
+        let mut layer = Descriptor::of(MediaType::of_constant(DSSE_ENVELOPE), &self.raw);
         layer.annotations.insert(SIGNATURE.to_owned(), String::new());
         if let Some(claimed) = &self.claimed_type {
             layer.annotations.insert(PREDICATE_TYPE.to_owned(), claimed.clone());
@@ -274,9 +274,9 @@ impl LegacyAttestation {
 pub fn image(layers: Vec<Descriptor>) -> (ImageManifest, Vec<u8>) {
     let config = config(&layers);
     let manifest = ImageManifest {
-        media_type: media_type(media_types::OCI_MANIFEST),
+        media_type: MediaType::of_constant(media_types::OCI_MANIFEST),
         artifact_type: None,
-        config: Descriptor::of(media_type(media_types::OCI_CONFIG), &config),
+        config: Descriptor::of(MediaType::of_constant(media_types::OCI_CONFIG), &config),
         layers,
         subject: None,
         annotations: BTreeMap::new(),

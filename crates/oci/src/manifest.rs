@@ -238,14 +238,9 @@ impl Index {
 
     /// An OCI index of `manifests`.
     #[must_use]
-    #[expect(
-        clippy::missing_panics_doc,
-        reason = "the constant is a media type; a test parses it"
-    )]
-    #[expect(clippy::expect_used, reason = "the constant is a media type; a test parses it")]
     pub fn of(manifests: Vec<Descriptor>) -> Self {
         Self {
-            media_type: MediaType::parse(media_types::OCI_INDEX).expect("a media type"),
+            media_type: MediaType::of_constant(media_types::OCI_INDEX),
             artifact_type: None,
             manifests,
             subject: None,

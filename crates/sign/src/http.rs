@@ -4,12 +4,11 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use proofmark_types::{innermost, is_loopback};
 use reqwest::header::{HOST, HeaderMap, RETRY_AFTER};
 use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url, redirect};
 use thiserror::Error;
 use url::Host;
-
-use crate::services::is_loopback;
 
 /// The most bytes of an error's body that are repeated.
 const MAX_QUOTED_BODY: usize = 300;
@@ -305,15 +304,6 @@ fn failure(error: &reqwest::Error, url: &Url) -> HttpError {
         url: url.clone(),
         reason: innermost(error),
     }
-}
-
-/// reqwest's own text repeats the URL and stops before the reason.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 /// Why a service gave no answer that can be used.

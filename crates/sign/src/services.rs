@@ -9,8 +9,6 @@ use proofmark_evidence::legacy::LegacyLogBundle;
 use proofmark_trust_root::SigningConfig;
 use proofmark_types::UnixTime;
 use proofmark_verify::TrustRoot;
-use reqwest::Url;
-use url::Host;
 
 use crate::error::{Service, SignError};
 use crate::http::{Http, Timing};
@@ -233,14 +231,4 @@ fn log_bundle(entry: LogEntry) -> Option<LegacyLogBundle> {
         log_index: entry.log_index,
         log_id: entry.log_id,
     })
-}
-
-/// Whether an address is on this machine.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }

@@ -11,7 +11,7 @@ use proofmark_verify::KeyAlgorithm;
 use crate::error::{Service, SignError};
 use crate::fulcio::{self, Issued};
 use crate::key::SigningKey;
-use crate::services::{Listener, Options, Pool, Services, is_loopback};
+use crate::services::{Listener, Options, Pool, Services};
 use crate::token::IdentityToken;
 
 /// One ephemeral key with its certificate. Signs until the certificate ends, some ten minutes.
@@ -62,7 +62,7 @@ impl KeylessSession {
             .gather(1, &listener, |url| {
                 let (services, token, key) = (&services, &token, &key);
                 Box::pin(async move {
-                    if url.scheme() != "https" && !is_loopback(&url) {
+                    if url.scheme() != "https" && !proofmark_types::is_loopback(&url) {
                         return Err(SignError::Exposed { url });
                     }
                     fulcio::request(services.http(), &url, token, key, now).await

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use proofmark_types::UnixTime;
+use proofmark_types::{UnixTime, is_loopback};
 use serde_json::{Map, Value, json};
-use url::{Host, Url};
+use url::Url;
 
 use crate::folder;
 use crate::init::files;
@@ -197,15 +197,6 @@ impl DevIssuer {
 /// look like anybody's.
 pub(crate) fn is_allowed_at(origin: &Url) -> bool {
     origin.scheme() != "https" || is_loopback(origin)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 /// The fields of an object that was just written as one.

@@ -6,19 +6,23 @@
 
 #![warn(clippy::as_conversions, clippy::indexing_slicing)]
 
+mod cause;
 mod digest;
 mod go_duration;
 mod identity;
 mod key_reference;
+mod loopback;
 mod media_type;
 mod purl;
 mod reference;
 mod unix_time;
 
+pub use cause::innermost;
 pub use digest::{Digest, DigestAlgorithm, DigestError, Digests, DigestsHasher, Hasher};
 pub use go_duration::go_duration;
 pub use identity::{Identity, SubjectName};
 pub use key_reference::{KeyReference, KeyReferenceError, Pkcs11Error, Pkcs11Uri};
+pub use loopback::is_loopback;
 pub use media_type::{MediaType, MediaTypeError};
 pub use purl::{Purl, PurlError};
 pub use reference::{ImageRef, ReferenceError, RegistryHost, Repository, Tag};

@@ -42,6 +42,16 @@ impl MediaType {
         Ok(Self(canonical))
     }
 
+    /// The media type that a constant names.
+    ///
+    /// # Panics
+    ///
+    /// Where the constant is none: for constants of the program, never for what was read.
+    #[must_use]
+    pub fn of_constant(text: &'static str) -> Self {
+        Self::parse(text).unwrap_or_else(|_| unreachable!("a constant media type"))
+    }
+
     /// The canonical text.
     #[must_use]
     pub fn as_str(&self) -> &str {

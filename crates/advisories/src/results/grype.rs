@@ -4,20 +4,15 @@ use proofmark_types::{Digest, Purl, UnixTime};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Found, Results, ResultsError, digest_of};
+use super::{Found, Results, ResultsError, digest_of, suppressed};
 use crate::feeds::Epss;
 use crate::severity::Severity;
 
 pub(super) fn read(bytes: &[u8]) -> Result<Results, ResultsError> {
     let report: Report = serde_json::from_slice(bytes).map_err(|source| ResultsError::Malformed { source })?;
-    let mut doubts = Vec::new();
-    let suppressed = report.ignored.as_ref().map_or(0, Vec::len);
-    if suppressed > 0 {
-        doubts.push((
-            "results-suppressed",
-            format!("{suppressed} findings were suppressed by its own rules"),
-        ));
-    }
+    let mut doubts: Vec<_> = suppressed(report.ignored.as_ref().map_or(0, Vec::len))
+        .into_iter()
+        .collect();
     let set = |name: &str| match report.descriptor.configuration.get(name) {
         None | Some(Value::Null | Value::Bool(false)) => false,
         Some(Value::Array(list)) => !list.is_empty(),

@@ -3,7 +3,7 @@
 use proofmark_types::{Digest, Purl, UnixTime};
 use serde::Deserialize;
 
-use super::{Found, Results, ResultsError, digest_of};
+use super::{Found, Results, ResultsError, digest_of, suppressed};
 use crate::severity::Severity;
 
 pub(super) fn read(bytes: &[u8]) -> Result<Results, ResultsError> {
@@ -17,16 +17,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Results, ResultsError> {
     }
     let results = report.results.unwrap_or_default();
     let covers_system = results.iter().any(|result| result.class == "os-pkgs");
-    let suppressed: usize = results
+    let modified = results
         .iter()
-        .map(|result| result.modified.as_ref().map_or(0, Vec::len))
-        .sum();
-    if suppressed > 0 {
-        doubts.push((
-            "results-suppressed",
-            format!("{suppressed} findings were suppressed by its own rules"),
-        ));
-    }
+        .map(|result| result.modified.as_ref().map_or(0, Vec::len));
+    doubts.extend(suppressed(modified.sum()));
     let found = results
         .into_iter()
         .flat_map(|result| result.vulnerabilities.unwrap_or_default());

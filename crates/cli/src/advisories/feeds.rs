@@ -1,7 +1,8 @@
 //! Whose advisories are fetched, from where, and how large they may be.
 
 use proofmark_advisories::{Ecosystem, Origin};
-use url::{Host, Url};
+use proofmark_types::is_loopback;
+use url::Url;
 
 use crate::failure::Failure;
 
@@ -151,15 +152,6 @@ pub(super) fn is_allowed(url: &Url) -> bool {
         "https" => url.has_host(),
         "http" => is_loopback(url),
         _ => false,
-    }
-}
-
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
     }
 }
 

@@ -5,13 +5,13 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use proofmark_types::Digest;
+use proofmark_types::{Digest, innermost, is_loopback};
 use reqwest::header::{
     CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
 };
 use reqwest::{Certificate, Client, ClientBuilder, Response, StatusCode, Url, redirect};
 
-use super::feeds::{Feed, Kind, is_allowed, is_loopback};
+use super::feeds::{Feed, Kind, is_allowed};
 use crate::context::{read_file, unwritable};
 use crate::failure::{Exit, Failure};
 use crate::hashed::Hashed;
@@ -267,13 +267,4 @@ fn unreachable(feed: &Feed, why: &str) -> Failure {
 /// The publisher was reached, and what it has is not the feed.
 fn refused(code: &str, message: String) -> Failure {
     Failure::new(Exit::Undecided, code, message)
-}
-
-/// reqwest's own text repeats the URL and stops before the reason.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

@@ -277,12 +277,7 @@ pub(crate) fn sarif(findings: &Findings<'_>) -> Value {
     let mut results = Vec::new();
     for (place, finding) in findings.scan.findings.iter().enumerate() {
         rules.entry(finding.id).or_insert_with(|| {
-            let words = if finding.summary.is_empty() {
-                finding.id
-            } else {
-                finding.summary
-            };
-            let mut rule = json!({ "id": finding.id, "shortDescription": { "text": words } });
+            let mut rule = json!({ "id": finding.id, "shortDescription": { "text": finding.words() } });
             // Code hosts sort by this property, a CVSS score as text.
             if let (Some(tenths), Value::Object(rule)) = (finding.score, &mut rule) {
                 let score = format!("{}.{}", tenths / 10, tenths % 10);

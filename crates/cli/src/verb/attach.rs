@@ -121,7 +121,7 @@ impl Signature {
                 .warn(&format!("the payload is no simple-signing payload: {}", chain(&error))),
             Ok(_) => {}
         }
-        let mut layer = Descriptor::of(simple_signing(), &payload);
+        let mut layer = Descriptor::of(MediaType::of_constant(SIMPLE_SIGNING), &payload);
         let mut annotate = |name: &str, value: String| layer.annotations.insert(name.to_owned(), value);
         annotate("dev.cosignproject.cosign/signature", self.signature_text()?);
         if let Some(path) = &self.certificate {
@@ -299,10 +299,6 @@ fn log_bundle(path: &Path) -> Result<Value, Failure> {
             "expected a log's promise (\"SignedEntryTimestamp\" and \"Payload\", alone or as \"rekorBundle\"), or Rekor's answer",
         )),
     }
-}
-
-fn simple_signing() -> MediaType {
-    MediaType::parse(SIMPLE_SIGNING).unwrap_or_else(|_| unreachable!("a constant media type"))
 }
 
 /// All of standard input, bounded.

@@ -23,13 +23,17 @@ fn bundle_types_are_known_by_their_prefix() {
         ("application/vnd.dev.sigstore.bundle.v9+json", true),
         ("application/vnd.oci.empty.v1+json", false),
     ] {
-        assert_eq!(is_bundle_media_type(&media_type(text)), expected, "{text}");
+        assert_eq!(
+            is_bundle_media_type(&MediaType::parse(text).unwrap()),
+            expected,
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn the_manifest_decides_what_is_evidence_not_the_listing() {
-    let subject = Descriptor::of(media_type(media_types::OCI_MANIFEST), b"image");
+    let subject = Descriptor::of(MediaType::of_constant(media_types::OCI_MANIFEST), b"image");
     let mut manifest = bundle_referrer(&subject, b"{}", None, UnixTime::EPOCH);
     assert_eq!(manifest.annotations[CONTENT_ANNOTATION], "message-signature");
     assert!(is_evidence(&manifest));
@@ -42,8 +46,8 @@ fn the_manifest_decides_what_is_evidence_not_the_listing() {
 #[test]
 fn a_list_is_believed_about_the_order_alone() {
     let listed = |artifact_type: Option<&str>, annotation: Option<&str>| {
-        let mut listed = Descriptor::of(media_type(media_types::OCI_MANIFEST), b"referrer");
-        listed.artifact_type = artifact_type.map(media_type);
+        let mut listed = Descriptor::of(MediaType::of_constant(media_types::OCI_MANIFEST), b"referrer");
+        listed.artifact_type = artifact_type.map(|text| MediaType::parse(text).unwrap());
         listed
             .annotations
             .extend(annotation.map(|name| (name.to_owned(), String::new())));

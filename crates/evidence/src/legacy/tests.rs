@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn layer(media: &str, annotations: &[(&str, &str)]) -> Descriptor {
-    let mut layer = Descriptor::of(media_type(media), b"payload");
+    let mut layer = Descriptor::of(MediaType::parse(media).unwrap(), b"payload");
     for (key, value) in annotations {
         layer.annotations.insert((*key).to_owned(), (*value).to_owned());
     }

@@ -14,7 +14,7 @@
 
 use std::net::IpAddr;
 
-use proofmark_types::RegistryHost;
+use proofmark_types::{RegistryHost, is_loopback};
 use url::{Host, Url};
 
 use crate::transport::address::is_private;
@@ -123,15 +123,6 @@ fn same_host(registry: &RegistryHost, realm: &Url) -> bool {
     realm
         .host_str()
         .is_some_and(|host| host.eq_ignore_ascii_case(host_name(registry.endpoint())))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        None => false,
-    }
 }
 
 /// Whether the registry is itself named by a local address.

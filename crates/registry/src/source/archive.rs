@@ -159,7 +159,7 @@ fn made_manifest(
             image.layers.len()
         )));
     }
-    let config_descriptor = Descriptor::of(media_type(media_types::OCI_CONFIG), config);
+    let config_descriptor = Descriptor::of(MediaType::of_constant(media_types::OCI_CONFIG), config);
     places.insert(config_descriptor.digest.clone(), image.config.clone());
     let mut layers = Vec::with_capacity(image.layers.len());
     for (path, diff_id) in image.layers.iter().zip(parsed.diff_ids) {
@@ -168,7 +168,7 @@ fn made_manifest(
         layers.push(layer);
     }
     let manifest = ImageManifest {
-        media_type: media_type(media_types::OCI_MANIFEST),
+        media_type: MediaType::of_constant(media_types::OCI_MANIFEST),
         artifact_type: None,
         config: config_descriptor,
         layers,
@@ -211,7 +211,7 @@ fn layer_descriptor(table: &Table, path: &str, diff_id: Digest) -> Result<Descri
     } else {
         diff_id
     };
-    let mut layer = Descriptor::of(media_type(kind), b"");
+    let mut layer = Descriptor::of(MediaType::of_constant(kind), b"");
     layer.digest = digest;
     layer.size = size;
     Ok(layer)
@@ -237,8 +237,4 @@ fn read_member(table: &Table, name: &str, limit: u64) -> Result<Bytes, RegistryE
 
 fn shown(table: &Table, member: &str) -> String {
     format!("{member} in {}", table.path().display())
-}
-
-fn media_type(text: &str) -> MediaType {
-    MediaType::parse(text).unwrap_or_else(|_| unreachable!("a constant of the specification"))
 }

@@ -146,7 +146,7 @@ impl Place<'_> {
             let response = client
                 .send(request)
                 .await
-                .map_err(|error| self.unreachable(&innermost(&error)))?;
+                .map_err(|error| self.unreachable(&proofmark_types::innermost(&error)))?;
             let status = response.status();
             let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
                 .collect()
@@ -192,7 +192,7 @@ impl Place<'_> {
         }
         config.connect_timeout = Some(Duration::from_secs(10));
         config.read_timeout = Some(with.timing.certificate);
-        Client::try_from(config).map_err(|error| unusable(innermost(&error)))
+        Client::try_from(config).map_err(|error| unusable(proofmark_types::innermost(&error)))
     }
 
     fn refusal(&self, status: StatusCode, body: &[u8]) -> RemoteKeyError {
@@ -231,13 +231,4 @@ impl Place<'_> {
             reason: reason.to_owned(),
         }
     }
-}
-
-/// The libraries say what happened last.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use der::asn1::UintRef;
 use der::{Encode as _, Sequence};
-use proofmark_types::DigestAlgorithm;
+use proofmark_types::{DigestAlgorithm, is_loopback};
 use proofmark_verify::{KeyAlgorithm, PublicKey};
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Method, RequestBuilder, Url};
@@ -20,7 +20,6 @@ use super::settings::{host_address, join};
 use super::wire::{Wire, is_success, json, place};
 use super::{Backend, KmsError, KmsKey, Setup, digest_for};
 use crate::http::Answer;
-use crate::services::is_loopback;
 
 mod credentials;
 mod jwk;

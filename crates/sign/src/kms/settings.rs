@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::KmsError;
 use crate::http::is_link_local;
-use crate::services::is_loopback;
+use proofmark_types::is_loopback;
 
 /// The largest file of credentials or configuration read: Google's have 3 KB, AWS configurations with many profiles 100.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;

@@ -99,7 +99,7 @@ impl Door {
     /// Listens on this machine only: on the port of the given address, or any.
     async fn open(given: Option<&Url>) -> Result<Self, TokenError> {
         let redirect = match given {
-            Some(url) if url.scheme() == "http" && crate::services::is_loopback(url) => Some(url.clone()),
+            Some(url) if url.scheme() == "http" && proofmark_types::is_loopback(url) => Some(url.clone()),
             Some(url) => {
                 return Err(TokenError::Redirect { seen: url.to_string() });
             }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use proofmark_types::UnixTime;
+use proofmark_types::{UnixTime, is_loopback};
 use reqwest::{RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +13,6 @@ use super::{
     client_credentials, device, file, github, google, spiffe,
 };
 use crate::http::{Answer, Http, Timing};
-use crate::services::is_loopback;
 
 /// The largest answer of a token service: a token, and a few words around it.
 pub(super) const MAX_ANSWER_BYTES: usize = 3 * MAX_TOKEN_BYTES;

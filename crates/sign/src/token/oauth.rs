@@ -16,7 +16,7 @@ use super::detect::{MAX_ANSWER_BYTES, Secret, Sources, form};
 use super::options::PUBLIC_ISSUER;
 use super::{IdentityToken, TokenError};
 use crate::http::{Http, Timing};
-use crate::services::is_loopback;
+use proofmark_types::is_loopback;
 
 /// What is asked for: an identity, and the e-mail address that certificates of people are about.
 pub(super) const SCOPE: &str = "openid email";

@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use proofmark_types::innermost;
 use reqwest::{Client, StatusCode, redirect};
 use thiserror::Error;
 use url::Url;
@@ -195,15 +196,6 @@ fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FetchError> {
         });
     }
     Ok(Some(bytes))
-}
-
-/// The cause that says something: the outer ones repeat the address.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 /// Why a file could not be had.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proofmark_types::UnixTime;
+use proofmark_types::is_loopback;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::Url;
@@ -134,7 +135,7 @@ impl Source {
         }
         let keys = Url::parse(&discovery.jwks_uri).map_err(|_| "jwks_uri is not a URL".to_owned())?;
         // An issuer on another machine cannot point at this one: that would be a request to our own services.
-        if fetch::is_loopback(&keys) && !fetch::is_loopback(&document) {
+        if is_loopback(&keys) && !is_loopback(&document) {
             return Err("jwks_uri points at this machine".to_owned());
         }
         let body = fetch::get(&client, &keys).await?;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use proofmark_types::is_loopback;
 use reqwest::{Client, redirect};
-use url::{Host, Url};
+use url::Url;
 
 /// How long an issuer may take; a signing client waits meanwhile.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -14,16 +15,6 @@ const MAX_BODY_BYTES: usize = 256 * 1024;
 pub(crate) fn is_allowed(url: &Url) -> bool {
     let plain = url.username().is_empty() && url.password().is_none();
     plain && (url.scheme() == "https" && url.has_host() || url.scheme() == "http" && is_loopback(url))
-}
-
-/// Whether the host is this machine.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 /// A client that follows no redirect: one from a discovery document to another host would let that host choose the

@@ -54,11 +54,6 @@ fn vulnerability(findings: &Findings<'_>, place: usize, finding: &Finding<'_>) -
         || "unknown".to_owned(),
         |distribution| distribution.qualifier().replace('-', ":"),
     );
-    let words = if finding.summary.is_empty() {
-        finding.id
-    } else {
-        finding.summary
-    };
     let names = std::iter::once(finding.id)
         .chain(finding.advisories.iter().copied())
         .chain(finding.aliases.iter().copied());
@@ -71,7 +66,7 @@ fn vulnerability(findings: &Findings<'_>, place: usize, finding: &Finding<'_>) -
     let mut told = json!({
         "id": identity(findings, finding),
         "name": format!("{} in {name}", finding.id).chars().take(MAX_NAME).collect::<String>(),
-        "description": words,
+        "description": finding.words(),
         "severity": severity(finding.rating),
         "identifiers": identifiers.iter().map(|name| identifier(name)).collect::<Vec<_>>(),
         "links": [{ "url": link(finding.id) }],

@@ -75,8 +75,7 @@ fn said((code, text): &(String, String)) -> Value {
 
 fn rulings(findings: &Findings<'_>, rulings: &[Ruling]) -> Value {
     let listed = rulings.iter().take(MAX_LISTED).map(|ruling| {
-        let finding = ruling.finding.and_then(|at| findings.scan.findings.get(at));
-        let package = finding.map(|finding| finding.package).or(ruling.package);
+        let (finding, package) = findings.about(ruling);
         let package = package.and_then(|at| findings.of.bill.packages.get(at));
         json!({
             "rule": ruling.rule, "reason": ruling.reason, "vulnerability": finding.map(|finding| finding.id),

@@ -33,9 +33,8 @@ pub(crate) fn vdr(findings: &Findings<'_>, info: &DocumentInfo) -> Result<Value,
     let mut entries: BTreeMap<String, (Value, Vec<Value>)> = BTreeMap::new();
     for (place, finding) in findings.scan.findings.iter().enumerate() {
         let entry = vulnerability(findings, place, finding);
-        let version = |package: &proofmark_sbom::Package| package.version.clone();
         let package = findings.of.bill.packages.get(finding.package);
-        let affects = package.map(|package| match version(package) {
+        let affects = package.map(|package| match &package.version {
             Some(version) => json!({ "ref": package.id, "versions": [{ "version": version, "status": "affected" }] }),
             None => json!({ "ref": package.id }),
         });

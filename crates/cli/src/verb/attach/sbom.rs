@@ -132,7 +132,6 @@ impl Sbom {
 pub(crate) fn one_layer(media_type: &MediaType, content: &[u8]) -> (ImageManifest, Vec<u8>) {
     let layer = Descriptor::of(media_type.clone(), content);
     let (mut manifest, config) = proofmark_evidence::legacy::image(vec![layer]);
-    manifest.media_type =
-        MediaType::parse(media_types::OCI_MANIFEST).unwrap_or_else(|_| unreachable!("a constant media type"));
+    manifest.media_type = MediaType::of_constant(media_types::OCI_MANIFEST);
     (manifest, config)
 }

@@ -102,11 +102,11 @@ impl Push {
             let packed = zstd::encode_all(bytes.as_slice(), LEVEL).map_err(anyhow::Error::from)?;
             (packed, annotations)
         };
-        let (mut manifest, _) = one_layer(&media_type(LAYER), &packed);
+        let (mut manifest, _) = one_layer(&MediaType::of_constant(LAYER), &packed);
         // OCI image-spec 1.1, "Guidelines for Artifact Usage".
         let config = b"{}".to_vec();
-        manifest.config = Descriptor::of(media_type(OCI_EMPTY), &config);
-        manifest.artifact_type = Some(media_type(ARTIFACT));
+        manifest.config = Descriptor::of(MediaType::of_constant(OCI_EMPTY), &config);
+        manifest.artifact_type = Some(MediaType::of_constant(ARTIFACT));
         let named = annotations.into_iter().map(|(name, value)| (name.to_owned(), value));
         manifest.annotations.extend(named);
         let client = Context::client_for(&self.registry, &[&image])?;
@@ -286,10 +286,6 @@ fn inflate(packed: &[u8], limit: u64) -> Result<Vec<u8>, Failure> {
         return Err(Failure::new(Exit::Undecided, "database-too-large", message));
     }
     Ok(bytes)
-}
-
-fn media_type(text: &str) -> MediaType {
-    MediaType::parse(text).unwrap_or_else(|_| unreachable!("a constant media type"))
 }
 
 #[cfg(test)]

@@ -150,8 +150,7 @@ fn told(finding: &Finding<'_>) -> Told {
 /// What the gate stops, in words that have no version in them: the same thing in another version is no new one.
 fn stopped(findings: &Findings<'_>) -> BTreeSet<String> {
     let each = findings.gate.stopped.iter().map(|ruling| {
-        let finding = ruling.finding.and_then(|at| findings.scan.findings.get(at));
-        let package = finding.map(|finding| finding.package).or(ruling.package);
+        let (finding, package) = findings.about(ruling);
         let package = package.and_then(|at| findings.of.bill.packages.get(at));
         let name = package.map_or("", |package| package.name.as_str());
         let id = finding.map_or("", |finding| finding.id);
