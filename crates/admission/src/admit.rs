@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream;
-use proofmark_policy::{Decision, DecisionReason, Mode, Outcome, Question, RequestContext, Unavailable};
+use proofmark_policy::{Concern, Decision, DecisionReason, Mode, Outcome, Question, RequestContext, Unavailable, User};
 use proofmark_types::{Digest, ImageRef};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -206,6 +206,11 @@ impl Admission {
                     Err(error) => (verdict.known, verdict.unavailable) = (None, Some(error)),
                 }
             }
+            let elsewhere = self.elsewhere(basis, &concern, &mut verdict, again, deadline).await;
+            let elsewhere: Vec<_> = elsewhere
+                .iter()
+                .map(|known| known.as_ref().map(|known| &known.proofs))
+                .collect();
             let unavailable = verdict.unavailable.clone().unwrap_or_else(not_needed);
             verdict.decision = basis.policies.decide(&Question {
                 image: &reference,
@@ -213,6 +218,7 @@ impl Admission {
                 proofs: verdict.known.as_ref().map(|known| &known.proofs).ok_or(&unavailable),
                 // A reference is resolved to what it names, never through an index to a child of it.
                 index_proofs: None,
+                elsewhere: &elsewhere,
                 held: held.as_ref().map(|known| &known.proofs),
                 context,
                 now: (self.clock)(),
@@ -226,13 +232,39 @@ impl Admission {
         verdict
     }
 
+    /// The kinds that have images: those configured, and those that policies name.
+    fn kinds(&self) -> Kinds {
+        self.kinds.with_places(&self.keeper.current().policies.image_places())
+    }
+
+    /// What lies in the other repositories that policies name, about the digest.
+    async fn elsewhere(
+        &self,
+        basis: &Arc<Basis>,
+        concern: &Concern,
+        verdict: &mut Verdict,
+        again: bool,
+        deadline: Deadline,
+    ) -> Vec<Result<Arc<Known>, Unavailable>> {
+        let mut found = Vec::new();
+        let Some(digest) = verdict.digest.clone().filter(|_| concern.needs_evidence) else {
+            return found;
+        };
+        for source in &concern.sources {
+            let lookup = self.lookups.proofs(basis, source, &digest, again, deadline).await;
+            verdict.requests += lookup.requests;
+            found.push(lookup.known);
+        }
+        found
+    }
+
     /// Steps 1 and 2: the object, if the request can make something of it run.
     fn object_with_images<'r>(&self, request: &'r Request) -> Result<&'r Value, Answer> {
         if !operation_runs(request.operation) || !sub_resource_has_images(request.sub_resource.as_deref()) {
             return Err(Answer::allow().noted("images", "nothing runs because of this request"));
         }
         let (group, kind) = (&request.kind.group, &request.kind.kind);
-        if !self.kinds.knows(group, kind) {
+        if !self.kinds().knows(group, kind) {
             let note = format!("no places of images are known for {kind} of \"{group}\"; nothing was checked");
             return Err(Answer::allow().noted("images", note));
         }
@@ -247,7 +279,8 @@ impl Admission {
     /// than in the stored object, so that moving a container changes nothing and adding one does.
     fn added_images<'r>(&self, request: &'r Request, object: &'r Value) -> Result<Vec<Found<'r>>, Answer> {
         let (group, kind) = (&request.kind.group, &request.kind.kind);
-        let images = self.kinds.images(group, kind, object).map_err(|error| {
+        let kinds = self.kinds();
+        let images = kinds.images(group, kind, object).map_err(|error| {
             Answer::deny(
                 403,
                 format!(
@@ -261,7 +294,7 @@ impl Admission {
         if request.operation == Operation::Update
             && let Some(old) = &request.old_object
             // What is stored and cannot be walked excuses nothing.
-            && let Ok(old) = self.kinds.images(group, kind, old)
+            && let Ok(old) = kinds.images(group, kind, old)
         {
             for found in old {
                 *stored.entry(found.image).or_default() += 1;
@@ -331,6 +364,13 @@ fn context(request: &Request) -> RequestContext<'_> {
             Operation::Connect => proofmark_policy::Operation::Connect,
         }),
         object: request.object.as_ref(),
+        old_object: request.old_object.as_ref(),
+        // Not in the request (recorded of kube-apiserver 1.36): rules by labels of namespaces hold everywhere.
+        namespace_labels: None,
+        user: Some(User {
+            name: &request.user.username,
+            groups: &request.user.groups,
+        }),
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use proofmark_policy::ImagePlace;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -124,6 +125,23 @@ impl ImagePath {
 #[derive(Clone, Debug, Default)]
 pub struct Kinds {
     custom: Arc<[CustomKind]>,
+    /// Places that policies name, of whatever version.
+    places: Arc<[Place]>,
+}
+
+/// A place of images that a policy names.
+#[derive(Clone, Debug)]
+struct Place {
+    /// Any, where the policy names the kind alone.
+    group: Option<String>,
+    kind: String,
+    path: ImagePath,
+}
+
+impl Place {
+    fn is_of(&self, group: &str, kind: &str) -> bool {
+        self.kind == kind && self.group.as_ref().is_none_or(|own| own == group)
+    }
 }
 
 /// One image of an object.
@@ -191,7 +209,31 @@ impl Kinds {
     /// The built-in kinds and `custom`.
     #[must_use]
     pub fn with_custom(custom: Vec<CustomKind>) -> Self {
-        Self { custom: custom.into() }
+        Self {
+            custom: custom.into(),
+            places: Arc::default(),
+        }
+    }
+
+    /// These kinds, and the places that policies name (`imageExtractors`). The API server must be asked about those kinds:
+    /// [`Kinds::rules`] cannot say so, because no policy names their resource.
+    #[must_use]
+    pub(crate) fn with_places(&self, places: &[ImagePlace]) -> Self {
+        let place = |place: &ImagePlace| {
+            let mut parts = place.kind.rsplit('/');
+            let kind = parts.next()?.to_owned();
+            // `group/version/Kind`; `version/Kind` alone says nothing that is told apart here.
+            let group = parts.nth(1).map(ToOwned::to_owned);
+            let path = ImagePath::parse(&place.path).ok()?;
+            Some(Place { group, kind, path })
+        };
+        if places.is_empty() {
+            return self.clone();
+        }
+        Self {
+            custom: Arc::clone(&self.custom),
+            places: places.iter().filter_map(place).collect(),
+        }
     }
 
     /// Whether objects of this kind have places for images. Versions are not told apart: a group's PodSpec is the same
@@ -204,6 +246,7 @@ impl Kinds {
                 .custom
                 .iter()
                 .any(|custom| custom.group == group && custom.kind == kind)
+            || self.places.iter().any(|place| place.is_of(group, kind))
     }
 
     /// Every image of `object`, in the order of the object's places. A kind that is not known has none.
@@ -271,6 +314,10 @@ impl Kinds {
                     walk.follow(object, &path)?;
                 }
             }
+        }
+        for place in self.places.iter().filter(|place| place.is_of(group, kind)) {
+            let path: Vec<&str> = place.path.0.iter().map(String::as_str).collect();
+            walk.follow(object, &path)?;
         }
         Ok(())
     }

@@ -46,10 +46,13 @@ pub(crate) struct Unmet {
     pub(crate) message: Option<String>,
 }
 
+/// The code of a condition that was evaluated and does not hold; every other one could not be evaluated.
+pub(crate) const FALSE: &str = "condition-false";
+
 impl Unmet {
     pub(crate) fn not_true(expected: String, actual: String) -> Self {
         Self {
-            code: "condition-false",
+            code: FALSE,
             expected,
             actual,
             message: None,
@@ -73,13 +76,20 @@ impl Condition {
             Self::Cel(condition) => condition.check(facts),
             Self::Kyverno(blocks) => kyverno::check(blocks, facts),
         };
-        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
-            Err(Unmet::error(
-                "a condition that can be evaluated".to_owned(),
-                "the interpreter failed on this predicate".to_owned(),
-            ))
-        })
+        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(failed()))
     }
+}
+
+/// Whether Kyverno's blocks hold over any data; without a time there is no clock in them.
+pub(crate) fn holds(blocks: &[Block], data: &Value, now: Option<UnixTime>) -> Result<(), Unmet> {
+    catch_unwind(AssertUnwindSafe(|| kyverno::holds(blocks, data, now))).unwrap_or_else(|_| Err(failed()))
+}
+
+fn failed() -> Unmet {
+    Unmet::error(
+        "a condition that can be evaluated".to_owned(),
+        "the interpreter failed on this predicate".to_owned(),
+    )
 }
 
 /// Why a condition is not accepted.

@@ -10,7 +10,9 @@
 //! | `question` | what is asked of a set of policies, and what it answers |
 //! | `set` | many policies: load, which concern an image, decide |
 //! | `model` | the one model that every format is read into |
+//! | `scope` | which objects a rule concerns |
 //! | `read` | the readers: `ImagePolicy`, Kyverno `ClusterPolicy`, `ClusterImagePolicy` |
+//! | `pod` | the Pod within an object |
 //! | `keys` | keys that policies name by where they live |
 //! | `condition` | CEL and JMESPath conditions over a predicate |
 //! | `statement_policy` | CEL and Rego files over one verified statement |
@@ -23,9 +25,11 @@ mod error;
 mod image_pattern;
 mod keys;
 mod model;
+mod pod;
 mod question;
 mod read;
 mod requirement;
+mod scope;
 mod set;
 mod statement_policy;
 mod text;
@@ -34,9 +38,10 @@ pub use condition::ConditionError;
 pub use error::{Place, PolicyError};
 pub use image_pattern::{ImagePattern, PatternError};
 pub use keys::{KeyAnswers, KeyPlaces, NamedKey, PolicyDraft};
+pub use model::{ImagePlace, RegistryCredentials};
 pub use question::{
     Accepted, Concern, Decision, DecisionReason, Mode, OnUnreachable, Operation, Outcome, Question, RequestContext,
-    Unavailable, Via,
+    Unavailable, User, Via,
 };
 pub use requirement::{
     GithubField, KeylessRule, LogRule, Refusal, Requirement, SignerRule, SubjectKind, Verdict, Wanted,

@@ -3,20 +3,23 @@
 //! A policy is a list of rules. A rule says which objects and which images it concerns, and what must hold for them. All
 //! rules that concern an image must hold.
 
-use proofmark_types::ImageRef;
+use proofmark_types::{ImageRef, Repository};
 use proofmark_verify::PublicKey;
+use serde::Serialize;
 
-use crate::condition::Condition;
+use crate::condition::{Block, Condition};
 use crate::image_pattern::ImagePattern;
-use crate::question::{Mode, OnUnreachable, Operation, RequestContext};
+use crate::question::{Mode, OnUnreachable, RequestContext};
 use crate::requirement::Requirement;
-use crate::text::wildcard;
+use crate::scope::{Filter, Known, Scope};
 
 /// The format that a policy was written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Native,
     Kyverno,
+    /// Kyverno's `Policy` of one namespace.
+    KyvernoNamespaced,
     ClusterImagePolicy,
 }
 
@@ -25,6 +28,7 @@ impl Format {
         match self {
             Self::Native => "ImagePolicy",
             Self::Kyverno => "ClusterPolicy",
+            Self::KyvernoNamespaced => "Policy",
             Self::ClusterImagePolicy => "ClusterImagePolicy",
         }
     }
@@ -41,9 +45,63 @@ pub(crate) struct Policy {
     /// Keys that its signers need, for the verifier.
     pub(crate) keys: Vec<PublicKey>,
     pub(crate) notes: Vec<String>,
+    /// Where custom resources name images.
+    pub(crate) image_places: Vec<ImagePlace>,
+    /// Repositories in which evidence lies, beside the images' own.
+    pub(crate) sources: Vec<Repository>,
+    /// What it says about credentials.
+    pub(crate) credentials: Vec<RegistryCredentials>,
+}
+
+/// Where objects of a kind name images, as a policy says it (Kyverno's `imageExtractors`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImagePlace {
+    /// The policy.
+    pub policy: String,
+    /// The kind, as in `Task` or `tekton.dev/v1/Task`.
+    pub kind: String,
+    /// A JSON pointer to the image, in which `*` stands for each element of a list or each value of a mapping.
+    pub path: String,
+}
+
+/// Which credentials a policy asks for (Kyverno's `imageRegistryCredentials`); whoever fetches decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RegistryCredentials {
+    /// The policy.
+    pub policy: String,
+    /// Its namespace, if it has one.
+    pub namespace: Option<String>,
+    /// `default`, `amazon`, `azure`, `google`, `github`.
+    pub providers: Vec<String>,
+    /// Secrets: `name`, or `namespace/name`.
+    pub secrets: Vec<String>,
 }
 
 impl Policy {
+    /// A policy without any rule yet.
+    pub(crate) fn new(name: String, format: Format, file: String) -> Self {
+        Self {
+            name,
+            format,
+            file,
+            on_unreachable: OnUnreachable::Deny,
+            rules: Vec::new(),
+            keys: Vec::new(),
+            notes: Vec::new(),
+            image_places: Vec::new(),
+            sources: Vec::new(),
+            credentials: Vec::new(),
+        }
+    }
+
+    /// Adds a note, once.
+    pub(crate) fn note(&mut self, note: impl Into<String>) {
+        let note = note.into();
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
     /// Notes what tags in its patterns mean: they name what moves, and beside a digest nobody resolves them.
     pub(crate) fn note_tags(&mut self) {
         let mut found = Vec::new();
@@ -75,9 +133,7 @@ impl Policy {
             }
         }
         for note in found {
-            if !self.notes.contains(&note) {
-                self.notes.push(note);
-            }
+            self.note(note);
         }
     }
 }
@@ -86,6 +142,8 @@ impl Policy {
 pub(crate) struct Rule {
     pub(crate) name: String,
     pub(crate) mode: Mode,
+    /// The first that matches takes the place of `mode`.
+    pub(crate) modes: Vec<(Filter, Mode)>,
     pub(crate) scope: Scope,
     pub(crate) images: ImageSelector,
     /// All must hold.
@@ -99,11 +157,35 @@ impl Rule {
         self.scope.covers(context) && self.images.selects(image, self.passes_unseen())
     }
 
+    /// What happens here when the rule is not satisfied: as the first matching override says, or the rule itself. Where it
+    /// is not known whether an override matches, the stricter of what is possible.
+    pub(crate) fn mode(&self, context: &RequestContext<'_>) -> Mode {
+        let mut possible: Option<Mode> = None;
+        let strictest = |possible: Option<Mode>, mode: Mode| Some(possible.map_or(mode, |known| known.min(mode)));
+        for (filter, mode) in &self.modes {
+            match filter.matches(context) {
+                Known::Yes => return possible.map_or(*mode, |known| known.min(*mode)),
+                Known::Unknown => possible = strictest(possible, *mode),
+                Known::No => {}
+            }
+        }
+        possible.map_or(self.mode, |known| known.min(self.mode))
+    }
+
+    /// Every mode that the rule can have.
+    pub(crate) fn all_modes(&self) -> impl Iterator<Item = Mode> {
+        std::iter::once(self.mode).chain(self.modes.iter().map(|(_, mode)| *mode))
+    }
+
     /// Whether the rule lets everything through that it concerns: then it concerns only what it names beyond doubt.
     pub(crate) fn passes_unseen(&self) -> bool {
         self.checks.iter().all(|check| match check {
             Check::Evidence(demand) => demand.settled() == Some(true),
-            Check::ImageAllowed { .. } | Check::DigestRequired { .. } => false,
+            Check::ImageAllowed { .. }
+            | Check::ImageDenied { .. }
+            | Check::NoneIn { .. }
+            | Check::SomeIn { .. }
+            | Check::DigestRequired { .. } => false,
         })
     }
 }
@@ -131,93 +213,34 @@ impl ImageSelector {
     }
 }
 
-/// Which objects a rule concerns.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Scope {
-    pub(crate) include: Option<Filters>,
-    pub(crate) exclude: Option<Filters>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Filters {
-    Any(Vec<Filter>),
-    All(Vec<Filter>),
-}
-
-/// Every list that is not empty must match.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Filter {
-    pub(crate) kinds: Vec<String>,
-    pub(crate) namespaces: Vec<String>,
-    pub(crate) names: Vec<String>,
-    pub(crate) operations: Vec<Operation>,
-}
-
-/// What a filter says about an object of which not everything is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Known {
-    No,
-    Unknown,
-    Yes,
-}
-
-impl Scope {
-    fn covers(&self, context: &RequestContext<'_>) -> bool {
-        let included = self
-            .include
-            .as_ref()
-            .map_or(Known::Yes, |filters| filters.matches(context));
-        let excluded = self
-            .exclude
-            .as_ref()
-            .map_or(Known::No, |filters| filters.matches(context));
-        included != Known::No && excluded != Known::Yes
-    }
-}
-
-impl Filters {
-    fn matches(&self, context: &RequestContext<'_>) -> Known {
-        match self {
-            Self::Any(filters) => filters
-                .iter()
-                .map(|filter| filter.matches(context))
-                .max()
-                .unwrap_or(Known::No),
-            Self::All(filters) => filters
-                .iter()
-                .map(|filter| filter.matches(context))
-                .min()
-                .unwrap_or(Known::Yes),
-        }
-    }
-}
-
-impl Filter {
-    fn matches(&self, context: &RequestContext<'_>) -> Known {
-        let any = |patterns: &[String], seen: Option<&str>| match seen {
-            _ if patterns.is_empty() => Known::Yes,
-            None => Known::Unknown,
-            Some(seen) if patterns.iter().any(|pattern| wildcard(pattern, seen)) => Known::Yes,
-            Some(_) => Known::No,
-        };
-        let operation = match context.operation {
-            _ if self.operations.is_empty() => Known::Yes,
-            None => Known::Unknown,
-            Some(seen) if self.operations.contains(&seen) => Known::Yes,
-            Some(_) => Known::No,
-        };
-        any(&self.kinds, context.kind)
-            .min(any(&self.namespaces, context.namespace))
-            .min(any(&self.names, context.name))
-            .min(operation)
-    }
-}
-
 /// Something that must hold of an image.
 #[derive(Clone, Debug)]
 pub(crate) enum Check {
     /// The reference is one of those allowed.
     ImageAllowed {
+        /// Any of these choices.
+        choices: Vec<Choice>,
+        /// What the policy's author wants said.
+        message: Option<String>,
+    },
+    /// None of these conditions over the reference and the request holds.
+    ImageDenied {
+        /// Denied where every block holds.
+        blocks: Vec<Block>,
+        /// What the policy's author wants said.
+        message: Option<String>,
+    },
+    /// The Pod has nothing in this list.
+    NoneIn {
+        /// `initContainers` or the like.
+        list: &'static str,
+        /// What the policy's author wants said.
+        message: Option<String>,
+    },
+    /// At least one container of this list has an allowed image.
+    SomeIn {
+        /// `containers` or the like.
+        list: &'static str,
         /// Any of these choices.
         choices: Vec<Choice>,
         /// What the policy's author wants said.
@@ -237,7 +260,11 @@ impl Check {
     fn allowed(&self) -> impl Iterator<Item = &ImagePattern> {
         let choices = match self {
             Self::ImageAllowed { choices, .. } => choices.as_slice(),
-            Self::DigestRequired { .. } | Self::Evidence(_) => &[],
+            Self::ImageDenied { .. }
+            | Self::NoneIn { .. }
+            | Self::SomeIn { .. }
+            | Self::DigestRequired { .. }
+            | Self::Evidence(_) => &[],
         };
         choices.iter().flat_map(|choice| &choice.all)
     }
@@ -262,6 +289,8 @@ pub(crate) enum Demand {
     All(Vec<Self>),
     Any(Vec<Self>),
     Quorum(Quorum),
+    /// Conditions across several attestations of one image.
+    Across(Across),
     /// Decided without looking.
     Static {
         pass: bool,
@@ -274,7 +303,7 @@ impl Demand {
     pub(crate) fn settled(&self) -> Option<bool> {
         match self {
             Self::Static { pass, .. } => Some(*pass),
-            Self::Quorum(_) => None,
+            Self::Quorum(_) | Self::Across(_) => None,
             Self::All(parts) => {
                 let parts: Vec<_> = parts.iter().map(Self::settled).collect();
                 if parts.contains(&Some(false)) {
@@ -293,6 +322,17 @@ impl Demand {
             }
         }
     }
+}
+
+/// Several attestations by name, and what must not hold of them together.
+#[derive(Clone, Debug)]
+pub(crate) struct Across {
+    /// By name: what accepts them, any of these.
+    pub(crate) attestations: Vec<(String, Vec<Requirement>)>,
+    /// Denied where every block holds over the predicates.
+    pub(crate) blocks: Vec<Block>,
+    /// What the policy's author wants said.
+    pub(crate) message: Option<String>,
 }
 
 /// So many different signers of those named, each with evidence that meets the conditions.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use proofmark_types::{Digest, ImageRef, UnixTime};
+use proofmark_types::{Digest, ImageRef, Repository, UnixTime};
 use proofmark_verify::Proofs;
 use serde::Serialize;
 use serde_json::Value;
@@ -20,6 +20,8 @@ pub struct Question<'a> {
     /// What is proven about the index through which the reference was resolved, where `digest` is a child of one.
     /// A child that was named by its own digest has none: it needs its own signature.
     pub index_proofs: Option<&'a Proofs>,
+    /// What is proven about the digest by what lies in [`Concern::sources`], one for each that was looked at.
+    pub elsewhere: &'a [Result<&'a Proofs, &'a Unavailable>],
     /// What was proven about the same digest earlier, for policies that say `onUnreachable: allow-held`. Used only when
     /// `proofs` is an error.
     pub held: Option<&'a Proofs>,
@@ -42,6 +44,21 @@ pub struct RequestContext<'a> {
     pub operation: Option<Operation>,
     /// The object itself.
     pub object: Option<&'a Value>,
+    /// The object as it is stored, where it is changed.
+    pub old_object: Option<&'a Value>,
+    /// The labels of the namespace.
+    pub namespace_labels: Option<&'a BTreeMap<String, String>>,
+    /// Who asks.
+    pub user: Option<User<'a>>,
+}
+
+/// Who asks the API server.
+#[derive(Clone, Copy, Debug)]
+pub struct User<'a> {
+    /// The name; of a service account `system:serviceaccount:NAMESPACE:NAME`.
+    pub name: &'a str,
+    /// The groups.
+    pub groups: &'a [String],
 }
 
 /// What an admission request does.
@@ -109,6 +126,8 @@ pub struct Concern {
     pub needs_digest: bool,
     /// Some rule needs the evidence to be fetched and verified.
     pub needs_evidence: bool,
+    /// Repositories beside the image's own in which evidence lies ([`Question::elsewhere`]).
+    pub sources: Vec<Repository>,
     /// Some policy wants the tag replaced by the digest in Pods.
     pub pin: bool,
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::error::{Place, PolicyError};
 use crate::keys::Keys;
-use crate::model::Policy;
+use crate::model::{Format, Policy};
 use node::{Node, describe};
 
 /// A policy is text that people write and review; etcd, which Kubernetes keeps objects in, takes 1.5 MiB.
@@ -145,7 +145,8 @@ fn policy(node: &Node<'_>) -> Result<Policy, PolicyError> {
     let (api_version, kind) = (word("apiVersion"), word("kind"));
     match (api_version.as_str(), kind.as_str()) {
         (native::API_VERSION, "ImagePolicy") => native::read(node),
-        ("kyverno.io/v1", "ClusterPolicy") => kyverno::read(node),
+        ("kyverno.io/v1" | "kyverno.io/v2beta1", "ClusterPolicy") => kyverno::read(node, Format::Kyverno),
+        ("kyverno.io/v1" | "kyverno.io/v2beta1", "Policy") => kyverno::read(node, Format::KyvernoNamespaced),
         ("policy.sigstore.dev/v1beta1" | "policy.sigstore.dev/v1alpha1", "ClusterImagePolicy") => {
             cluster_image_policy::read(node)
         }

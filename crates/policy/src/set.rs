@@ -1,7 +1,9 @@
 //! Many policies at once: load them, ask which concern an image, decide.
 
+mod across;
 mod evaluate;
 mod hint;
+mod image_rules;
 mod quorum;
 mod signers;
 
@@ -11,7 +13,7 @@ use serde::Serialize;
 
 use crate::error::PolicyError;
 use crate::keys::{KeyAnswers, KeyPlaces, NamedKey, PolicyDraft};
-use crate::model::{Check, Policy, Rule};
+use crate::model::{Check, ImagePlace, Policy, RegistryCredentials, Rule};
 use crate::question::{Concern, Decision, Mode, OnUnreachable, Question, RequestContext};
 
 /// Policies that were understood whole.
@@ -54,7 +56,7 @@ pub struct PolicySummary {
     pub kind: &'static str,
     /// The file that it was read from.
     pub file: String,
-    /// Its rules, by name, with what happens when they are not satisfied.
+    /// Its rules, by name, with what happens when they are not satisfied: the strictest, where that depends on the namespace.
     pub rules: Vec<(String, Mode)>,
     /// What happens when evidence cannot be fetched.
     pub on_unreachable: OnUnreachable,
@@ -104,9 +106,20 @@ impl PolicySet {
             }
             let evidence = rule.checks.iter().any(|check| match check {
                 Check::Evidence(demand) => demand.settled().is_none(),
-                Check::ImageAllowed { .. } | Check::DigestRequired { .. } => false,
+                Check::ImageAllowed { .. }
+                | Check::ImageDenied { .. }
+                | Check::NoneIn { .. }
+                | Check::SomeIn { .. }
+                | Check::DigestRequired { .. } => false,
             });
             concern.needs_evidence |= evidence;
+            if evidence {
+                for source in &policy.sources {
+                    if source != image.repository() && !concern.sources.contains(source) {
+                        concern.sources.push(source.clone());
+                    }
+                }
+            }
             // What passes unseen is not looked up, and stays as the policy names it.
             let pin = rule.pin && !rule.passes_unseen();
             concern.needs_digest |= evidence || pin;
@@ -171,6 +184,20 @@ impl PolicySet {
         &self.named
     }
 
+    /// Where custom resources name images, as the policies say it.
+    #[must_use]
+    pub fn image_places(&self) -> Vec<ImagePlace> {
+        let places = self.policies.iter().flat_map(|policy| &policy.image_places);
+        places.cloned().collect()
+    }
+
+    /// Which registry credentials the policies ask for.
+    #[must_use]
+    pub fn credentials(&self) -> Vec<RegistryCredentials> {
+        let wishes = self.policies.iter().flat_map(|policy| &policy.credentials);
+        wishes.cloned().collect()
+    }
+
     /// The policies, in the order of the files.
     #[must_use]
     pub fn summaries(&self) -> Vec<PolicySummary> {
@@ -178,7 +205,11 @@ impl PolicySet {
             name: policy.name.clone(),
             kind: policy.format.kind(),
             file: policy.file.clone(),
-            rules: policy.rules.iter().map(|rule| (rule.name.clone(), rule.mode)).collect(),
+            rules: policy
+                .rules
+                .iter()
+                .map(|rule| (rule.name.clone(), rule.all_modes().min().unwrap_or_default()))
+                .collect(),
             on_unreachable: policy.on_unreachable,
         });
         summaries.collect()

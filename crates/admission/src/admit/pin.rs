@@ -108,6 +108,7 @@ impl Admission {
             digest: None,
             proofs: Err(&unavailable),
             index_proofs: None,
+            elsewhere: &[],
             held: None,
             context,
             now: (self.clock)(),

@@ -63,6 +63,26 @@ impl Template {
         matches!(self, Self::Plain(_))
     }
 
+    /// The names at which its expressions begin.
+    pub(crate) fn roots(&self) -> Vec<String> {
+        let sources: Vec<&str> = match self {
+            Self::Plain(_) => Vec::new(),
+            Self::Expression(source) => vec![source],
+            Self::Mixed(pieces) => pieces
+                .iter()
+                .filter_map(|piece| match piece {
+                    Piece::Expression(source) => Some(source.as_str()),
+                    Piece::Text(_) => None,
+                })
+                .collect(),
+        };
+        let mut found = Vec::new();
+        for ast in sources.into_iter().filter_map(|source| jmespath::parse(source).ok()) {
+            roots(&ast, &mut found);
+        }
+        found
+    }
+
     /// The value over the data of `scope`; what is not there is an error, as in Kyverno ("variable not found").
     pub(crate) fn evaluate(&self, scope: &Scope) -> Result<Value, String> {
         match self {
@@ -131,6 +151,28 @@ fn known_functions(ast: &Ast) -> Result<(), ConditionError> {
     }
 }
 
+/// The fields that an expression takes of the whole data; what is behind a dot or a projection is below one of them.
+fn roots(ast: &Ast, found: &mut Vec<String>) {
+    match ast {
+        Ast::Field { name, .. } => found.push(name.clone()),
+        Ast::Subexpr { lhs, .. } | Ast::Projection { lhs, .. } => roots(lhs, found),
+        Ast::Comparison { lhs, rhs, .. } | Ast::And { lhs, rhs, .. } | Ast::Or { lhs, rhs, .. } => {
+            roots(lhs, found);
+            roots(rhs, found);
+        }
+        Ast::Condition { predicate, then, .. } => {
+            roots(predicate, found);
+            roots(then, found);
+        }
+        Ast::Flatten { node, .. } | Ast::Not { node, .. } | Ast::ObjectValues { node, .. } => roots(node, found),
+        Ast::Function { args, .. } => args.iter().for_each(|argument| roots(argument, found)),
+        Ast::MultiList { elements, .. } => elements.iter().for_each(|element| roots(element, found)),
+        Ast::MultiHash { elements, .. } => elements.iter().for_each(|pair| roots(&pair.value, found)),
+        // An expression reference is applied to the elements of another argument.
+        Ast::Expref { .. } | Ast::Identity { .. } | Ast::Index { .. } | Ast::Literal { .. } | Ast::Slice { .. } => {}
+    }
+}
+
 /// jmespath.org, "Built-in Functions".
 const STANDARD: [&str; 26] = [
     "abs",
@@ -170,7 +212,7 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    pub(crate) fn new(predicate: &Value, now: UnixTime) -> Result<Self, String> {
+    pub(crate) fn new(predicate: &Value, now: Option<UnixTime>) -> Result<Self, String> {
         let mut runtime = Runtime::new();
         runtime.register_builtin_functions();
         add_functions(&mut runtime, now);
@@ -191,7 +233,7 @@ impl Scope {
     }
 }
 
-fn add_functions(runtime: &mut Runtime, now: UnixTime) {
+fn add_functions(runtime: &mut Runtime, now: Option<UnixTime>) {
     let text = || ArgumentType::String;
     add(runtime, "to_lower", vec![text()], |args, _| {
         Ok(string(arg(args, 0).to_lowercase()))
@@ -229,7 +271,7 @@ fn add_functions(runtime: &mut Runtime, now: UnixTime) {
             let parse = |text: &str| UnixTime::parse(text).map_err(|error| failure(context, error.to_string()));
             let from = parse(&arg(args, 1))?;
             let to = match arg(args, 2).as_str() {
-                "" => now,
+                "" => now.ok_or_else(|| failure(context, "there is no clock here".to_owned()))?,
                 text => parse(text)?,
             };
             Ok(string(write_duration(Span::seconds_between(from, to))))

@@ -3,11 +3,12 @@
 //! The key comes from the predicate, the value from the policy. Wildcards are read in the value only; Kyverno reads them
 //! in the key as well, which lets a predicate widen a policy.
 
+use proofmark_types::UnixTime;
 use serde_json::Value;
 
 use super::jmespath::{Scope, Template};
 use super::value::{duration, order};
-use super::{ConditionError, Facts, Unmet};
+use super::{ConditionError, FALSE, Facts, Unmet};
 use crate::text::wildcard;
 
 /// A block: at least one of `any` (if there are any) and every one of `all`.
@@ -144,6 +145,17 @@ impl Comparison {
         })
     }
 
+    /// The names at which its expressions begin.
+    pub(crate) fn roots(&self) -> Vec<String> {
+        let mut roots = self.key.roots();
+        match &self.value {
+            Operand::One(template) => roots.extend(template.roots()),
+            Operand::Many(templates) => roots.extend(templates.iter().flat_map(Template::roots)),
+            Operand::Fixed(_) => {}
+        }
+        roots
+    }
+
     fn check(&self, scope: &Scope) -> Result<(), Unmet> {
         let expected = || {
             format!(
@@ -227,20 +239,32 @@ fn is_expression(text: &str) -> bool {
 
 /// The first condition that does not hold; `Ok` if every block does.
 pub(crate) fn check(blocks: &[Block], facts: &Facts<'_>) -> Result<(), Unmet> {
-    let scope = Scope::new(facts.predicate, facts.now)
+    holds(blocks, facts.predicate, Some(facts.now))
+}
+
+/// The same over any data; without a time there is no clock.
+pub(crate) fn holds(blocks: &[Block], data: &Value, now: Option<UnixTime>) -> Result<(), Unmet> {
+    let scope = Scope::new(data, now)
         .map_err(|reason| Unmet::error("a predicate that conditions can be evaluated over".to_owned(), reason))?;
     for block in blocks {
         for comparison in &block.all {
             comparison.check(&scope)?;
         }
-        let mut last = Ok(());
+        // One that cannot be evaluated might have held: it is said before one that does not hold.
+        let mut worst: Result<(), Unmet> = Ok(());
         for comparison in &block.any {
-            last = comparison.check(&scope);
-            if last.is_ok() {
-                break;
+            match comparison.check(&scope) {
+                Ok(()) => {
+                    worst = Ok(());
+                    break;
+                }
+                Err(unmet) => match &worst {
+                    Err(known) if known.code != FALSE => {}
+                    _ => worst = Err(unmet),
+                },
             }
         }
-        last?;
+        worst?;
     }
     Ok(())
 }

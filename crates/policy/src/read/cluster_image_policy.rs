@@ -10,9 +10,10 @@ use super::node::{Node, Object};
 use super::signers::{self, PlainText, identity};
 use crate::error::PolicyError;
 use crate::image_pattern::ImagePattern;
-use crate::model::{Check, Demand, Format, ImageSelector, Policy, Quorum, Rule, Scope, Slot};
-use crate::question::{Mode, OnUnreachable};
+use crate::model::{Check, Demand, Format, ImageSelector, Policy, Quorum, Rule, Slot};
+use crate::question::Mode;
 use crate::requirement::{LogRule, Requirement, SignerRule};
+use crate::scope::Scope;
 
 const NAMESPACES: &str = "policy-controller looks only at namespaces labelled policy.sigstore.dev/include; here the policy holds in every namespace that the webhook is called for";
 
@@ -20,15 +21,8 @@ pub(super) fn read(node: &Node<'_>) -> Result<Policy, PolicyError> {
     node.object(&["apiVersion", "kind", "metadata", "spec", "status"], &[], |root| {
         root.ignore(&["apiVersion", "kind", "status"]);
         let name = metadata(root)?;
-        let mut policy = Policy {
-            name,
-            format: Format::ClusterImagePolicy,
-            file: node.place().file,
-            on_unreachable: OnUnreachable::Deny,
-            rules: Vec::new(),
-            keys: Vec::new(),
-            notes: vec![NAMESPACES.to_owned()],
-        };
+        let mut policy = Policy::new(name, Format::ClusterImagePolicy, node.place().file);
+        policy.note(NAMESPACES);
         const UNSUPPORTED: [(&str, &str); 2] = [
             ("match", "selection by resource and labels is not read in this version; all kinds that hold images are concerned"),
             ("policy", "policies in CUE and Rego are not evaluated in this version; an ImagePolicy can state a condition in CEL"),
@@ -74,6 +68,7 @@ fn rule(spec: &Object<'_>, keys: &mut Vec<PublicKey>, notes: &mut Vec<String>) -
     Ok(Rule {
         name: "authorities".to_owned(),
         mode,
+        modes: Vec::new(),
         scope: Scope::default(),
         images: ImageSelector {
             include,

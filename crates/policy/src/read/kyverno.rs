@@ -1,26 +1,29 @@
-//! Kyverno's `ClusterPolicy`, the parts that are about images: `verifyImages`, and `validate.pattern` over images
+//! Kyverno's `ClusterPolicy` and namespaced `Policy`, the parts that are about images: `verifyImages`, and `validate.pattern` and `deny` over images
 //! (`api/kyverno/v1/*_types.go`).
 //!
 //! Read safely rather than bug for bug; every difference is a note on the policy.
 
-mod attestors;
-mod conditions;
-mod matching;
+pub(super) mod attestors;
+pub(super) mod conditions;
+mod extractors;
+pub(super) mod matching;
 mod pattern;
 mod verify_images;
 
-use super::native::metadata;
+use super::native::metadata_of;
 use super::node::{Node, Object};
 use crate::error::PolicyError;
 use crate::model::{Format, Policy, Rule};
-use crate::question::{Mode, OnUnreachable};
+use crate::question::Mode;
+use crate::scope::Filter;
 
 const DEFAULT_NOTE: &str =
     "Kyverno lets images run that no rule concerns; here the default for unmatched images decides";
 
-const SPEC: [&str; 10] = [
+const SPEC: [&str; 11] = [
     "rules",
     "validationFailureAction",
+    "validationFailureActionOverrides",
     "emitWarning",
     "failurePolicy",
     "background",
@@ -31,11 +34,7 @@ const SPEC: [&str; 10] = [
     "schemaValidation",
 ];
 
-const SPEC_UNSUPPORTED: [(&str, &str); 4] = [
-    (
-        "validationFailureActionOverrides",
-        "write a policy for each group of namespaces instead",
-    ),
+const SPEC_UNSUPPORTED: [(&str, &str); 3] = [
     ("generateExisting", "policies that generate objects are not read"),
     (
         "mutateExistingOnPolicyUpdate",
@@ -44,27 +43,55 @@ const SPEC_UNSUPPORTED: [(&str, &str); 4] = [
     ("useServerSideApply", "policies that generate objects are not read"),
 ];
 
-pub(super) fn read(node: &Node<'_>) -> Result<Policy, PolicyError> {
+pub(super) fn read(node: &Node<'_>, format: Format) -> Result<Policy, PolicyError> {
     node.object(&["apiVersion", "kind", "metadata", "spec", "status"], &[], |root| {
         root.ignore(&["apiVersion", "kind", "status"]);
-        let name = metadata(root)?;
-        let mut policy = Policy {
-            name,
-            format: Format::Kyverno,
-            file: node.place().file,
-            on_unreachable: OnUnreachable::Deny,
-            rules: Vec::new(),
-            keys: Vec::new(),
-            notes: vec![DEFAULT_NOTE.to_owned()],
+        let mut name = metadata_of(root, format == Format::KyvernoNamespaced)?;
+        let home = match format {
+            Format::KyvernoNamespaced => Some(home(node, root)?),
+            _ => None,
         };
-        let autogen = matching::Autogen::of(node);
+        if let Some(home) = &home {
+            name = format!("{home}/{name}");
+        }
+        let mut policy = Policy::new(name, format, node.place().file);
+        policy.note(DEFAULT_NOTE);
+        let context = Whole {
+            autogen: matching::Autogen::of(node),
+            home,
+        };
         let spec = root.required("spec", "rules")?;
-        spec.object(&SPEC, &SPEC_UNSUPPORTED, |spec| read_spec(spec, &autogen, &mut policy))?;
+        spec.object(&SPEC, &SPEC_UNSUPPORTED, |spec| read_spec(spec, &context, &mut policy))?;
+        if let Some(home) = context.home {
+            policy.note(format!("it concerns objects of the namespace {home} alone"));
+            for rule in &mut policy.rules {
+                rule.scope.within = Some(home.clone());
+            }
+        }
         Ok(policy)
     })
 }
 
-fn read_spec(spec: &Object<'_>, autogen: &matching::Autogen, policy: &mut Policy) -> Result<(), PolicyError> {
+/// The namespace of a `Policy`: it says something about nothing else, and reads no Secret of another.
+fn home(node: &Node<'_>, root: &Object<'_>) -> Result<String, PolicyError> {
+    let namespace = node.value().pointer("/metadata/namespace");
+    let namespace = namespace
+        .and_then(serde_json::Value::as_str)
+        .filter(|name| !name.is_empty());
+    namespace.map(ToOwned::to_owned).ok_or_else(|| PolicyError::Missing {
+        place: root.place(),
+        expected: "metadata.namespace; a ClusterPolicy needs none".to_owned(),
+    })
+}
+
+/// What the rules take from the document.
+struct Whole {
+    autogen: matching::Autogen,
+    /// The namespace of a `Policy`.
+    home: Option<String>,
+}
+
+fn read_spec(spec: &Object<'_>, whole: &Whole, policy: &mut Policy) -> Result<(), PolicyError> {
     // What schedules Kyverno's own work says nothing about images.
     spec.ignore(&["background", "schemaValidation"]);
     let emit_warning = spec.boolean("emitWarning", false)?;
@@ -107,32 +134,74 @@ fn read_spec(spec: &Object<'_>, autogen: &matching::Autogen, policy: &mut Policy
     let default = spec
         .get("validationFailureAction")
         .map_or(Ok(Action::Audit), |node| action(&node))?;
+    let context = RuleContext {
+        whole,
+        default,
+        emit_warning,
+        overrides: spec
+            .get("validationFailureActionOverrides")
+            .map_or(Ok(Vec::new()), |node| overrides(&node))?,
+    };
     let rules = spec.required("rules", "a list of rules")?.list()?;
     let mut pending = Vec::new();
     for node in &rules {
-        let context = RuleContext {
-            autogen,
-            default,
-            emit_warning,
-        };
         read_rule(node, &context, policy, &mut pending)?;
     }
     verify_images::finish(pending, policy)
 }
 
+/// `validationFailureActionOverrides`, and the same beside a `failureAction`: the first that matches holds.
+fn overrides(node: &Node<'_>) -> Result<Vec<(Filter, Action)>, PolicyError> {
+    let one = |item: &Node<'_>| {
+        item.object(&["action", "namespaces", "namespaceSelector"], &[], |object| {
+            let action = action(&object.required("action", "Enforce or Audit")?)?;
+            let namespaces = object.get("namespaces").map_or(Ok(Vec::new()), |node| node.strings())?;
+            let filter = Filter {
+                namespaces: namespaces.into_iter().map(ToOwned::to_owned).collect(),
+                namespace_labels: object
+                    .get("namespaceSelector")
+                    .map_or(Ok(Vec::new()), |node| matching::selector(&node))?,
+                ..Filter::default()
+            };
+            if filter.namespaces.is_empty() && filter.namespace_labels.is_empty() {
+                return Err(item.wrong("namespaces or namespaceSelector"));
+            }
+            Ok((filter, action))
+        })
+    };
+    node.list()?.iter().map(one).collect()
+}
+
 /// What rules take from their policy.
 struct RuleContext<'a> {
-    autogen: &'a matching::Autogen,
+    whole: &'a Whole,
     default: Action,
     emit_warning: bool,
+    overrides: Vec<(Filter, Action)>,
 }
 
 impl RuleContext<'_> {
     fn mode(&self, own: Option<Action>) -> Mode {
-        match (own.unwrap_or(self.default), self.emit_warning) {
+        self.mode_of(own.unwrap_or(self.default))
+    }
+
+    fn mode_of(&self, action: Action) -> Mode {
+        match (action, self.emit_warning) {
             (Action::Enforce, _) => Mode::Enforce,
             (Action::Audit, true) => Mode::Warn,
             (Action::Audit, false) => Mode::Audit,
+        }
+    }
+
+    /// Overrides of the policy hold for rules without an action of their own.
+    fn modes(&self, own: Option<Action>) -> Vec<(Filter, Mode)> {
+        match own {
+            Some(_) => Vec::new(),
+            None => self
+                .overrides
+                .iter()
+                .map(|(filter, action)| (filter.clone(), self.mode_of(*action)))
+                .collect(),
         }
     }
 }
@@ -152,32 +221,26 @@ fn action(node: &Node<'_>) -> Result<Action, PolicyError> {
     ])
 }
 
-const RULE: [&str; 7] = [
+const RULE: [&str; 9] = [
     "name",
     "match",
     "exclude",
+    "preconditions",
+    "imageExtractors",
     "verifyImages",
     "validate",
     "skipBackgroundRequests",
     "reportProperties",
 ];
 
-const RULE_UNSUPPORTED: [(&str, &str); 6] = [
-    (
-        "preconditions",
-        "conditions over the object are not read in this version",
-    ),
+const RULE_UNSUPPORTED: [(&str, &str); 4] = [
     (
         "celPreconditions",
-        "conditions over the object are not read in this version",
+        "CEL over the object is not read here; preconditions in JMESPath are, and an ImageValidatingPolicy has CEL",
     ),
     (
         "context",
-        "policies cannot fetch data; what is decided over is the reference and the proofs",
-    ),
-    (
-        "imageExtractors",
-        "images in custom resources are found by the webhook's configuration",
+        "policies cannot fetch data; what is decided over is the reference, the request and the proofs",
     ),
     ("mutate", "rules that change objects are not read"),
     ("generate", "rules that generate objects are not read"),
@@ -192,7 +255,10 @@ fn read_rule(
     node.object(&RULE, &RULE_UNSUPPORTED, |rule| {
         rule.ignore(&["skipBackgroundRequests", "reportProperties"]);
         let name = rule.required("name", "a name")?.string()?.to_owned();
-        let scope = matching::scope(rule, context.autogen)?;
+        let scope = matching::scope(rule, &context.whole.autogen, policy)?;
+        if let Some(node) = rule.get("imageExtractors") {
+            extractors::read(&node, policy)?;
+        }
         match (rule.get("verifyImages"), rule.get("validate")) {
             (Some(list), None) => {
                 for entry in list.list()? {
@@ -200,13 +266,14 @@ fn read_rule(
                 }
             }
             (None, Some(validate)) => {
-                let (own, check, images) = pattern::read(&validate, &mut policy.notes)?;
+                let (own, checks, images) = pattern::read(&validate, policy)?;
                 pending.push(verify_images::Pending::complete(Rule {
                     name,
                     mode: context.mode(own),
+                    modes: context.modes(own),
                     scope,
                     images,
-                    checks: vec![check],
+                    checks,
                     pin: false,
                 }));
             }

@@ -46,9 +46,10 @@ use super::signers::{MAX_SIGNERS, PlainText, identity, key};
 use crate::condition::{CelCondition, Condition};
 use crate::error::PolicyError;
 use crate::image_pattern::ImagePattern;
-use crate::model::{Check, Choice, Demand, Filter, Filters, Format, ImageSelector, Policy, Quorum, Rule, Scope, Slot};
+use crate::model::{Check, Choice, Demand, Format, ImageSelector, Policy, Quorum, Rule, Slot};
 use crate::question::{Mode, OnUnreachable};
 use crate::requirement::{GithubField, LogRule, Requirement, SignerRule, SubjectKind};
+use crate::scope::{Filter, Filters, Scope};
 use crate::text::TextMatch;
 
 pub(super) const API_VERSION: &str = "proofmark.dev/v1alpha1";
@@ -71,21 +72,23 @@ pub(super) fn read(node: &Node<'_>) -> Result<Policy, PolicyError> {
         let spec = root.required("spec", "what the policy demands")?;
         let mut keys = Vec::new();
         let (rule, on_unreachable) = spec.object(&SPEC, &[], |object| rule(object, &mut keys))?;
-        Ok(Policy {
-            name,
-            format: Format::Native,
-            file: node.place().file,
-            on_unreachable,
-            rules: vec![rule],
-            keys,
-            notes: Vec::new(),
-        })
+        let mut policy = Policy::new(name, Format::Native, node.place().file);
+        policy.on_unreachable = on_unreachable;
+        policy.rules.push(rule);
+        policy.keys = keys;
+        Ok(policy)
     })
 }
 
 /// The name. What else Kubernetes keeps in there decides nothing.
 pub(super) fn metadata(root: &Object<'_>) -> Result<String, PolicyError> {
-    const KNOWN: [&str; 14] = [
+    metadata_of(root, false)
+}
+
+/// The same of an object that lives in a namespace, or does not.
+pub(super) fn metadata_of(root: &Object<'_>, namespaced: bool) -> Result<String, PolicyError> {
+    const KNOWN: [&str; 15] = [
+        "namespace",
         "name",
         "annotations",
         "labels",
@@ -101,8 +104,13 @@ pub(super) fn metadata(root: &Object<'_>) -> Result<String, PolicyError> {
         "deletionGracePeriodSeconds",
         "generateName",
     ];
-    root.required("metadata", "a name")?.object(&KNOWN, &[], |metadata| {
-        metadata.ignore(&KNOWN);
+    // Where there is no namespace, one that is written is a policy that someone takes for narrower than it is.
+    let known: Vec<&str> = KNOWN
+        .into_iter()
+        .filter(|name| namespaced || *name != "namespace")
+        .collect();
+    root.required("metadata", "a name")?.object(&known, &[], |metadata| {
+        metadata.ignore(&known);
         Ok(metadata.required("name", "a name")?.string()?.to_owned())
     })
 }
@@ -160,6 +168,7 @@ fn rule(object: &Object<'_>, keys: &mut Vec<PublicKey>) -> Result<(Rule, OnUnrea
     let rule = Rule {
         name: "spec".to_owned(),
         mode,
+        modes: Vec::new(),
         scope,
         images,
         checks,
@@ -198,6 +207,7 @@ fn selection(object: &Object<'_>) -> Result<(ImageSelector, Scope), PolicyError>
     let scope = Scope {
         include: Some(Filters::Any(vec![include])),
         exclude,
+        ..Scope::default()
     };
     Ok((images, scope))
 }

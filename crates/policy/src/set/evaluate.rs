@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proofmark_verify::Proofs;
 
 use super::hint::hint;
-use super::{NoMatch, quorum};
+use super::{NoMatch, across, image_rules, quorum};
 use crate::model::{Check, Demand, Policy, Rule};
 use crate::question::{Accepted, Decision, DecisionReason, Mode, OnUnreachable, Outcome, Question, Unavailable, Via};
 
@@ -28,7 +28,7 @@ pub(super) fn decide(rules: &[(&Policy, &Rule)], no_match: NoMatch, question: &Q
         }
         for check in &rule.checks {
             let finding = evaluate(check, policy.on_unreachable, question);
-            record(&mut decision, policy, rule, finding);
+            record(&mut decision, policy, rule, rule.mode(question.context), finding);
         }
     }
     decision
@@ -57,7 +57,7 @@ fn nothing_matched(decision: &mut Decision, no_match: NoMatch, question: &Questi
 }
 
 /// Adds what a check found to the decision, as the rule's mode says.
-fn record(decision: &mut Decision, policy: &Policy, rule: &Rule, finding: Finding) {
+fn record(decision: &mut Decision, policy: &Policy, rule: &Rule, mode: Mode, finding: Finding) {
     let place = format!("{}/{}", policy.name, rule.name);
     decision
         .warnings
@@ -73,7 +73,7 @@ fn record(decision: &mut Decision, policy: &Policy, rule: &Rule, finding: Findin
         let reason = DecisionReason {
             policy: policy.name.clone(),
             rule: rule.name.clone(),
-            mode: rule.mode,
+            mode,
             hint: hint(&problem.code).to_owned(),
             code: problem.code,
             message: problem.message,
@@ -83,7 +83,7 @@ fn record(decision: &mut Decision, policy: &Policy, rule: &Rule, finding: Findin
         if decision.reasons.contains(&reason) {
             continue;
         }
-        match rule.mode {
+        match mode {
             Mode::Enforce if problem.undecided => decision.outcome = decision.outcome.max(Outcome::Undecided),
             Mode::Enforce => decision.outcome = Outcome::Fail,
             Mode::Warn => decision.warnings.push(reason.to_string()),
@@ -174,21 +174,10 @@ impl Finding {
 
 fn evaluate(check: &Check, on_unreachable: OnUnreachable, question: &Question<'_>) -> Finding {
     match check {
-        Check::ImageAllowed { choices, message } => {
-            if choices.iter().any(|choice| choice.allows(question.image)) {
-                return Finding::default();
-            }
-            let allowed: Vec<String> = choices
-                .iter()
-                .map(|choice| {
-                    let all = choice.all.iter().map(ToString::to_string);
-                    let none = choice.none.iter().map(|pattern| format!("not {pattern}"));
-                    all.chain(none).collect::<Vec<_>>().join(" and ")
-                })
-                .collect();
-            let facts = format!("expected an image of {}, got {}", allowed.join(" or "), question.image);
-            Finding::problem("image-not-allowed", with_message(message.as_deref(), &facts))
-        }
+        Check::ImageAllowed { choices, message } => image_rules::allowed(choices, message.as_deref(), question),
+        Check::ImageDenied { blocks, message } => image_rules::denied(blocks, message.as_deref(), question),
+        Check::NoneIn { list, message } => image_rules::none_in(list, message.as_deref(), question),
+        Check::SomeIn { list, choices, message } => image_rules::some_in(list, choices, message.as_deref(), question),
         Check::DigestRequired { pods_only } => {
             let concerned = !pods_only || question.context.kind == Some("Pod");
             if !concerned || question.image.digest().is_some() {
@@ -219,7 +208,22 @@ fn over_proofs(demand: &Demand, on_unreachable: OnUnreachable, question: &Questi
         Ok(proofs) if about(proofs) => {
             let mut sources = vec![(Via::Image, proofs)];
             sources.extend(question.index_proofs.map(|index| (Via::Index, index)));
-            hold(demand, &Ground { question, sources })
+            let mut unread = Vec::new();
+            for source in question.elsewhere {
+                match source {
+                    Ok(proofs) if about(proofs) => sources.push((Via::Image, *proofs)),
+                    Ok(proofs) => unread.push(format!("another repository spoke of {}", proofs.subject())),
+                    Err(unavailable) => unread.push(format!("{} [{}]", unavailable.reason, unavailable.code)),
+                }
+            }
+            hold(
+                demand,
+                &Ground {
+                    question,
+                    sources,
+                    unread,
+                },
+            )
         }
         Ok(proofs) => Finding::undecided(
             "proofs-of-another-digest",
@@ -257,6 +261,7 @@ fn unreachable(
             let ground = Ground {
                 question,
                 sources: vec![(Via::Held, held)],
+                unread: Vec::new(),
             };
             let mut finding = hold(demand, &ground);
             finding
@@ -275,6 +280,8 @@ fn unreachable(
 pub(super) struct Ground<'a> {
     pub(super) question: &'a Question<'a>,
     pub(super) sources: Vec<(Via, &'a Proofs)>,
+    /// Places that could not be read at all.
+    pub(super) unread: Vec<String>,
 }
 
 impl<'a> Ground<'a> {
@@ -282,6 +289,7 @@ impl<'a> Ground<'a> {
         Self {
             question,
             sources: Vec::new(),
+            unread: Vec::new(),
         }
     }
 }
@@ -321,6 +329,7 @@ fn hold(demand: &Demand, ground: &Ground<'_>) -> Finding {
             whole
         }
         Demand::Quorum(quorum) => quorum::hold(quorum, ground),
+        Demand::Across(across) => across::hold(across, ground),
     }
 }
 

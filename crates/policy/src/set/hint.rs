@@ -5,6 +5,10 @@ pub(super) fn hint(code: &str) -> &'static str {
     match code {
         "no-policy-matched" => "add a policy whose images cover this one, or run the webhook with --allow-unmatched",
         "image-not-allowed" => "use an image of an allowed registry, or have the policy's owner add this one",
+        "image-denied" => "use another image, or have the policy's owner change what it denies",
+        "image-missing" => "add a container with an image that the policy wants",
+        "list-not-allowed" => "leave the list out of the Pod",
+        "object-unknown" => "the policy is about the whole object: give it to `policy test`, or ask the webhook",
         "digest-required" => "write the reference as NAME@sha256:…, or let the mutating webhook pin Pods",
         "unsigned" => {
             "sign it: proofmark release IMAGE, or proofmark sign IMAGE; `proofmark tree IMAGE` shows what is attached"

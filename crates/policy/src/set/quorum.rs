@@ -29,7 +29,7 @@ pub(super) fn hold(quorum: &Quorum, ground: &Ground<'_>) -> Finding {
     let mut fits: Vec<Vec<Fit<'_>>> = Vec::new();
     let mut refusals: Vec<Refusal> = Vec::new();
     let mut unmet: Vec<(String, Unmet)> = Vec::new();
-    let mut incomplete: Vec<String> = Vec::new();
+    let mut incomplete: Vec<String> = ground.unread.clone();
     for (_, proofs) in &ground.sources {
         incomplete.extend(
             proofs

@@ -15,6 +15,7 @@ mod cases;
 mod cluster_image_policy;
 mod documentation;
 mod kyverno;
+mod kyverno_fields;
 mod native;
 mod requirement;
 mod thresholds;

@@ -149,6 +149,7 @@ fn question<'a>(image: &'a ImageRef, proofs: &'a Proofs, context: &'a RequestCon
         digest: Some(proofs.subject()),
         proofs: Ok(proofs),
         index_proofs: None,
+        elsewhere: &[],
         held: None,
         context,
         now: now(),
@@ -215,6 +216,7 @@ fn a_registry_that_does_not_answer_is_undecided_unless_the_policy_says_otherwise
         let context = RequestContext::default();
         set.decide(&Question {
             proofs: Err(&unavailable),
+            elsewhere: &[],
             held,
             ..question(&image, like, &context)
         })

@@ -7,8 +7,25 @@ use crate::read::node::Node;
 /// The most comparisons in one attestation's conditions.
 const MAX_COMPARISONS: usize = 256;
 
-pub(super) fn read(node: &Node<'_>) -> Result<Vec<Block>, PolicyError> {
-    let blocks: Vec<Block> = node.list()?.iter().map(block).collect::<Result<_, _>>()?;
+/// Those of attestations.
+pub(in crate::read) fn read(node: &Node<'_>) -> Result<Vec<Block>, PolicyError> {
+    bounded(node, node.list()?.iter().map(block).collect::<Result<_, _>>()?)
+}
+
+/// Preconditions and the conditions of `deny`: one block, or, in the old spelling, a list that must all hold.
+pub(in crate::read) fn over_request(node: &Node<'_>) -> Result<Vec<Block>, PolicyError> {
+    let Some(items) = node.value().as_array() else {
+        return bounded(node, vec![block(node)?]);
+    };
+    let old = items.iter().all(|item| item.get("key").is_some());
+    if !old {
+        return read(node);
+    }
+    let all = node.list()?.iter().map(comparison).collect::<Result<_, _>>()?;
+    bounded(node, vec![Block { all, any: Vec::new() }])
+}
+
+fn bounded(node: &Node<'_>, blocks: Vec<Block>) -> Result<Vec<Block>, PolicyError> {
     let comparisons: usize = blocks.iter().map(|block| block.any.len() + block.all.len()).sum();
     if comparisons > MAX_COMPARISONS {
         return Err(node.wrong("at most 256 comparisons"));
@@ -44,4 +61,16 @@ fn comparison(node: &Node<'_>) -> Result<Comparison, PolicyError> {
         let message = object.string("message")?.map(ToOwned::to_owned);
         Comparison::compile(key.string()?, operator, value.value(), message).map_err(|source| node.condition(source))
     })
+}
+
+/// Refuses expressions over anything but `known`: what nobody fills in would be an error at every image.
+pub(super) fn roots(node: &Node<'_>, blocks: &[Block], known: &[&str]) -> Result<(), PolicyError> {
+    let comparisons = blocks.iter().flat_map(|block| block.any.iter().chain(&block.all));
+    for root in comparisons.flat_map(Comparison::roots) {
+        if !known.contains(&root.as_str()) {
+            let reason = format!("\"{root}\" is not known here; there are {}", known.join(", "));
+            return Err(node.unsupported(&reason));
+        }
+    }
+    Ok(())
 }

@@ -65,7 +65,7 @@ PEM
 
 const ROWS: &[Twin] = &[
     ("kyverno.io/v1", "kyverno.io/v2", "policy-kind-unknown", ""),
-    ("ClusterPolicy", "Policy", "policy-kind-unknown", ""),
+    ("ClusterPolicy", "Policy", "policy-field-missing", ""),
     (
         "validationFailureAction: Enforce",
         "validationFailureAction: Deny",
@@ -75,8 +75,20 @@ const ROWS: &[Twin] = &[
     (
         "validationFailureAction: Enforce",
         "validationFailureActionOverrides: []",
-        "policy-field-unsupported",
+        "policy-value-invalid",
         "spec.validationFailureActionOverrides",
+    ),
+    (
+        "validationFailureAction: Enforce",
+        "validationFailureActionOverrides: [{action: Audit}]",
+        "policy-value-invalid",
+        "spec.validationFailureActionOverrides[0]",
+    ),
+    (
+        "validationFailureAction: Enforce",
+        "validationFailureActionOverrides: [{action: Deny, namespaces: [a]}]",
+        "policy-value-invalid",
+        "spec.validationFailureActionOverrides[0].action",
     ),
     (
         "emitWarning: false",
@@ -129,8 +141,38 @@ const ROWS: &[Twin] = &[
     (
         "    - name: images\n",
         "    - name: images\n      preconditions: {}\n",
-        "policy-field-unsupported",
+        "policy-value-invalid",
         "spec.rules[0].preconditions",
+    ),
+    (
+        "    - name: images\n",
+        "    - name: images\n      preconditions: [{key: \"{{ a( }}\", operator: Equals, value: a}]\n",
+        "policy-condition-invalid",
+        "spec.rules[0].preconditions[0]",
+    ),
+    (
+        "    - name: images\n",
+        "    - name: images\n      celPreconditions: []\n",
+        "policy-field-unsupported",
+        "spec.rules[0].celPreconditions",
+    ),
+    (
+        "    - name: images\n",
+        "    - name: images\n      imageExtractors: {Task: []}\n",
+        "policy-value-invalid",
+        "spec.rules[0].imageExtractors.Task",
+    ),
+    (
+        "    - name: images\n",
+        "    - name: images\n      imageExtractors: {Task: [{path: /a, jmesPath: b}]}\n",
+        "policy-field-unsupported",
+        "spec.rules[0].imageExtractors.Task[0].jmesPath",
+    ),
+    (
+        "    - name: images\n",
+        "    - name: images\n      imageExtractors: {Task: [{path: a//b}]}\n",
+        "policy-value-invalid",
+        "spec.rules[0].imageExtractors.Task[0].path",
     ),
     (
         "    - name: images\n",
@@ -158,21 +200,57 @@ const ROWS: &[Twin] = &[
     ),
     (
         "        any:\n",
-        "        resources: {kinds: [Pod]}\n        any:\n",
+        "        clusterRoles: [a]\n        any:\n",
+        "policy-field-unsupported",
+        "spec.rules[0].match.clusterRoles",
+    ),
+    (
+        "resources: {namespaces: [kube-system]}",
+        "subjects: [{kind: Role, name: a}]",
         "policy-value-invalid",
-        "spec.rules[0].match",
+        "spec.rules[0].exclude.all[0].subjects[0].kind",
+    ),
+    (
+        "resources: {namespaces: [kube-system]}",
+        "subjects: [{kind: ServiceAccount, name: a}]",
+        "policy-field-missing",
+        "spec.rules[0].exclude.all[0].subjects[0].namespace",
+    ),
+    (
+        "        any:\n",
+        "        resources: {kinds: [Pod]}\n        any:\n",
+        "policy-field-unsupported",
+        "spec.rules[0].match.resources",
     ),
     (
         "namespaces: [prod]",
         "selector: {}",
-        "policy-field-unsupported",
+        "policy-value-invalid",
         "spec.rules[0].match.any[0].resources.selector",
     ),
     (
         "namespaces: [prod]",
-        "namespaceSelector: {}",
-        "policy-field-unsupported",
-        "spec.rules[0].match.any[0].resources.namespaceSelector",
+        "selector: {matchExpressions: [{key: a, operator: Is}]}",
+        "policy-value-invalid",
+        "spec.rules[0].match.any[0].resources.selector.matchExpressions[0].operator",
+    ),
+    (
+        "namespaces: [prod]",
+        "selector: {matchExpressions: [{key: a, operator: In}]}",
+        "policy-field-missing",
+        "spec.rules[0].match.any[0].resources.selector.matchExpressions[0].values",
+    ),
+    (
+        "namespaces: [prod]",
+        "annotations: {}",
+        "policy-value-invalid",
+        "spec.rules[0].match.any[0].resources.annotations",
+    ),
+    (
+        "namespaces: [prod]",
+        "namespaceSelector: {matchLabels: {a: 1}}",
+        "policy-value-invalid",
+        "spec.rules[0].match.any[0].resources.namespaceSelector.matchLabels.a",
     ),
     (
         "operations: [CREATE]",
@@ -254,21 +332,57 @@ const ROWS: &[Twin] = &[
     ),
     (
         "useCache: true",
-        "repository: a",
-        "policy-field-unsupported",
+        "repository: a//b",
+        "policy-value-invalid",
         "spec.rules[0].verifyImages[0].repository",
     ),
     (
         "useCache: true",
-        "key: a",
-        "policy-field-unsupported",
+        "key: a b",
+        "policy-key-place-refused",
         "spec.rules[0].verifyImages[0].key",
     ),
     (
         "useCache: true",
-        "imageRegistryCredentials: {}",
+        "image: a",
         "policy-field-unsupported",
-        "spec.rules[0].verifyImages[0].imageRegistryCredentials",
+        "spec.rules[0].verifyImages[0].image",
+    ),
+    (
+        "useCache: true",
+        "subject: a@b.c",
+        "policy-keyless-without-identity",
+        "spec.rules[0].verifyImages[0]",
+    ),
+    (
+        "useCache: true",
+        "roots: a",
+        "policy-field-unsupported",
+        "spec.rules[0].verifyImages[0].roots",
+    ),
+    (
+        "useCache: true",
+        "annotations: {a: b}",
+        "policy-field-unsupported",
+        "spec.rules[0].verifyImages[0].annotations",
+    ),
+    (
+        "useCache: true",
+        "validate: {pattern: {}}",
+        "policy-field-unsupported",
+        "spec.rules[0].verifyImages[0].validate.pattern",
+    ),
+    (
+        "useCache: true",
+        "validate: {deny: {conditions: {all: [{key: \"{{ scan.x }}\", operator: Equals, value: 1}]}}}",
+        "policy-field-unsupported",
+        "spec.rules[0].verifyImages[0].validate.deny.conditions",
+    ),
+    (
+        "useCache: true",
+        "imageRegistryCredentials: {providers: [aws]}",
+        "policy-value-invalid",
+        "spec.rules[0].verifyImages[0].imageRegistryCredentials.providers[0]",
     ),
     (
         "failureAction: Audit",
@@ -296,8 +410,8 @@ const ROWS: &[Twin] = &[
     ),
     (
         "signatureAlgorithm: sha256",
-        "repository: x",
-        "policy-field-unsupported",
+        "repository: X",
+        "policy-value-invalid",
         "spec.rules[0].verifyImages[0].attestors[0].entries[0].repository",
     ),
     (
@@ -375,6 +489,12 @@ const ROWS: &[Twin] = &[
     (
         "                - keyless:\n",
         "                - attestor: {}\n                - keyless:\n",
+        "policy-field-missing",
+        "spec.rules[0].verifyImages[0].attestors[0].entries[1].attestor.entries",
+    ),
+    (
+        "                - keyless:\n",
+        "                - {annotations: {a: b}, attestor: {entries: [{keys: {publicKeys: a}}]}}\n                - keyless:\n",
         "policy-field-unsupported",
         "spec.rules[0].verifyImages[0].attestors[0].entries[1].attestor",
     ),
@@ -401,6 +521,36 @@ const ROWS: &[Twin] = &[
         "                - one: [",
         "policy-field-unknown",
         "spec.rules[0].verifyImages[0].attestations[0].conditions[0]",
+    ),
+    (
+        "=(initContainers)",
+        "+(initContainers)",
+        "policy-field-unsupported",
+        "spec.rules[1].validate.pattern.spec.+(initContainers)",
+    ),
+    (
+        "=(initContainers)",
+        "<(initContainers)",
+        "policy-field-unknown",
+        "spec.rules[1].validate.pattern.spec",
+    ),
+    (
+        "[{image: \"a.io/* | b.io/*\"}]",
+        "[{(image): \"*:latest\"}]",
+        "policy-field-unsupported",
+        "spec.rules[1].validate.pattern.spec.=(initContainers)[0].(image)",
+    ),
+    (
+        "message: no\n",
+        "message: no\n        deny: {conditions: {any: [{key: \"{{ element.image }}\", operator: Equals, value: a}]}}\n",
+        "policy-field-unsupported",
+        "spec.rules[1].validate.deny.conditions",
+    ),
+    (
+        "message: no\n",
+        "message: no\n        deny: {conditions: {any: [{key: \"{{ request.name }}\", operator: Equals, value: a}]}}\n",
+        "policy-field-unsupported",
+        "spec.rules[1].validate.deny.conditions",
     ),
     (
         "        pattern:\n",
