@@ -1,11 +1,13 @@
 //! The real programs that tests run against: found by an environment variable or on `PATH`, never fetched.
 
 mod docker_registry;
+mod kube_api_server;
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 pub use docker_registry::DockerRegistry;
+pub use kube_api_server::KubeApiServer;
 
 /// A program of someone else's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +86,10 @@ pub const JAVA: Peer = Peer::new("java", "PROOFMARK_JAVA", "java");
 pub const MAVEN_ARTIFACT: Peer = Peer::new("maven-artifact", "PROOFMARK_MAVEN_ARTIFACT", "maven3-artifact.jar");
 /// Go's `golang.org/x/mod/semver` as a program, see `interop/go-semver`.
 pub const GO_SEMVER: Peer = Peer::new("go-semver", "PROOFMARK_GO_SEMVER", "go-semver");
+/// etcd, for [`KUBE_APISERVER`].
+pub const ETCD: Peer = Peer::new("etcd", "PROOFMARK_ETCD", "etcd");
+/// Kubernetes' API server, see `interop/kube-apiserver`.
+pub const KUBE_APISERVER: Peer = Peer::new("kube-apiserver", "PROOFMARK_KUBE_APISERVER", "kube-apiserver");
 
 impl Peer {
     /// A program known by `name` in messages, found by `variable` or as `program` on `PATH`.
