@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::basis::{Basis, BasisError, Keeper, Sources};
+use crate::cluster::policies::PolicyObjects;
 use crate::config::{Clock, Config};
 use crate::denial;
 use crate::evidence::{Deadline, Known, Lookups};
@@ -63,10 +64,17 @@ pub(crate) struct Verdict {
 }
 
 impl Admission {
-    /// Reads and compiles the policies and the trust root that `config` names. Blocking, and done once.
+    /// Reads and compiles the policies and the trust root that `config` names, but for those of a cluster, which a
+    /// [`crate::Server`] follows. Blocking, and done once.
     pub fn open(config: &Config) -> Result<Self, BasisError> {
+        Self::with_objects(config, None)
+    }
+
+    /// The same with the policies of a cluster that are followed.
+    pub(crate) fn with_objects(config: &Config, objects: Option<Arc<PolicyObjects>>) -> Result<Self, BasisError> {
         let keeper = Keeper::open(Sources {
             policies: config.policies.clone(),
+            cluster: objects,
             no_match: config.no_match,
             trust_root: config.trust_root.clone(),
             open_keys: config.open_keys.clone(),
@@ -113,6 +121,9 @@ impl Admission {
         };
         // 5.
         let basis = self.keeper.current();
+        if basis.closed {
+            return denial::not_known_yet(request);
+        }
         let context = context(request);
         let distinct: Vec<String> = {
             let mut images: Vec<String> = added.iter().map(|found| found.image.to_owned()).collect();

@@ -1,4 +1,5 @@
-//! What decisions rest on: the policies and the trust root, read from disk, compiled once, swapped whole.
+//! What decisions rest on: the policies (from disk, from the cluster, or both) and the trust root, compiled once, swapped
+//! whole.
 //!
 //! A set that does not compile never replaces one that does: the old one stays in force, and that is said in the log,
 //! in a metric and by `/readyz`. Keys that policies name by where they live are opened with them, and again from time to
@@ -16,6 +17,7 @@ use proofmark_types::{Digest, Hasher, UnixTime};
 use proofmark_verify::{TrustRoot, TrustRootError, Verifier};
 use thiserror::Error;
 
+use crate::cluster::policies::PolicyObjects;
 use crate::config::{OpenKeys, TrustSource};
 
 /// The most files of a policy folder; a cluster with a policy a team has some hundred.
@@ -33,7 +35,9 @@ const MAX_TRUST_ROOT_BYTES: u64 = 4 * 1024 * 1024;
 /// Where policies and trust root are.
 #[derive(Clone)]
 pub(crate) struct Sources {
-    pub(crate) policies: PathBuf,
+    pub(crate) policies: Option<PathBuf>,
+    /// The policies that are objects of the cluster; they and those of the folder are one set.
+    pub(crate) cluster: Option<Arc<PolicyObjects>>,
     pub(crate) no_match: NoMatch,
     pub(crate) trust_root: Option<TrustSource>,
     /// Opens keys that policies name by where they live.
@@ -55,6 +59,8 @@ pub(crate) struct Basis {
     pub(crate) number: usize,
     /// Whether some image may be refused at all: not while every rule only warns or records.
     pub(crate) enforces: bool,
+    /// The policies of the cluster are not known yet: nothing is let run, and this replica is not ready.
+    pub(crate) closed: bool,
 }
 
 /// Why policies or the trust root cannot be used.
@@ -79,6 +85,12 @@ pub enum BasisError {
         what: &'static str,
         /// The limit.
         limit: u64,
+    },
+    /// The cluster has not said what its policies are.
+    #[error("the policies of the cluster are not known: {reason}")]
+    Cluster {
+        /// Which, and why.
+        reason: String,
     },
     /// A policy does not compile.
     #[error("the policies in {path} do not compile: {source}")]
@@ -125,11 +137,20 @@ impl BasisError {
         match self {
             Self::Read { .. } => "policies-unreadable",
             Self::TooLarge { .. } => "policies-too-large",
+            Self::Cluster { .. } => "policies-cluster-unknown",
             Self::Policies { .. } => "policies-do-not-compile",
             Self::Keys { .. } => "policy-keys-unresolved",
             Self::TrustRoot { .. } => "trust-root-malformed",
             Self::TrustKept { source } => source.code(),
             Self::TrustAbsent { .. } => "trust-not-initialized",
+        }
+    }
+
+    /// The file, or the object as a file, that is to blame.
+    pub(crate) fn file(&self) -> Option<&str> {
+        match self {
+            Self::Policies { source, .. } | Self::Keys { source, .. } => Some(&source.place().file),
+            _ => None,
         }
     }
 }
@@ -171,7 +192,16 @@ pub(crate) struct Keeper {
     trust: RwLock<Option<TrustFacts>>,
     looked: Mutex<LastLook>,
     /// Apart from `looked`, which is locked while keys are opened.
-    failure: RwLock<Option<String>>,
+    failure: RwLock<Option<Failure>>,
+}
+
+/// Why what was read last is not in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) text: String,
+    pub(crate) code: &'static str,
+    /// The file, or the object as a file, that is to blame; none when no single one is.
+    pub(crate) file: Option<String>,
 }
 
 struct LastLook {
@@ -182,9 +212,16 @@ struct LastLook {
 
 impl Keeper {
     /// Reads and compiles for the first time; without a basis there is nothing to fall back to.
+    ///
+    /// Policies of a cluster may become usable at any time, without anybody starting this process anew: until then
+    /// nothing is let run.
     pub(crate) fn open(sources: Sources) -> Result<Self, BasisError> {
-        let read = Raw::read(&sources)?;
-        let basis = read.compile(&sources)?;
+        let compiled = Raw::read(&sources).and_then(|read| Ok((read.compile(&sources)?, read)));
+        let (basis, read) = match compiled {
+            Ok(compiled) => compiled,
+            Err(error) if sources.cluster.is_some() && error.may_pass() => return Ok(Self::closed(sources, &error)),
+            Err(error) => return Err(error),
+        };
         let keys_due = basis.names_keys.then(|| Instant::now() + sources.keys);
         Ok(Self {
             sources,
@@ -198,13 +235,35 @@ impl Keeper {
         })
     }
 
+    fn closed(sources: Sources, error: &BasisError) -> Self {
+        let basis = Basis {
+            policies: PolicySet::empty(),
+            verifier: Verifier::new(),
+            generation: Hasher::sha256().finish(),
+            names_keys: false,
+            number: 0,
+            enforces: true,
+            closed: true,
+        };
+        Self {
+            sources,
+            current: RwLock::new(Arc::new(basis)),
+            trust: RwLock::new(None),
+            looked: Mutex::new(LastLook {
+                content: None,
+                keys_due: None,
+            }),
+            failure: RwLock::new(Some(Failure::of(error))),
+        }
+    }
+
     /// The generation in force. A request takes it once and keeps it to its end.
     pub(crate) fn current(&self) -> Arc<Basis> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Why what is on disk is not in force; `None` when it is.
-    pub(crate) fn failure(&self) -> Option<String> {
+    /// Why what was read last is not in force; `None` when it is.
+    pub(crate) fn failure(&self) -> Option<Failure> {
         self.failure.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -218,7 +277,7 @@ impl Keeper {
         *self.trust.write().unwrap_or_else(PoisonError::into_inner) = facts;
     }
 
-    fn set_failure(&self, failure: Option<String>) {
+    fn set_failure(&self, failure: Option<Failure>) {
         *self.failure.write().unwrap_or_else(PoisonError::into_inner) = failure;
     }
 
@@ -259,23 +318,41 @@ impl Keeper {
                 Looked::Replaced
             }
             Err(error) => {
-                let text = with_causes(&error);
-                if self.failure().as_ref() == Some(&text) {
+                let failure = Failure::of(&error);
+                if self.failure().as_ref() == Some(&failure) {
                     return Looked::Unchanged;
                 }
                 if matches!(
                     error,
                     BasisError::Read { .. }
+                        | BasisError::Cluster { .. }
                         | BasisError::TooLarge { .. }
                         | BasisError::TrustKept { .. }
                         | BasisError::TrustAbsent { .. }
                 ) {
                     looked.content = None;
                 }
-                self.set_failure(Some(text));
+                self.set_failure(Some(failure));
                 Looked::Kept(error)
             }
         }
+    }
+}
+
+impl Failure {
+    fn of(error: &BasisError) -> Self {
+        Self {
+            text: with_causes(error),
+            code: error.code(),
+            file: error.file().map(str::to_owned),
+        }
+    }
+}
+
+impl BasisError {
+    /// Whether what somebody writes to the cluster can make it go away.
+    fn may_pass(&self) -> bool {
+        matches!(self, Self::Cluster { .. } | Self::Policies { .. } | Self::Keys { .. })
     }
 }
 
@@ -325,7 +402,13 @@ impl RawTrust {
 
 impl Raw {
     fn read(sources: &Sources) -> Result<Self, BasisError> {
-        let policies = read_folder(&sources.policies)?;
+        let mut policies = match &sources.policies {
+            Some(folder) => read_folder(folder)?,
+            None => Vec::new(),
+        };
+        if let Some(cluster) = &sources.cluster {
+            policies.extend(cluster.files().map_err(|reason| BasisError::Cluster { reason })?);
+        }
         let trust_root = sources.trust_root.as_ref().map(RawTrust::read).transpose()?;
         Ok(Self { policies, trust_root })
     }
@@ -353,7 +436,9 @@ impl Raw {
             .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
             .collect();
         let unusable = |source: PolicyError| {
-            let (path, source) = (sources.policies.clone(), Box::new(source));
+            let folder = || PathBuf::from("the cluster");
+            let path = sources.policies.clone().unwrap_or_else(folder);
+            let source = Box::new(source);
             match *source {
                 PolicyError::KeyUnresolved { .. } => BasisError::Keys { path, source },
                 _ => BasisError::Policies { path, source },
@@ -394,6 +479,7 @@ impl Raw {
             policies,
             verifier,
             generation: hasher.finish(),
+            closed: false,
         })
     }
 }

@@ -13,6 +13,7 @@ use proofmark_trust_root::tuf::Repository;
 use proofmark_types::{KeyReference, UnixTime};
 
 use crate::certificates::TlsConfig;
+use crate::cluster::Cluster;
 use crate::hold::Bounds;
 use crate::images::Kinds;
 
@@ -50,7 +51,9 @@ pub struct Config {
     /// Certificates.
     pub tls: TlsConfig,
     /// Folder of policies: every `.yaml`, `.yml` and `.json` file in it.
-    pub policies: PathBuf,
+    pub policies: Option<PathBuf>,
+    /// The cluster whose policy objects are followed, beside the folder.
+    pub policies_of: Option<Cluster>,
     /// What happens to an image that no policy concerns; it is denied unless this says otherwise.
     pub no_match: NoMatch,
     /// Whom to believe; needed for keyless signatures.
@@ -68,13 +71,24 @@ pub struct Config {
 }
 
 impl Config {
+    /// The defaults, with the policies that are objects of a cluster.
+    #[must_use]
+    pub fn of_cluster(listen: SocketAddr, tls: TlsConfig, cluster: Cluster, client: Client) -> Self {
+        Self {
+            policies: None,
+            policies_of: Some(cluster),
+            ..Self::new(listen, tls, PathBuf::new(), client)
+        }
+    }
+
     /// The defaults around what has none.
     #[must_use]
     pub fn new(listen: SocketAddr, tls: TlsConfig, policies: PathBuf, client: Client) -> Self {
         Self {
             listen,
             tls,
-            policies,
+            policies: Some(policies),
+            policies_of: None,
             no_match: NoMatch::default(),
             trust_root: None,
             open_keys: None,
@@ -92,6 +106,7 @@ impl fmt::Debug for Config {
             .field("listen", &self.listen)
             .field("tls", &self.tls)
             .field("policies", &self.policies)
+            .field("policies_of", &self.policies_of)
             .field("no_match", &self.no_match)
             .field("trust_root", &self.trust_root)
             .field("limits", &self.limits)
@@ -117,6 +132,10 @@ pub struct Limits {
     pub lookup: Duration,
     /// How often policies and trust root are looked at.
     pub reload: Duration,
+    /// How often a kind of policy that the cluster does not know is looked for again.
+    pub kinds: Duration,
+    /// How long the start waits for the policies of the cluster.
+    pub first_policies: Duration,
     /// How often keys are opened again that policies name by where they live.
     pub keys: Duration,
     /// When they are tried again that could not be opened.
@@ -146,6 +165,8 @@ impl Default for Limits {
             // The longest `timeoutSeconds` of a webhook.
             lookup: Duration::from_secs(30),
             reload: Duration::from_secs(3),
+            kinds: Duration::from_secs(30),
+            first_policies: Duration::from_secs(10),
             keys: Duration::from_secs(10 * 60),
             keys_retry: Duration::from_secs(30),
             trust_refresh: Duration::from_secs(60),

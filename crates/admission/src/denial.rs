@@ -33,6 +33,18 @@ pub(crate) fn answer(request: &Request, verdicts: &[Verdict]) -> Answer {
     annotate(answer, verdicts)
 }
 
+/// The answer of a webhook that does not know the policies.
+pub(crate) fn not_known_yet(request: &Request) -> Answer {
+    Answer::deny(
+        503,
+        format!(
+            "proofmark: {} may not run: the policies of the cluster are not known to this webhook yet, or do not compile \
+             [policies-not-known]\n  fix: try again; if it stays, see /readyz of the webhook and the status of the policies",
+            request.subject()
+        ),
+    )
+}
+
 fn text(request: &Request, refused: &[&Verdict], all: usize) -> String {
     let word = if refused.iter().any(|verdict| verdict.decision.outcome == Outcome::Fail) {
         "refused"

@@ -8,6 +8,12 @@ use thiserror::Error;
 
 use crate::images::{Kinds, Rule};
 
+mod definition;
+mod workload;
+
+pub use definition::policy_definition;
+pub use workload::{Workload, objects};
+
 /// Namespaces that are never asked about: with `failurePolicy: Fail`, a cluster that restarts with no webhook running
 /// must be able to start what the webhook needs (kyverno#16177).
 pub const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
@@ -19,8 +25,9 @@ pub struct Installation {
     pub name: String,
     /// How the API server reaches the webhook.
     pub target: Target,
-    /// [`crate::Server::ca_bundle_pem`].
-    pub ca_bundle_pem: String,
+    /// [`crate::Server::ca_bundle_pem`]; none where the webhook itself puts it there. Until
+    /// then the API server trusts nobody who answers as the webhook, and refuses.
+    pub ca_bundle_pem: Option<String>,
     /// The kinds whose images are looked at.
     pub kinds: Kinds,
     /// Namespaces that are not asked about, beside [`SYSTEM_NAMESPACES`] and the service's own.
@@ -61,6 +68,9 @@ pub enum InstallationError {
         /// What was given.
         url: String,
     },
+    /// What runs in the cluster is reached by a Service.
+    #[error("expected a Service of the cluster, not an address outside of it")]
+    NoService,
     /// Without authorities the API server would use those of its system.
     #[error("the bundle of authorities has no certificate")]
     NoBundle,
@@ -77,9 +87,18 @@ impl Installation {
     #[must_use]
     pub fn new(target: Target, ca_bundle_pem: String) -> Self {
         Self {
+            ca_bundle_pem: Some(ca_bundle_pem),
+            ..Self::self_registering(target)
+        }
+    }
+
+    /// The same without authorities: the webhook puts its own there.
+    #[must_use]
+    pub fn self_registering(target: Target) -> Self {
+        Self {
             name: "proofmark-admission".to_owned(),
             target,
-            ca_bundle_pem,
+            ca_bundle_pem: None,
             kinds: Kinds::default(),
             excluded_namespaces: Vec::new(),
             timeout_seconds: 10,
@@ -94,7 +113,9 @@ pub fn webhook_configuration(installation: &Installation) -> Result<[Value; 2], 
     if !(1..=30).contains(&seconds) {
         return Err(InstallationError::Timeout { seconds });
     }
-    if !installation.ca_bundle_pem.contains("-----BEGIN CERTIFICATE-----") {
+    if let Some(bundle) = &installation.ca_bundle_pem
+        && !bundle.contains("-----BEGIN CERTIFICATE-----")
+    {
         return Err(InstallationError::NoBundle);
     }
     let name = &installation.name;
@@ -115,14 +136,25 @@ pub fn webhook_configuration(installation: &Installation) -> Result<[Value; 2], 
     ])
 }
 
-/// Both objects as one YAML stream for `kubectl apply -f -`. JSON is YAML, and kubectl reads it as such.
+/// Both objects as one YAML stream for `kubectl apply -f -`.
 pub fn webhook_configuration_yaml(installation: &Installation) -> Result<String, InstallationError> {
+    webhook_configuration(installation).map(|objects| objects_yaml(&objects))
+}
+
+/// Objects as one YAML stream for `kubectl apply -f -`. JSON is YAML, and kubectl reads it as such.
+#[must_use]
+pub fn objects_yaml(objects: &[Value]) -> String {
     let mut text = String::new();
-    for object in webhook_configuration(installation)? {
+    for object in objects {
         text.push_str("---\n");
-        yaml(&object, 0, &mut text);
+        yaml(object, 0, &mut text);
     }
-    Ok(text)
+    text
+}
+
+/// What every object of the installation has.
+fn labels() -> Value {
+    json!({ "app.kubernetes.io/name": "proofmark", "app.kubernetes.io/component": "admission" })
 }
 
 fn object(kind: &str, installation: &Installation, webhook: Value) -> Value {
@@ -131,7 +163,7 @@ fn object(kind: &str, installation: &Installation, webhook: Value) -> Value {
         "kind": kind,
         "metadata": {
             "name": installation.name,
-            "labels": { "app.kubernetes.io/name": "proofmark", "app.kubernetes.io/component": "admission" },
+            "labels": labels(),
         },
         "webhooks": [webhook],
     })
@@ -176,10 +208,8 @@ fn webhook(installation: &Installation, path: &str, rules: Vec<Rule>) -> Result<
 }
 
 fn client_config(installation: &Installation, path: &str) -> Result<Value, InstallationError> {
-    let bundle = STANDARD.encode(&installation.ca_bundle_pem);
-    Ok(match &installation.target {
+    let mut config = match &installation.target {
         Target::Service { namespace, name, port } => json!({
-            "caBundle": bundle,
             "service": { "namespace": namespace, "name": name, "port": port, "path": format!("/{path}") },
         }),
         Target::Url(url) => {
@@ -188,12 +218,16 @@ fn client_config(installation: &Installation, path: &str) -> Result<Value, Insta
                 .map(|rest| rest.strip_suffix('/').unwrap_or(rest));
             match rest {
                 Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', '@']) => {
-                    json!({ "caBundle": bundle, "url": format!("https://{host}/{path}") })
+                    json!({ "url": format!("https://{host}/{path}") })
                 }
                 _ => return Err(InstallationError::Url { url: url.clone() }),
             }
         }
-    })
+    };
+    if let Some(bundle) = &installation.ca_bundle_pem {
+        config["caBundle"] = STANDARD.encode(bundle).into();
+    }
+    Ok(config)
 }
 
 /// Only Pods are pinned.

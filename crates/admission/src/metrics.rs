@@ -40,7 +40,14 @@ const HELD_BYTES: &str = "proofmark_admission_evidence_held_bytes";
 const SERVING_REMAINING: &str = "proofmark_admission_certificate_remaining_seconds";
 const AUTHORITY_REMAINING: &str = "proofmark_admission_authority_remaining_seconds";
 
-const COUNTERS: [(&str, &str); 10] = [
+const CLUSTER_CURRENT: &str = "proofmark_admission_cluster_policies_followed";
+const CLUSTER_WRITES: &str = "proofmark_admission_cluster_writes_failed_total";
+
+const COUNTERS: [(&str, &str); 11] = [
+    (
+        CLUSTER_WRITES,
+        "Status, Events and reports that could not be written to the cluster",
+    ),
     (REVIEWS, "Reviews answered, by path, operation and outcome"),
     (
         DECISIONS,
@@ -73,7 +80,11 @@ const HISTOGRAMS: [(&str, &str); 2] = [
     (REQUESTS_PER_REVIEW, "Registry requests that a review caused"),
 ];
 
-const GAUGES: [(&str, &str); 8] = [
+const GAUGES: [(&str, &str); 9] = [
+    (
+        CLUSTER_CURRENT,
+        "1 while every kind of policy in the cluster is followed, 0 while what is known of one may be old",
+    ),
     (POLICIES, "Policies in force"),
     (
         POLICIES_CURRENT,
@@ -191,6 +202,14 @@ impl Metrics {
     pub(crate) fn policies(&self, number: usize, current: bool) {
         self.gauge(POLICIES, number as f64);
         self.gauge(POLICIES_CURRENT, if current { 1.0 } else { 0.0 });
+    }
+
+    pub(crate) fn cluster_current(&self, current: bool) {
+        self.gauge(CLUSTER_CURRENT, if current { 1.0 } else { 0.0 });
+    }
+
+    pub(crate) fn cluster_write_failed(&self) {
+        self.count(CLUSTER_WRITES, &[]);
     }
 
     pub(crate) fn trust_root(&self, age: Option<Duration>, stale: bool) {

@@ -409,6 +409,7 @@ impl Answer {
             let reason = match self.code {
                 400 => "BadRequest",
                 403 => "Forbidden",
+                503 => "ServiceUnavailable",
                 _ => "InternalError",
             };
             response.insert(

@@ -21,6 +21,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::admit::Admission;
 use crate::basis::{BasisError, Looked, with_causes};
 use crate::certificates::{Certificates, TlsError};
+use crate::cluster::policies::PolicyObjects;
+use crate::cluster::status;
 use crate::config::{Clock, Config, Limits, TrustSource};
 
 mod http;
@@ -38,6 +40,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long to leave off accepting when the system has no more sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a change of policies is left to become whole: `kubectl apply` of a folder is many requests.
+const SETTLING: Duration = Duration::from_millis(100);
 
 /// How often metrics are folded.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -104,7 +109,17 @@ struct Shared {
 impl Server {
     /// Compiles the policies, makes the certificates, binds the port and answers.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let admission = Admission::open(&config)?;
+        let mut background = JoinSet::new();
+        let objects = match &config.policies_of {
+            Some(cluster) => {
+                let objects = Arc::new(PolicyObjects::new(cluster.clone(), config.limits.kinds));
+                background.spawn(objects.clone().follow());
+                objects.until_known(config.limits.first_policies).await;
+                Some(objects)
+            }
+            None => None,
+        };
+        let admission = Admission::with_objects(&config, objects.clone())?;
         let certificates = Arc::new(Certificates::open(config.tls.clone(), (config.clock)())?);
         let acceptor = acceptor(certificates.clone())?;
         let listen = |source| StartError::Listen {
@@ -123,8 +138,7 @@ impl Server {
             trust_failure: RwLock::default(),
         });
         shared.report_basis();
-        let mut background = JoinSet::new();
-        background.spawn(reload(shared.clone(), config.limits.reload));
+        background.spawn(reload(shared.clone(), objects, config.limits.reload));
         background.spawn(renew(shared.clone(), config.limits.renewal));
         background.spawn(upkeep(shared.clone()));
         if let Some(TrustSource::Kept(kept)) = config.trust_root
@@ -257,9 +271,18 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>, mu
     }
 }
 
-async fn reload(shared: Arc<Shared>, period: Duration) {
+async fn reload(shared: Arc<Shared>, objects: Option<Arc<PolicyObjects>>, period: Duration) {
+    let mut said = status::Said::default();
     loop {
-        tokio::time::sleep(period).await;
+        if let Some(objects) = &objects {
+            tokio::select! {
+                () = tokio::time::sleep(period) => {}
+                () = objects.changed.notified() => tokio::time::sleep(SETTLING.min(period)).await,
+            }
+        } else {
+            tokio::time::sleep(period).await;
+        }
+        let seen = objects.as_ref().map(|objects| status::Seen::before(objects));
         let looking = shared.clone();
         let looked = tokio::task::spawn_blocking(move || looking.admission.keeper.look()).await;
         match looked {
@@ -273,12 +296,15 @@ async fn reload(shared: Arc<Shared>, period: Duration) {
                 shared.admission.metrics.reload("kept-old");
                 tracing::error!(
                     code = error.code(), error = %with_causes(&error),
-                    "what is on disk cannot be used; the policies and the trust root of before stay in force"
+                    "what was read cannot be used; the policies and the trust root of before stay in force"
                 );
             }
             Err(error) => tracing::error!(%error, "looking at the policies ended in an internal error"),
         }
         shared.report_basis();
+        if let (Some(objects), Some(seen)) = (&objects, seen) {
+            status::say(&shared.admission, objects, seen, &mut said, (shared.clock)()).await;
+        }
     }
 }
 

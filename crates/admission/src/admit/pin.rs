@@ -48,6 +48,9 @@ impl Admission {
         };
         // 2. and 3.
         let basis = self.keeper.current();
+        if basis.closed && !added.is_empty() {
+            return denial::not_known_yet(request);
+        }
         let context = context(request);
         let mut outcomes: BTreeMap<&str, Pinned> = BTreeMap::new();
         let mut distinct: Vec<&str> = added.iter().map(|found| found.image).collect();

@@ -19,7 +19,8 @@ fn policy(name: &str, mode: &str) -> String {
 
 fn sources(folder: &Path) -> Sources {
     Sources {
-        policies: folder.to_owned(),
+        policies: Some(folder.to_owned()),
+        cluster: None,
         no_match: NoMatch::Allow,
         trust_root: None,
         open_keys: None,
@@ -46,7 +47,7 @@ fn a_set_that_does_not_compile_never_replaces_one_that_does() {
     // Said once, remembered until it is mended.
     assert!(matches!(keeper.look(), Looked::Unchanged));
     assert!(
-        keeper.failure().unwrap().contains("registryes"),
+        keeper.failure().unwrap().text.contains("registryes"),
         "{:?}",
         keeper.failure()
     );
@@ -232,7 +233,7 @@ fn the_old_generation_stays_while_keys_cannot_be_opened() {
     };
     assert_eq!(error.code(), "policy-keys-unresolved");
     assert_eq!(fingerprint(&keeper), first);
-    assert!(keeper.failure().unwrap().contains("the service is down"));
+    assert!(keeper.failure().unwrap().text.contains("the service is down"));
     assert!(matches!(keeper.look(), Looked::Unchanged), "said once");
     // A policy that comes meanwhile waits too, and is tried again without being touched.
     let second = policy("second", "audit");

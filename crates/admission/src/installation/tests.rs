@@ -84,7 +84,10 @@ fn each_unusable_setting_has_its_error() {
         with(|i| i.timeout_seconds = 31),
         InstallationError::Timeout { seconds: 31 }
     );
-    assert_eq!(with(|i| i.ca_bundle_pem = String::new()), InstallationError::NoBundle);
+    assert_eq!(
+        with(|i| i.ca_bundle_pem = Some(String::new())),
+        InstallationError::NoBundle
+    );
     assert!(matches!(
         with(|i| i.name = "A b".into()),
         InstallationError::Name { .. }

@@ -233,7 +233,7 @@ fn readiness(shared: &Shared) -> Reply {
         Some(failure) => format!(
             "policies: {} of before in force, those on disk cannot be used: {}",
             basis.number,
-            crate::text::one_line(&failure)
+            crate::text::one_line(&failure.text)
         ),
     }];
     lines.extend(trust_lines(shared, now));
@@ -242,7 +242,8 @@ fn readiness(shared: &Shared) -> Reply {
     if stopping {
         lines.push("stopping".to_owned());
     }
-    let ready = !certificate_left.is_zero() && !stopping;
+    // A replica that knows no policies would deny everything; those of before still know them.
+    let ready = !certificate_left.is_zero() && !stopping && !basis.closed;
     let status = if ready {
         StatusCode::OK
     } else {

@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod cluster;
 mod decision_log;
 mod decisions;
 mod fixtures;
