@@ -4,7 +4,7 @@
 //! I/O (CVE-2026-4789: `http` in policies). It is compiled when the policy is loaded. An evaluation error is not "false"
 //! and not "true": it refuses the attestation under a code of its own.
 
-mod cel;
+pub(crate) mod cel;
 mod jmespath;
 mod kyverno;
 mod value;
@@ -134,6 +134,14 @@ pub enum ConditionError {
     Function {
         /// The function.
         name: String,
+    },
+    /// What a peer has and conditions here never will.
+    #[error("\"{name}\" is refused: {reason}")]
+    Refused {
+        /// The variable or library.
+        name: String,
+        /// Why.
+        reason: &'static str,
     },
     /// An operator that conditions do not have.
     #[error("unknown operator \"{name}\"; there are {known}")]

@@ -59,7 +59,7 @@ pub enum PolicyError {
     },
     /// A document of another kind; policies are not mixed with other objects, so that none is passed over.
     #[error(
-        "{place}: {kind} of {api_version} is no policy that can be read; expected ImagePolicy (proofmark.dev/v1alpha1), ClusterPolicy (kyverno.io/v1) or ClusterImagePolicy (policy.sigstore.dev/v1beta1 or v1alpha1)"
+        "{place}: {kind} of {api_version} is no policy that can be read; expected ImagePolicy (proofmark.dev/v1alpha1), ClusterPolicy (kyverno.io/v1), ImageValidatingPolicy, NamespacedImageValidatingPolicy or PolicyException (policies.kyverno.io/v1, v1beta1 or v1alpha1), PolicyException (kyverno.io/v2) or ClusterImagePolicy (policy.sigstore.dev/v1beta1 or v1alpha1)"
     )]
     Kind {
         /// The document.

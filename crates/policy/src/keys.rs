@@ -11,8 +11,7 @@ use proofmark_types::{Digest, KeyReference};
 use proofmark_verify::PublicKey;
 
 use crate::error::{Place, PolicyError};
-use crate::model::Policy;
-use crate::read::{self, MAX_KEYS};
+use crate::read::{self, MAX_KEYS, Read};
 use crate::set::PolicySet;
 
 /// What references stand for: the key, or why there is none, in words.
@@ -69,7 +68,7 @@ pub struct NamedKey {
 pub struct PolicyDraft<'a> {
     files: &'a [(&'a str, &'a [u8])],
     places: KeyPlaces,
-    policies: Vec<Policy>,
+    policies: Read,
     references: Vec<KeyReference>,
 }
 

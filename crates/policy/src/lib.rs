@@ -14,6 +14,7 @@
 //! | `read` | the readers: `ImagePolicy`, Kyverno `ClusterPolicy`, `ClusterImagePolicy` |
 //! | `pod` | the Pod within an object |
 //! | `keys` | keys that policies name by where they live |
+//! | `validating` | policies over whole objects, in CEL: Kyverno's `ImageValidatingPolicy` |
 //! | `condition` | CEL and JMESPath conditions over a predicate |
 //! | `statement_policy` | CEL and Rego files over one verified statement |
 //! | `image_pattern`, `text` | patterns over parsed references, and over identities |
@@ -33,6 +34,7 @@ mod scope;
 mod set;
 mod statement_policy;
 mod text;
+mod validating;
 
 pub use condition::ConditionError;
 pub use error::{Place, PolicyError};
@@ -40,8 +42,8 @@ pub use image_pattern::{ImagePattern, PatternError};
 pub use keys::{KeyAnswers, KeyPlaces, NamedKey, PolicyDraft};
 pub use model::{ImagePlace, RegistryCredentials};
 pub use question::{
-    Accepted, Concern, Decision, DecisionReason, Mode, OnUnreachable, Operation, Outcome, Question, RequestContext,
-    Unavailable, User, Via,
+    Accepted, Concern, Decision, DecisionReason, ImageFacts, Mode, ObjectConcern, ObjectQuestion, OnUnreachable,
+    Operation, Outcome, Question, RequestContext, Unavailable, User, Via,
 };
 pub use requirement::{
     GithubField, KeylessRule, LogRule, Refusal, Requirement, SignerRule, SubjectKind, Verdict, Wanted,

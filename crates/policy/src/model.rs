@@ -21,6 +21,8 @@ pub(crate) enum Format {
     /// Kyverno's `Policy` of one namespace.
     KyvernoNamespaced,
     ClusterImagePolicy,
+    ImageValidating,
+    NamespacedImageValidating,
 }
 
 impl Format {
@@ -30,6 +32,8 @@ impl Format {
             Self::Kyverno => "ClusterPolicy",
             Self::KyvernoNamespaced => "Policy",
             Self::ClusterImagePolicy => "ClusterImagePolicy",
+            Self::ImageValidating => "ImageValidatingPolicy",
+            Self::NamespacedImageValidating => "NamespacedImageValidatingPolicy",
         }
     }
 }

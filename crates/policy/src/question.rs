@@ -31,6 +31,51 @@ pub struct Question<'a> {
     pub now: UnixTime,
 }
 
+/// May this object be stored? For policies over objects, which look at all its images together.
+#[derive(Clone, Copy, Debug)]
+pub struct ObjectQuestion<'a> {
+    /// What is known about its images: at least those of [`ObjectConcern::images`]. What is not here is undecided.
+    pub images: &'a [ImageFacts<'a>],
+    /// The object and the request; without an object, it is a question about a Pod of the only image.
+    pub context: &'a RequestContext<'a>,
+    /// The time of the decision.
+    pub now: UnixTime,
+}
+
+impl<'a> ObjectQuestion<'a> {
+    /// The image of a question without an object.
+    pub(crate) fn single(&self) -> Option<&'a ImageRef> {
+        match (self.context.object, self.images) {
+            (None, [only]) => Some(only.image),
+            _ => None,
+        }
+    }
+}
+
+/// What is known about one image of an object.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageFacts<'a> {
+    /// The image as the object names it.
+    pub image: &'a ImageRef,
+    /// What it was resolved to.
+    pub digest: Option<&'a Digest>,
+    /// What is proven about that, or why nobody could find out.
+    pub proofs: Result<&'a Proofs, &'a Unavailable>,
+    /// Manifest, configuration and names, for policies that look into images ([`ObjectConcern::needs_data`]).
+    pub data: Option<&'a Value>,
+}
+
+/// What must be known before [`crate::PolicySet::decide_object`] can be asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectConcern {
+    /// The policies over objects that concern the request, by name.
+    pub policies: Vec<String>,
+    /// The images that they ask about, as the object names them: each must be resolved, its evidence verified.
+    pub images: Vec<String>,
+    /// Some policy looks into manifests or configurations.
+    pub needs_data: bool,
+}
+
 /// Where an image is to run. What is not known is absent, and a policy that is limited by it then applies.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestContext<'a> {
@@ -50,6 +95,9 @@ pub struct RequestContext<'a> {
     pub namespace_labels: Option<&'a BTreeMap<String, String>>,
     /// Who asks.
     pub user: Option<User<'a>>,
+    /// The admission request without its objects, for expressions that ask how and by whom: `resource`, `subResource`,
+    /// `userInfo`, …
+    pub request: Option<&'a Value>,
 }
 
 /// Who asks the API server.
@@ -156,9 +204,24 @@ pub struct Decision {
     pub accepted: Vec<Accepted>,
     /// The policies that concerned the image.
     pub policies: Vec<String>,
+    /// The exceptions that were applied, in words: by name, from which policy, and what each left alone.
+    pub exceptions: Vec<String>,
 }
 
 impl Decision {
+    /// Nothing found against it yet.
+    pub(crate) fn open() -> Self {
+        Self {
+            outcome: Outcome::Pass,
+            reasons: Vec::new(),
+            warnings: Vec::new(),
+            audit: BTreeMap::new(),
+            accepted: Vec::new(),
+            policies: Vec::new(),
+            exceptions: Vec::new(),
+        }
+    }
+
     /// Whether the image may run.
     #[must_use]
     pub fn is_pass(&self) -> bool {

@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::error::{Place, PolicyError};
 use crate::keys::Keys;
 use crate::model::{Format, Policy};
+use crate::validating::{Excepted, Exception, ObjectPolicy};
 use node::{Node, describe};
 
 /// A policy is text that people write and review; etcd, which Kubernetes keeps objects in, takes 1.5 MiB.
@@ -32,55 +33,139 @@ pub(crate) const MAX_KEYS: usize = 64;
 /// Values in one file; a policy of 1.5 MB has fewer.
 const MAX_NODES: usize = 200_000;
 
-pub(crate) fn policies(files: &[(&str, &[u8])], keys: &Keys<'_>) -> Result<Vec<Policy>, PolicyError> {
-    let mut all: Vec<Policy> = Vec::new();
+/// What files of policies hold.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    pub(crate) policies: Vec<Policy>,
+    pub(crate) objects: Vec<ObjectPolicy>,
+    pub(crate) exceptions: Vec<Exception>,
+}
+
+/// One document.
+enum Document {
+    Policy(Policy),
+    Object(Box<ObjectPolicy>),
+    Exception(Exception),
+}
+
+pub(crate) fn policies(files: &[(&str, &[u8])], keys: &Keys<'_>) -> Result<Read, PolicyError> {
+    let mut all = Read::default();
     for (file, bytes) in files {
         for document in documents(file, bytes, keys)? {
             let node = Node::root(&document, file, keys);
-            let mut policy = policy(&node)?;
-            policy.note_tags();
-            if let Some(first) = all
-                .iter()
-                .find(|known| known.format == policy.format && known.name == policy.name)
-            {
-                return Err(PolicyError::DuplicateName {
-                    kind: policy.format.kind(),
-                    first: first.file.clone(),
-                    place: Place {
-                        file: (*file).to_owned(),
-                        policy: policy.name,
-                        path: String::new(),
-                    },
-                });
+            match read_document(&node)? {
+                Document::Policy(mut policy) => {
+                    policy.note_tags();
+                    all.single(policy.format.kind(), &policy.name, file)?;
+                    all.policies.push(policy);
+                }
+                Document::Object(policy) => {
+                    all.single(policy.format.kind(), &policy.name, file)?;
+                    all.objects.push(*policy);
+                }
+                Document::Exception(exception) => {
+                    all.single(EXCEPTION, &exception.name, file)?;
+                    all.exceptions.push(exception);
+                }
             }
-            all.push(policy);
-            bound_keys(&all)?;
+            bound_keys(&all, file, node.place().policy)?;
         }
     }
+    note_exceptions(&mut all);
     Ok(all)
 }
 
+const EXCEPTION: &str = "PolicyException";
+
+impl Read {
+    /// Refuses a second document of the same kind and name.
+    fn single(&self, kind: &'static str, name: &str, file: &str) -> Result<(), PolicyError> {
+        let policies = self
+            .policies
+            .iter()
+            .map(|known| (known.format.kind(), &known.name, &known.file));
+        let objects = self
+            .objects
+            .iter()
+            .map(|known| (known.format.kind(), &known.name, &known.file));
+        let exceptions = self
+            .exceptions
+            .iter()
+            .map(|known| (EXCEPTION, &known.name, &known.file));
+        let mut all = policies.chain(objects).chain(exceptions);
+        match all.find(|(known, other, _)| *known == kind && *other == name) {
+            None => Ok(()),
+            Some((_, _, first)) => Err(PolicyError::DuplicateName {
+                kind,
+                first: first.clone(),
+                place: Place {
+                    file: file.to_owned(),
+                    policy: name.to_owned(),
+                    path: String::new(),
+                },
+            }),
+        }
+    }
+}
+
+/// Says of each exception which policy of this set it is from: one that is from none may be misspelled.
+fn note_exceptions(all: &mut Read) {
+    let objects: Vec<_> = all
+        .objects
+        .iter()
+        .map(|policy| (policy.format, policy.name.clone()))
+        .collect();
+    let rules: Vec<String> = all
+        .policies
+        .iter()
+        .filter(|policy| matches!(policy.format, Format::Kyverno | Format::KyvernoNamespaced))
+        .map(|policy| policy.name.clone())
+        .collect();
+    for exception in &mut all.exceptions {
+        let unknown: Vec<String> = match &exception.to {
+            Excepted::Rules { rules: named, .. } => named
+                .iter()
+                .map(|(name, _)| name.clone())
+                .filter(|name| !rules.contains(name))
+                .collect(),
+            Excepted::Objects(detail) => {
+                let missing = detail.policies.iter().filter(|policy| !objects.contains(policy));
+                missing
+                    .map(|(format, name)| format!("{} {name}", format.kind()))
+                    .collect()
+            }
+        };
+        let notes = unknown
+            .iter()
+            .map(|name| format!("it is from {name}, which is not among these policies"));
+        exception.notes.extend(notes);
+    }
+}
+
 /// A key beyond what the verifier tries would be refused as a stranger, with nothing to say why.
-fn bound_keys(all: &[Policy]) -> Result<(), PolicyError> {
+fn bound_keys(all: &Read, file: &str, policy: String) -> Result<(), PolicyError> {
+    let of_objects = all.objects.iter().flat_map(|policy| &policy.keys);
     let mut fingerprints: Vec<_> = all
+        .policies
         .iter()
         .flat_map(|policy| &policy.keys)
+        .chain(of_objects)
         .map(PublicKey::fingerprint)
         .collect();
     fingerprints.sort_unstable();
     fingerprints.dedup();
-    match all.last() {
-        Some(last) if fingerprints.len() > MAX_KEYS => Err(PolicyError::TooManyKeys {
-            place: Place {
-                file: last.file.clone(),
-                policy: last.name.clone(),
-                path: String::new(),
-            },
-            seen: fingerprints.len(),
-            limit: MAX_KEYS,
-        }),
-        _ => Ok(()),
+    if fingerprints.len() <= MAX_KEYS {
+        return Ok(());
     }
+    Err(PolicyError::TooManyKeys {
+        place: Place {
+            file: file.to_owned(),
+            policy,
+            path: String::new(),
+        },
+        seen: fingerprints.len(),
+        limit: MAX_KEYS,
+    })
 }
 
 /// The documents of a file, those of lists taken out.
@@ -134,7 +219,7 @@ fn documents(file: &str, bytes: &[u8], keys: &Keys<'_>) -> Result<Vec<Value>, Po
     Ok(found)
 }
 
-fn policy(node: &Node<'_>) -> Result<Policy, PolicyError> {
+fn read_document(node: &Node<'_>) -> Result<Document, PolicyError> {
     let word = |name: &str| {
         let value = node.value().get(name);
         value.map_or_else(
@@ -144,11 +229,29 @@ fn policy(node: &Node<'_>) -> Result<Policy, PolicyError> {
     };
     let (api_version, kind) = (word("apiVersion"), word("kind"));
     match (api_version.as_str(), kind.as_str()) {
-        (native::API_VERSION, "ImagePolicy") => native::read(node),
-        ("kyverno.io/v1" | "kyverno.io/v2beta1", "ClusterPolicy") => kyverno::read(node, Format::Kyverno),
-        ("kyverno.io/v1" | "kyverno.io/v2beta1", "Policy") => kyverno::read(node, Format::KyvernoNamespaced),
+        (native::API_VERSION, "ImagePolicy") => native::read(node).map(Document::Policy),
+        ("kyverno.io/v1" | "kyverno.io/v2beta1", "ClusterPolicy") => {
+            kyverno::read(node, Format::Kyverno).map(Document::Policy)
+        }
+        ("kyverno.io/v1" | "kyverno.io/v2beta1", "Policy") => {
+            kyverno::read(node, Format::KyvernoNamespaced).map(Document::Policy)
+        }
+        (kyverno::CEL_V1 | kyverno::CEL_V1BETA1 | kyverno::CEL_V1ALPHA1, "ImageValidatingPolicy") => {
+            kyverno::image_validating(node, false)
+                .map(Box::new)
+                .map(Document::Object)
+        }
+        (kyverno::CEL_V1 | kyverno::CEL_V1BETA1 | kyverno::CEL_V1ALPHA1, "NamespacedImageValidatingPolicy") => {
+            kyverno::image_validating(node, true)
+                .map(Box::new)
+                .map(Document::Object)
+        }
+        (kyverno::CEL_V1 | kyverno::CEL_V1BETA1 | kyverno::CEL_V1ALPHA1, EXCEPTION) => {
+            kyverno::object_exception(node).map(Document::Exception)
+        }
+        ("kyverno.io/v2" | "kyverno.io/v2beta1", EXCEPTION) => kyverno::rule_exception(node).map(Document::Exception),
         ("policy.sigstore.dev/v1beta1" | "policy.sigstore.dev/v1alpha1", "ClusterImagePolicy") => {
-            cluster_image_policy::read(node)
+            cluster_image_policy::read(node).map(Document::Policy)
         }
         _ => Err(PolicyError::Kind {
             place: node.place(),

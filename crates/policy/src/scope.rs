@@ -192,7 +192,7 @@ impl Filter {
     }
 }
 
-fn known(yes: bool) -> Known {
+pub(crate) fn known(yes: bool) -> Known {
     if yes { Known::Yes } else { Known::No }
 }
 

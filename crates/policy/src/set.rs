@@ -4,8 +4,12 @@ mod across;
 mod evaluate;
 mod hint;
 mod image_rules;
+mod objects;
+pub(crate) mod pairing;
 mod quorum;
-mod signers;
+pub(crate) mod signers;
+
+use std::sync::Arc;
 
 use proofmark_types::{ImageRef, KeyReference};
 use proofmark_verify::PublicKey;
@@ -14,12 +18,16 @@ use serde::Serialize;
 use crate::error::PolicyError;
 use crate::keys::{KeyAnswers, KeyPlaces, NamedKey, PolicyDraft};
 use crate::model::{Check, ImagePlace, Policy, RegistryCredentials, Rule};
-use crate::question::{Concern, Decision, Mode, OnUnreachable, Question, RequestContext};
+use crate::question::{Concern, Decision, ImageFacts, Mode, ObjectQuestion, OnUnreachable, Question, RequestContext};
+use crate::read::Read;
+use crate::validating::{Exception, ObjectPolicy};
 
 /// Policies that were understood whole.
 #[derive(Clone, Debug)]
 pub struct PolicySet {
     policies: Vec<Policy>,
+    objects: Vec<Arc<ObjectPolicy>>,
+    exceptions: Vec<Exception>,
     no_match: NoMatch,
     named: Vec<NamedKey>,
 }
@@ -75,9 +83,11 @@ impl PolicySet {
         PolicyDraft::read(files, places)
     }
 
-    pub(crate) fn of(policies: Vec<Policy>, named: Vec<NamedKey>) -> Self {
+    pub(crate) fn of(read: Read, named: Vec<NamedKey>) -> Self {
         Self {
-            policies,
+            policies: read.policies,
+            objects: read.objects.into_iter().map(Arc::new).collect(),
+            exceptions: read.exceptions,
             no_match: NoMatch::default(),
             named,
         }
@@ -86,7 +96,7 @@ impl PolicySet {
     /// A set without any policy, in which [`NoMatch`] decides everything.
     #[must_use]
     pub fn empty() -> Self {
-        Self::of(Vec::new(), Vec::new())
+        Self::of(Read::default(), Vec::new())
     }
 
     /// The same policies, with another answer for images that none concerns.
@@ -125,6 +135,12 @@ impl PolicySet {
             concern.needs_digest |= evidence || pin;
             concern.pin |= pin;
         }
+        for policy in self.objects_about(image, context) {
+            concern.policies.push(policy.name.clone());
+            concern.needs_digest = true;
+            concern.needs_evidence = true;
+            concern.pin |= policy.mutate_digest;
+        }
         concern
     }
 
@@ -137,15 +153,50 @@ impl PolicySet {
     ///
     /// Nothing is fetched, and nothing is verified: [`Question::proofs`] is believed because only `verify` can make it.
     pub fn decide(&self, question: &Question<'_>) -> Decision {
+        let mut decision = self.decide_image(question);
+        let about = self.objects_about(question.image, question.context);
+        if !about.is_empty() {
+            // Of the other images of an object nothing is known here: a policy that asks about them is undecided.
+            let facts = ImageFacts {
+                image: question.image,
+                digest: question.digest,
+                proofs: question.proofs,
+                data: None,
+            };
+            decision.join(self.decide_policies(
+                &about,
+                &ObjectQuestion {
+                    images: &[facts],
+                    context: question.context,
+                    now: question.now,
+                },
+            ));
+            decision.policies.dedup();
+        }
+        decision
+    }
+
+    /// As [`PolicySet::decide`], without the policies over whole objects: who knows all images of the object asks
+    /// [`PolicySet::decide_object`] about it, once.
+    pub fn decide_image(&self, question: &Question<'_>) -> Decision {
         let rules: Vec<_> = self.rules_for(question.image, question.context).collect();
-        evaluate::decide(&rules, self.no_match, question)
+        let mut decision = evaluate::decide(self, &rules, question);
+        if rules.is_empty() {
+            let about = self.objects_about(question.image, question.context);
+            if about.is_empty() {
+                evaluate::nothing_matched(&mut decision, self.no_match, question);
+            }
+            decision.policies.extend(about.iter().map(|policy| policy.name.clone()));
+        }
+        decision
     }
 
     /// Every key that some policy names, each once, for the verifier.
     #[must_use]
     pub fn verification_keys(&self) -> Vec<PublicKey> {
         let mut keys: Vec<PublicKey> = Vec::new();
-        for key in self.policies.iter().flat_map(|policy| &policy.keys) {
+        let of_objects = self.objects.iter().flat_map(|policy| &policy.keys);
+        for key in self.policies.iter().flat_map(|policy| &policy.keys).chain(of_objects) {
             if keys.iter().all(|known| known.fingerprint() != key.fingerprint()) {
                 keys.push(key.clone());
             }
@@ -156,13 +207,28 @@ impl PolicySet {
     /// What readers of these policies should know.
     #[must_use]
     pub fn notes(&self) -> Vec<Note> {
-        let notes = self.policies.iter().flat_map(|policy| {
-            policy.notes.iter().map(|text| Note {
-                policy: policy.name.clone(),
-                file: policy.file.clone(),
-                text: text.clone(),
-            })
-        });
+        let images = self
+            .policies
+            .iter()
+            .map(|policy| (&policy.name, &policy.file, &policy.notes));
+        let objects = self
+            .objects
+            .iter()
+            .map(|policy| (&policy.name, &policy.file, &policy.notes));
+        let exceptions = self
+            .exceptions
+            .iter()
+            .map(|exception| (&exception.name, &exception.file, &exception.notes));
+        let notes = images
+            .chain(objects)
+            .chain(exceptions)
+            .flat_map(|(policy, file, notes)| {
+                notes.iter().map(move |text| Note {
+                    policy: policy.clone(),
+                    file: file.clone(),
+                    text: text.clone(),
+                })
+            });
         let only_here = self
             .named
             .iter()
@@ -195,7 +261,8 @@ impl PolicySet {
     #[must_use]
     pub fn credentials(&self) -> Vec<RegistryCredentials> {
         let wishes = self.policies.iter().flat_map(|policy| &policy.credentials);
-        wishes.cloned().collect()
+        let of_objects = self.objects.iter().flat_map(|policy| &policy.credentials);
+        wishes.chain(of_objects).cloned().collect()
     }
 
     /// The policies, in the order of the files.
@@ -212,7 +279,14 @@ impl PolicySet {
                 .collect(),
             on_unreachable: policy.on_unreachable,
         });
-        summaries.collect()
+        let objects = self.objects.iter().map(|policy| PolicySummary {
+            name: policy.name.clone(),
+            kind: policy.format.kind(),
+            file: policy.file.clone(),
+            rules: policy.parts().into_iter().map(|part| (part, policy.mode)).collect(),
+            on_unreachable: OnUnreachable::Deny,
+        });
+        summaries.chain(objects).collect()
     }
 
     /// What happens to an image that no policy concerns.

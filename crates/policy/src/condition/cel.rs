@@ -3,17 +3,26 @@
 //! Variables: `predicate`, `predicateType`, `image` (`reference`, `registry`, `repository`, `tag`, `digest`). Functions:
 //! the standard ones, and `age(text)`, the seconds since an RFC 3339 time.
 
+mod survey;
+
 use std::sync::{Arc, LazyLock};
 
-use cel::common::ast::{Expr, IdedExpr};
 use cel::{Context, Env, ExecutionError, Program, Value as CelValue};
 use proofmark_types::UnixTime;
 use serde_json::Value;
 
+pub(crate) use survey::{Nesting, Surface, Survey};
+
 use super::{ConditionError, Facts, Logic, Unmet, bounded};
 
-const VARIABLES: [&str; 3] = ["predicate", "predicateType", "image"];
-const KNOWN: &str = "predicate, predicateType and image";
+static SURFACE: Surface = Surface {
+    variables: &["predicate", "predicateType", "image"],
+    known: "predicate, predicateType and image",
+    functions: &FUNCTIONS,
+    qualified: &[],
+    refused: &[],
+    short: &[],
+};
 
 /// The standard library, built once: building it costs more than most conditions.
 static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
@@ -23,7 +32,7 @@ const MAX_WHOLE_LOOPS: usize = 2;
 
 /// What two such loops may cost: the square of the largest list. Two seconds of this interpreter are about this many
 /// steps.
-const MAX_STEPS: usize = 4_000_000;
+pub(crate) const MAX_STEPS: usize = 4_000_000;
 
 /// A compiled CEL expression.
 #[derive(Clone, Debug)]
@@ -36,22 +45,18 @@ pub(crate) struct CelCondition {
 impl CelCondition {
     pub(crate) fn compile(source: &str) -> Result<Self, ConditionError> {
         bounded(source, Logic::Balanced)?;
-        let program = parse(source)?;
-        let mut survey = Survey::default();
-        survey.walk(program.expression());
-        if let Some(error) = survey.error {
-            return Err(error);
-        }
-        if survey.deepest > MAX_WHOLE_LOOPS {
+        let program = parse(source, &STANDARD)?;
+        let whole_loops = Survey::of(program.expression(), &SURFACE)?.deepest();
+        if whole_loops > MAX_WHOLE_LOOPS {
             return Err(ConditionError::TooCostly {
-                depth: survey.deepest,
+                depth: whole_loops,
                 limit: MAX_WHOLE_LOOPS,
             });
         }
         Ok(Self {
             source: source.to_owned(),
             program: Arc::new(program),
-            whole_loops: survey.deepest,
+            whole_loops,
         })
     }
 
@@ -90,7 +95,7 @@ impl CelCondition {
 /// thirteen within each other; it gets a stack of its own, so that no policy can exhaust that of a server's thread.
 const PARSER_STACK_BYTES: usize = 16 * 1024 * 1024;
 
-fn parse(source: &str) -> Result<Program, ConditionError> {
+pub(crate) fn parse(source: &str, env: &Env) -> Result<Program, ConditionError> {
     let syntax = |reason: String| ConditionError::Syntax {
         language: "CEL",
         reason,
@@ -99,7 +104,7 @@ fn parse(source: &str) -> Result<Program, ConditionError> {
         let parser = std::thread::Builder::new()
             .stack_size(PARSER_STACK_BYTES)
             .spawn_scoped(scope, || {
-                Program::compile(source).map_err(|errors| match errors.errors.first() {
+                env.compile(source).map_err(|errors| match errors.errors.first() {
                     Some(first) => first.msg.clone(),
                     None => "it does not parse".to_owned(),
                 })
@@ -132,7 +137,7 @@ fn image(facts: &Facts<'_>) -> CelValue {
 }
 
 /// Numbers without fraction are `int`, as in CEL's own JSON mapping of what policies compare with `5`, and not `uint`.
-fn to_cel(value: &Value) -> CelValue {
+pub(crate) fn to_cel(value: &Value) -> CelValue {
     match value {
         Value::Null => CelValue::Null,
         Value::Bool(value) => CelValue::Bool(*value),
@@ -153,7 +158,7 @@ fn to_cel(value: &Value) -> CelValue {
     }
 }
 
-fn longest_list(value: &Value) -> usize {
+pub(crate) fn longest_list(value: &Value) -> usize {
     match value {
         Value::Array(items) => items.iter().map(longest_list).max().unwrap_or(0).max(items.len()),
         Value::Object(fields) => fields.values().map(longest_list).max().unwrap_or(0).max(fields.len()),
@@ -161,96 +166,7 @@ fn longest_list(value: &Value) -> usize {
     }
 }
 
-/// Walks an expression once: unknown names, and how deep loops over the whole predicate nest.
-#[derive(Default)]
-struct Survey {
-    /// Variables that loops bind.
-    bound: Vec<String>,
-    depth: usize,
-    deepest: usize,
-    error: Option<ConditionError>,
-}
-
-impl Survey {
-    fn walk(&mut self, expression: &IdedExpr) {
-        match &expression.expr {
-            Expr::Unspecified | Expr::Literal(_) => {}
-            Expr::Ident(name) => {
-                // `@result` and its like are made by the macros.
-                let known = VARIABLES.contains(&name.as_str()) || name.starts_with('@') || self.bound.contains(name);
-                if !known && self.error.is_none() {
-                    self.error = Some(ConditionError::Variable {
-                        name: name.clone(),
-                        known: KNOWN,
-                    });
-                }
-            }
-            Expr::Call(call) => {
-                if !is_function(&call.func_name) && self.error.is_none() {
-                    self.error = Some(ConditionError::Function {
-                        name: call.func_name.clone(),
-                    });
-                }
-                call.target.iter().for_each(|target| self.walk(target));
-                call.args.iter().for_each(|argument| self.walk(argument));
-            }
-            Expr::List(list) => list.elements.iter().for_each(|element| self.walk(element)),
-            Expr::Select(select) => self.walk(&select.operand),
-            Expr::Map(map) => map.entries.iter().for_each(|entry| self.entry(&entry.expr)),
-            Expr::Struct(object) => object.entries.iter().for_each(|entry| self.entry(&entry.expr)),
-            Expr::Comprehension(comprehension) => {
-                self.walk(&comprehension.iter_range);
-                self.walk(&comprehension.accu_init);
-                // A loop over a part of what an outer loop is at adds to its steps; any other multiplies them.
-                let whole = !self.is_bound(&comprehension.iter_range);
-                self.depth += usize::from(whole);
-                self.deepest = self.deepest.max(self.depth);
-                let names = [Some(&comprehension.iter_var), comprehension.iter_var2.as_ref()];
-                let before = self.bound.len();
-                self.bound.extend(names.into_iter().flatten().cloned());
-                self.bound.push(comprehension.accu_var.clone());
-                self.walk(&comprehension.loop_cond);
-                self.walk(&comprehension.loop_step);
-                self.walk(&comprehension.result);
-                self.bound.truncate(before);
-                self.depth -= usize::from(whole);
-            }
-        }
-    }
-
-    fn entry(&mut self, entry: &cel::common::ast::EntryExpr) {
-        use cel::common::ast::EntryExpr;
-        match entry {
-            EntryExpr::StructField(field) => self.walk(&field.value),
-            EntryExpr::MapEntry(entry) => {
-                self.walk(&entry.key);
-                self.walk(&entry.value);
-            }
-        }
-    }
-
-    /// Whether an expression is a path that starts at a variable of an outer loop.
-    fn is_bound(&self, expression: &IdedExpr) -> bool {
-        match &expression.expr {
-            Expr::Ident(name) => self.bound.contains(name),
-            Expr::Select(select) => self.is_bound(&select.operand),
-            Expr::Call(call) => {
-                // `p.licenses[0]`, `p.names.filter(…)`
-                call.func_name == "_[_]" && call.args.first().is_some_and(|first| self.is_bound(first))
-            }
-            Expr::Comprehension(inner) => self.is_bound(&inner.iter_range),
-            _ => false,
-        }
-    }
-}
-
-/// The functions of the standard library that conditions have use for. Operators are spelled without letters (`_==_`),
-/// or with an `@` that no source text can have.
-fn is_function(name: &str) -> bool {
-    let operator = name.starts_with('@') || !name.contains(|c: char| c.is_ascii_alphanumeric());
-    operator || FUNCTIONS.contains(&name)
-}
-
+/// The functions of the standard library that conditions have use for.
 const FUNCTIONS: [&str; 16] = [
     "size",
     "contains",

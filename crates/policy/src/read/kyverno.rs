@@ -5,10 +5,15 @@
 
 pub(super) mod attestors;
 pub(super) mod conditions;
+mod exceptions;
 mod extractors;
+mod image_validating;
 pub(super) mod matching;
 mod pattern;
 mod verify_images;
+
+pub(super) use exceptions::{objects as object_exception, rules as rule_exception};
+pub(super) use image_validating::read as image_validating;
 
 use super::native::metadata_of;
 use super::node::{Node, Object};
@@ -16,6 +21,11 @@ use crate::error::PolicyError;
 use crate::model::{Format, Policy, Rule};
 use crate::question::Mode;
 use crate::scope::Filter;
+
+/// The versions of Kyverno's policies in CEL.
+pub(super) const CEL_V1: &str = "policies.kyverno.io/v1";
+pub(super) const CEL_V1BETA1: &str = "policies.kyverno.io/v1beta1";
+pub(super) const CEL_V1ALPHA1: &str = "policies.kyverno.io/v1alpha1";
 
 const DEFAULT_NOTE: &str =
     "Kyverno lets images run that no rule concerns; here the default for unmatched images decides";

@@ -47,6 +47,19 @@ pub(super) fn key(node: &Node<'_>) -> Result<KeySigner, PolicyError> {
     Ok(KeySigner::of(key))
 }
 
+/// One key in PEM, of a text that is not written in the policy as it is.
+pub(super) fn pem(node: &Node<'_>, text: &str) -> Result<KeySigner, PolicyError> {
+    if text.contains("PRIVATE KEY-----") {
+        return Err(PolicyError::PrivateKey { place: node.place() });
+    }
+    PublicKey::from_pem(text)
+        .map(KeySigner::of)
+        .map_err(|error| PolicyError::Key {
+            place: node.place(),
+            error,
+        })
+}
+
 /// As many keys as there are PEM blocks, or one by where it lives.
 pub(super) fn keys(node: &Node<'_>) -> Result<Vec<KeySigner>, PolicyError> {
     match reference_text(node)? {

@@ -1,30 +1,23 @@
 //! The evaluation of rules over proofs.
 
-use std::collections::BTreeMap;
-
 use proofmark_verify::Proofs;
 
 use super::hint::hint;
-use super::{NoMatch, across, image_rules, quorum};
+use super::objects::report_exception;
+use super::{NoMatch, PolicySet, across, image_rules, quorum};
 use crate::model::{Check, Demand, Policy, Rule};
 use crate::question::{Accepted, Decision, DecisionReason, Mode, OnUnreachable, Outcome, Question, Unavailable, Via};
 
-pub(super) fn decide(rules: &[(&Policy, &Rule)], no_match: NoMatch, question: &Question<'_>) -> Decision {
-    let mut decision = Decision {
-        outcome: Outcome::Pass,
-        reasons: Vec::new(),
-        warnings: Vec::new(),
-        audit: BTreeMap::new(),
-        accepted: Vec::new(),
-        policies: Vec::new(),
-    };
-    if rules.is_empty() {
-        nothing_matched(&mut decision, no_match, question);
-        return decision;
-    }
+pub(super) fn decide(set: &PolicySet, rules: &[(&Policy, &Rule)], question: &Question<'_>) -> Decision {
+    let mut decision = Decision::open();
     for (policy, rule) in rules {
         if !decision.policies.contains(&policy.name) {
             decision.policies.push(policy.name.clone());
+        }
+        if let Some(exception) = set.exception_from(policy, rule, question) {
+            let rule = format!("{}/{}", policy.name, rule.name);
+            report_exception(&mut decision, &exception.name, &rule, "the whole object");
+            continue;
         }
         for check in &rule.checks {
             let finding = evaluate(check, policy.on_unreachable, question);
@@ -34,7 +27,7 @@ pub(super) fn decide(rules: &[(&Policy, &Rule)], no_match: NoMatch, question: &Q
     decision
 }
 
-fn nothing_matched(decision: &mut Decision, no_match: NoMatch, question: &Question<'_>) {
+pub(super) fn nothing_matched(decision: &mut Decision, no_match: NoMatch, question: &Question<'_>) {
     if no_match == NoMatch::Allow {
         decision
             .audit
@@ -58,10 +51,10 @@ fn nothing_matched(decision: &mut Decision, no_match: NoMatch, question: &Questi
 
 /// Adds what a check found to the decision, as the rule's mode says.
 fn record(decision: &mut Decision, policy: &Policy, rule: &Rule, mode: Mode, finding: Finding) {
-    let place = format!("{}/{}", policy.name, rule.name);
+    let warnings = finding.warnings.into_iter();
     decision
         .warnings
-        .extend(finding.warnings.into_iter().map(|text| format!("{place}: {text}")));
+        .extend(warnings.map(|text| format!("{}/{}: {text}", policy.name, rule.name)));
     for accepted in finding.accepted {
         decision.accepted.push(Accepted {
             policy: policy.name.clone(),
@@ -69,40 +62,61 @@ fn record(decision: &mut Decision, policy: &Policy, rule: &Rule, mode: Mode, fin
             ..accepted
         });
     }
+    let place = Place {
+        policy: &policy.name,
+        rule: &rule.name,
+        mode,
+    };
     for problem in finding.problems {
-        let reason = DecisionReason {
-            policy: policy.name.clone(),
-            rule: rule.name.clone(),
-            mode,
-            hint: hint(&problem.code).to_owned(),
-            code: problem.code,
-            message: problem.message,
-            undecided: problem.undecided,
-        };
-        // Several demands of one rule can fail for one and the same reason (a registry that is down): it is said once.
-        if decision.reasons.contains(&reason) {
-            continue;
+        record_problem(decision, &place, &problem.code, problem.message, problem.undecided);
+    }
+}
+
+/// Where something was not met.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) policy: &'a str,
+    pub(super) rule: &'a str,
+    pub(super) mode: Mode,
+}
+
+pub(super) fn record_problem(decision: &mut Decision, place: &Place<'_>, code: &str, message: String, undecided: bool) {
+    let reason = DecisionReason {
+        policy: place.policy.to_owned(),
+        rule: place.rule.to_owned(),
+        mode: place.mode,
+        hint: hint(code).to_owned(),
+        code: code.to_owned(),
+        message,
+        undecided,
+    };
+    // Several demands of one rule can fail for one and the same reason (a registry that is down): it is said once.
+    if decision.reasons.contains(&reason) {
+        return;
+    }
+    match place.mode {
+        Mode::Enforce if undecided => decision.outcome = decision.outcome.max(Outcome::Undecided),
+        Mode::Enforce => decision.outcome = Outcome::Fail,
+        Mode::Warn => decision.warnings.push(reason.to_string()),
+        Mode::Audit => place.annotate(decision, code, &reason.message),
+    }
+    decision.reasons.push(reason);
+}
+
+impl Place<'_> {
+    pub(super) fn annotate(&self, decision: &mut Decision, code: &str, message: &str) {
+        let entry = decision.audit.entry(audit_key(self)).or_default();
+        if !entry.is_empty() {
+            entry.push_str("; ");
         }
-        match mode {
-            Mode::Enforce if problem.undecided => decision.outcome = decision.outcome.max(Outcome::Undecided),
-            Mode::Enforce => decision.outcome = Outcome::Fail,
-            Mode::Warn => decision.warnings.push(reason.to_string()),
-            Mode::Audit => {
-                let entry = decision.audit.entry(audit_key(policy, rule)).or_default();
-                if !entry.is_empty() {
-                    entry.push_str("; ");
-                }
-                entry.push_str(&format!("{} [{}]", reason.message, reason.code));
-            }
-        }
-        decision.reasons.push(reason);
+        entry.push_str(&format!("{message} [{code}]"));
     }
 }
 
 /// The longest name part of a qualified name in Kubernetes, which the key of an audit annotation must be.
 const MAX_AUDIT_KEY: usize = 63;
 
-fn audit_key(policy: &Policy, rule: &Rule) -> String {
+fn audit_key(place: &Place<'_>) -> String {
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() || "-_.".contains(c) {
             c
@@ -110,7 +124,7 @@ fn audit_key(policy: &Policy, rule: &Rule) -> String {
             '-'
         }
     };
-    let key: String = format!("{}.{}", policy.name, rule.name)
+    let key: String = format!("{}.{}", place.policy, place.rule)
         .chars()
         .map(plain)
         .take(MAX_AUDIT_KEY)
@@ -161,6 +175,16 @@ impl Finding {
             problems: vec![problem],
             ..Self::default()
         }
+    }
+
+    /// What was not met, by code.
+    pub(super) fn into_problems(self) -> Vec<(String, String)> {
+        let problems = self.problems.into_iter();
+        problems.map(|problem| (problem.code, problem.message)).collect()
+    }
+
+    pub(super) fn into_accepted(self) -> Vec<Accepted> {
+        self.accepted
     }
 
     fn holds(&self) -> bool {

@@ -42,6 +42,15 @@ pub(super) fn hint(code: &str) -> &'static str {
             "the registry did not answer; try again, and look at its status and the credentials of the server"
         }
         "evidence-incomplete" => "part of the evidence could not be read; try again",
+        "validation-failed" => {
+            "the policy's expression does not hold for this object; its message and what was found say why"
+        }
+        "image-not-verified" => {
+            "have a policy ask for a signature of this image (verifyImageSignatures), or set validationConfigurations.required: false"
+        }
+        "image-not-gathered" => "an expression may only ask about images that the object names",
+        "object-malformed" | "invalid-reference" => "correct the images of the object",
+        "too-many-images" => "put the containers into several objects",
         "static-fail" => "the policy denies this image by name",
         "proofs-of-another-digest" => "this is an internal error, please report it",
         _ => "the evidence is damaged or made for something else; sign the image again",

@@ -1,10 +1,9 @@
 //! Enough different signers, each with evidence that meets the conditions.
 
-use std::collections::BTreeMap;
-
 use proofmark_verify::Proof;
 
 use super::evaluate::{Finding, Ground, with_message};
+use super::pairing;
 use super::signers::Signers;
 use crate::condition::{Facts, Unmet};
 use crate::model::Quorum;
@@ -97,46 +96,23 @@ fn accepted(quorum: &Quorum, fit: &Fit<'_>) -> Accepted {
     }
 }
 
-/// Pairs slots with different signers, as many as can be (augmenting paths; both sides are bounded by the policy).
+/// Pairs slots with different signers, as many as can be.
 fn pair<'a>(fits: &'a [Vec<Fit<'a>>]) -> Vec<&'a Fit<'a>> {
     let signers = Signers::of(fits.iter().flatten().map(|fit| fit.proof.signer()));
-    let mut owner: BTreeMap<usize, usize> = BTreeMap::new();
-    for slot in 0..fits.len() {
-        augment(fits, &signers, slot, &mut owner, &mut Vec::new());
-    }
-    let chosen = owner.iter().filter_map(|(signer, slot)| {
-        fits.get(*slot)?
+    let numbers: Vec<Vec<usize>> = fits
+        .iter()
+        .map(|slot| {
+            slot.iter()
+                .filter_map(|fit| signers.number(fit.proof.signer()))
+                .collect()
+        })
+        .collect();
+    let chosen = pairing::pair(&numbers).into_iter().filter_map(|(signer, slot)| {
+        fits.get(slot)?
             .iter()
-            .find(|fit| signers.number(fit.proof.signer()) == Some(*signer))
+            .find(|fit| signers.number(fit.proof.signer()) == Some(signer))
     });
     chosen.collect()
-}
-
-fn augment(
-    fits: &[Vec<Fit<'_>>],
-    signers: &Signers,
-    slot: usize,
-    owner: &mut BTreeMap<usize, usize>,
-    tried: &mut Vec<usize>,
-) -> bool {
-    for fit in fits.get(slot).into_iter().flatten() {
-        let Some(signer) = signers.number(fit.proof.signer()) else {
-            continue;
-        };
-        if tried.contains(&signer) {
-            continue;
-        }
-        tried.push(signer);
-        let free = match owner.get(&signer).copied() {
-            None => true,
-            Some(other) => augment(fits, signers, other, owner, tried),
-        };
-        if free {
-            owner.insert(signer, slot);
-            return true;
-        }
-    }
-    false
 }
 
 /// Why there are not enough signers, in one problem that a person can act on.

@@ -13,12 +13,12 @@ use proofmark_verify::SignerProof;
 use crate::requirement::describe;
 
 /// Signers by everything that marks them, numbered so that the same signer has one number.
-pub(super) struct Signers {
+pub(crate) struct Signers {
     of_mark: BTreeMap<String, usize>,
 }
 
 impl Signers {
-    pub(super) fn of<'a>(signers: impl Iterator<Item = &'a SignerProof>) -> Self {
+    pub(crate) fn of<'a>(signers: impl Iterator<Item = &'a SignerProof>) -> Self {
         let mut of_mark: BTreeMap<String, usize> = BTreeMap::new();
         for (new, signer) in signers.enumerate() {
             let marks = marks(signer);
@@ -36,7 +36,7 @@ impl Signers {
     }
 
     /// The number of one of them. All its marks have the same.
-    pub(super) fn number(&self, signer: &SignerProof) -> Option<usize> {
+    pub(crate) fn number(&self, signer: &SignerProof) -> Option<usize> {
         marks(signer).first().and_then(|mark| self.of_mark.get(mark)).copied()
     }
 }

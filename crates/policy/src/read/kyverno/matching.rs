@@ -67,7 +67,7 @@ const ROLES: [(&str, &str); 2] = [
     ("clusterRoles", "bindings of roles are not looked up; name the subjects"),
 ];
 
-fn filters(node: &Node<'_>, autogen: Option<&Autogen>, policy: &mut Policy) -> Result<Filters, PolicyError> {
+pub(super) fn filters(node: &Node<'_>, autogen: Option<&Autogen>, policy: &mut Policy) -> Result<Filters, PolicyError> {
     node.object(&["any", "all", "resources", "subjects"], &ROLES, |object| {
         match (object.get("any"), object.get("all")) {
             (Some(any), None) => Ok(Filters::Any(list(&any, autogen, policy)?)),
