@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::review::{Answer, Operation, Request};
 use crate::text::{one_line, shortened};
 
+pub(crate) mod object;
 mod pin;
 
 /// Images of one request that are looked at side by side: registries answer a handful of connections well.
@@ -105,7 +106,8 @@ impl Admission {
     /// 3. The images are those of the object as it will be stored. An object whose images cannot be told is denied.
     /// 4. An update passes if it adds no image, compared with the stored object and with nothing that the object
     ///    says: old workloads stay operable when policies change.
-    /// 5. Every distinct image that is added is decided, side by side, against one generation of policies.
+    /// 5. Every distinct image that is added is decided, side by side, against one generation of policies; then the
+    ///    policies over whole objects, once, against the same.
     /// 6. The object is stored only if every image passes. Time that runs out, a registry that is down and an
     ///    internal error are not passes.
     pub async fn validate(&self, request: &Request, deadline: Deadline) -> Answer {
@@ -124,14 +126,15 @@ impl Admission {
         if basis.closed {
             return denial::not_known_yet(request);
         }
-        let context = context(request);
+        let attributes = request.attributes();
+        let context = context(request, &attributes);
         let distinct: Vec<String> = {
             let mut images: Vec<String> = added.iter().map(|found| found.image.to_owned()).collect();
             images.sort_unstable();
             images.dedup();
             images
         };
-        let verdicts: Vec<Verdict> = stream::iter(distinct)
+        let mut verdicts: Vec<Verdict> = stream::iter(distinct)
             .map(|image| {
                 let (basis, context) = (&basis, &context);
                 async move { self.may_run(basis, &image, context, deadline).await }
@@ -139,6 +142,10 @@ impl Admission {
             .buffered(IMAGES_AT_ONCE)
             .collect()
             .await;
+        verdicts.extend(
+            self.decide_object(&basis, request, &attributes, &verdicts, deadline)
+                .await,
+        );
         for verdict in &verdicts {
             self.record(request, &basis, verdict);
         }
@@ -223,7 +230,7 @@ impl Admission {
                 .map(|known| known.as_ref().map(|known| &known.proofs))
                 .collect();
             let unavailable = verdict.unavailable.clone().unwrap_or_else(not_needed);
-            verdict.decision = basis.policies.decide(&Question {
+            verdict.decision = basis.policies.decide_image(&Question {
                 image: &reference,
                 digest: verdict.digest.as_ref(),
                 proofs: verdict.known.as_ref().map(|known| &known.proofs).ok_or(&unavailable),
@@ -340,6 +347,7 @@ impl Admission {
             "uid": request.uid,
             "dry_run": request.dry_run,
             "policies": decision.policies,
+            "exceptions": decision.exceptions,
             "accepted": decision.accepted,
             "reasons": decision.reasons.iter().map(|reason| serde_json::json!({
                 "policy": reason.policy, "rule": reason.rule, "mode": reason.mode, "code": reason.code,
@@ -363,7 +371,8 @@ pub(crate) fn outcome_name(outcome: Outcome) -> &'static str {
     }
 }
 
-fn context(request: &Request) -> RequestContext<'_> {
+/// `attributes` are those of the request ([`Request::attributes`]).
+fn context<'r>(request: &'r Request, attributes: &'r Value) -> RequestContext<'r> {
     RequestContext {
         namespace: request.namespace.as_deref(),
         kind: Some(&request.kind.kind),
@@ -382,6 +391,7 @@ fn context(request: &Request) -> RequestContext<'_> {
             name: &request.user.username,
             groups: &request.user.groups,
         }),
+        request: Some(attributes),
     }
 }
 
@@ -428,6 +438,7 @@ fn nothing_decided() -> Decision {
         audit: BTreeMap::new(),
         accepted: Vec::new(),
         policies: Vec::new(),
+        exceptions: Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ use proofmark_policy::{DecisionReason, Outcome};
 use proofmark_verify::ProofKind;
 
 use crate::admit::Verdict;
+use crate::admit::object::WHOLE;
 use crate::review::{Answer, Request};
 use crate::text::{one_line, shortened};
 
@@ -23,7 +24,7 @@ pub(crate) fn answer(request: &Request, verdicts: &[Verdict]) -> Answer {
     let mut answer = if refused.is_empty() {
         Answer::allow()
     } else {
-        Answer::deny(403, text(request, &refused, verdicts.len()))
+        Answer::deny(403, text(request, &refused, single(verdicts.iter())))
     };
     for verdict in verdicts {
         for warning in &verdict.decision.warnings {
@@ -45,17 +46,24 @@ pub(crate) fn not_known_yet(request: &Request) -> Answer {
     )
 }
 
+/// How many of the verdicts are about one image each.
+fn single<'v>(verdicts: impl Iterator<Item = &'v Verdict>) -> usize {
+    verdicts.filter(|verdict| verdict.image != WHOLE).count()
+}
+
 fn text(request: &Request, refused: &[&Verdict], all: usize) -> String {
     let word = if refused.iter().any(|verdict| verdict.decision.outcome == Outcome::Fail) {
         "refused"
     } else {
         "undecided, which is a refusal"
     };
-    let mut text = format!(
-        "proofmark: {} may not run: {} of {all} images {word}",
-        request.subject(),
-        refused.len()
-    );
+    let number = single(refused.iter().copied());
+    let mut text = format!("proofmark: {} may not run: ", request.subject());
+    if number == 0 {
+        text.push_str(&format!("its images together are {word}"));
+    } else {
+        text.push_str(&format!("{number} of {all} images {word}"));
+    }
     for verdict in refused.iter().take(MAX_IMAGES_SHOWN) {
         describe(verdict, &mut text);
     }
@@ -69,7 +77,8 @@ fn text(request: &Request, refused: &[&Verdict], all: usize) -> String {
 }
 
 fn describe(verdict: &Verdict, text: &mut String) {
-    text.push_str(&format!("\n\nimage {}", verdict.image));
+    let what = if verdict.image == WHOLE { "object" } else { "image" };
+    text.push_str(&format!("\n\n{what} {}", verdict.image));
     if let (Some(digest), Some(reference)) = (&verdict.digest, &verdict.reference)
         && reference.digest().is_none()
     {

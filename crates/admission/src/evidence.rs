@@ -4,6 +4,8 @@
 //! generation of trust anchors: a change of policies decides anew over the same proofs, a change of keys or of the
 //! trust root verifies anew. Tags are kept for seconds, because a tag may move.
 
+mod data;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +28,9 @@ const MAX_GATHERINGS: usize = 8;
 
 /// Tags kept; each entry is some 200 bytes.
 const MAX_TAGS: usize = 8192;
+
+/// Manifests and configurations kept.
+const MAX_DATA_BYTES: usize = 8 * 1024 * 1024;
 
 /// Of one proof beside its predicate: certificates, log entries, names.
 const PROOF_OVERHEAD: usize = 4096;
@@ -89,6 +94,8 @@ pub(crate) struct Lookups {
     /// Manifests that the registry has given out, their bytes hashed.
     seen: Arc<Store<(Repository, Digest), ()>>,
     gatherings: Arc<Semaphore>,
+    /// Manifests and configurations, by reference as written and digest.
+    data: Store<(String, Digest), Arc<Value>>,
 }
 
 impl Lookups {
@@ -109,6 +116,10 @@ impl Lookups {
                 bytes: usize::MAX,
             })),
             gatherings: Arc::new(Semaphore::new(MAX_GATHERINGS)),
+            data: Store::new(Bounds {
+                entries: MAX_TAGS,
+                bytes: MAX_DATA_BYTES,
+            }),
             limits,
         }
     }
@@ -231,6 +242,34 @@ impl Lookups {
             unavailable.code = "overloaded".to_owned();
             unavailable.reason = "the evidence of other images is still being read; try again".to_owned();
         }
+    }
+
+    /// Manifest and configuration of an image, with the parts of its reference, for policies that look into images. An
+    /// index has no configuration: which of its images runs is not known here. With it, the registry requests.
+    pub(crate) async fn image_data(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        deadline: Deadline,
+    ) -> (Result<Arc<Value>, Unavailable>, u64) {
+        let key = (image.to_string(), digest.clone());
+        if let Some(data) = self.data.get(&key) {
+            return (Ok(data), 0);
+        }
+        let client = self.client.with_fresh_counts();
+        let fetch = within(self.limits.lookup, data::fetch(&client, image, digest));
+        let answer = match timeout_at(deadline.0, fetch).await {
+            Ok(answer) => answer.map(Arc::new),
+            Err(_) => Err(Unavailable {
+                code: "deadline".to_owned(),
+                reason: "the registry did not answer in the time that the API server gives".to_owned(),
+            }),
+        };
+        if let Ok(data) = &answer {
+            self.data.put(key, data.clone(), value_weight(data));
+        }
+        let landed = counted(answer, &client, &self.metrics);
+        (landed.answer, landed.requests)
     }
 
     /// How many digests are known, and the estimated bytes of what is known.

@@ -282,6 +282,23 @@ impl Request {
         document.request.ok_or(ReviewError::NoRequest)?.check()
     }
 
+    /// Everything but the objects, as the API names it, for policies that ask how and by whom.
+    #[must_use]
+    pub fn attributes(&self) -> Value {
+        serde_json::json!({
+            "uid": self.uid,
+            "kind": self.kind,
+            "resource": self.resource,
+            "subResource": self.sub_resource.as_deref().unwrap_or_default(),
+            "name": self.name,
+            "namespace": self.namespace.as_deref().unwrap_or_default(),
+            "operation": self.operation.as_str(),
+            "userInfo": { "username": self.user.username, "groups": self.user.groups },
+            "dryRun": self.dry_run,
+            "options": self.options,
+        })
+    }
+
     /// The object that stands for the answer in logs and texts: `Pod team-a/web`.
     #[must_use]
     pub fn subject(&self) -> String {

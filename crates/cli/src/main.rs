@@ -8,7 +8,6 @@ mod args;
 mod bills;
 mod blobs;
 mod checking;
-mod cloud;
 mod context;
 mod cosign;
 mod failure;

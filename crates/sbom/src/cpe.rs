@@ -170,8 +170,6 @@ mod tests {
             locations: Vec::new(),
             owned_by: None,
             uncertain: None,
-            needs: crate::bill::Completeness::Unknown,
-            file: None,
         }
     }
 

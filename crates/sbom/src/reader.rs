@@ -3,10 +3,8 @@
 use std::io::{BufRead as _, Read as _};
 
 use proofmark_oci::union::Content;
-use proofmark_types::{DigestAlgorithm, Hasher};
 
-use crate::bill::FileHash;
-use crate::cataloger::{self, Fact, GoScanner, MAX_EXECUTABLE_BYTES, RustScanner, Search, Unreadable};
+use crate::cataloger::{self, Fact, GoScanner, MAX_EXECUTABLE_BYTES, Search, Unreadable};
 
 /// Reads files, each into the same buffer.
 #[derive(Default)]
@@ -71,7 +69,7 @@ impl Reader {
             if rest.is_ok() && size <= MAX_EXECUTABLE_BYTES {
                 tell(name, facts(cataloger::read_executable(name, &buffer)));
             } else if rest.is_ok() {
-                tell(name, facts(Ok(large_executable(name, content, &buffer))));
+                tell(name, facts(large_executable(name, size, content, &buffer)));
             }
         }
         self.buffer = buffer;
@@ -90,33 +88,28 @@ impl Reader {
 }
 
 /// Looks for what can be found without holding the file.
-fn large_executable(name: &str, content: &mut Content<'_>, start: &[u8]) -> Vec<Fact> {
+fn large_executable(name: &str, size: u64, content: &mut Content<'_>, start: &[u8]) -> Result<Vec<Fact>, Unreadable> {
     let mut scanner = GoScanner::default();
-    let mut rust = RustScanner::default();
     let mut search = Search::new(name);
-    let mut hasher = Hasher::new(DigestAlgorithm::Sha512);
     scanner.feed(start);
-    rust.feed(start);
     search.feed(start);
-    hasher.update(start);
     while let Ok(piece) = content.fill_buf() {
         if piece.is_empty() {
             break;
         }
         scanner.feed(piece);
-        rust.feed(piece);
         search.feed(piece);
-        hasher.update(piece);
         let length = piece.len();
         content.consume(length);
     }
-    let mut facts = Vec::new();
-    for told in [scanner.finish(), rust.finish()] {
-        facts.extend(told.unwrap_or_else(|problem| vec![Fact::Problem(problem)]));
-    }
+    let mut facts = scanner.finish()?;
     facts.extend(search.finish());
-    cataloger::name_programs(&mut facts, name, || FileHash::sha512(hasher));
-    facts
+    if facts.is_empty() {
+        let reason =
+            format!("its {size} bytes are more than the {MAX_EXECUTABLE_BYTES} looked into for a Rust dependency list");
+        return Err(Unreadable::new("executable-too-large", reason));
+    }
+    Ok(facts)
 }
 
 /// What a cataloger says, texts for people cut; a file that cannot be read is a fact as well.

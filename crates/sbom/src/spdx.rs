@@ -5,15 +5,14 @@
 
 mod tag_value;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use proofmark_types::{Digest, UnixTime};
 use serde::Serialize;
 
-use crate::bill::{Bill, Completeness, FileHash, Package, PackageId};
+use crate::bill::{Bill, FileHash, Package};
 use crate::document::{DocumentInfo, TOOL, line, web_address};
 use crate::licence::Licence;
-use crate::party::{Party, PartyKind};
 
 const NO_ASSERTION: &str = "NOASSERTION";
 const DOCUMENT: &str = "SPDXRef-DOCUMENT";
@@ -49,31 +48,13 @@ fn document(bill: &Bill, info: &DocumentInfo) -> Document {
         ),
         creation_info: CreationInfo {
             created: info.created,
-            creators: creators(info),
-            comment: reachable_at(info),
+            creators: [format!("Tool: {TOOL}-{}", info.tool_version)],
         },
         comment: incomplete(bill),
         packages,
         relationships: relationships(bill),
         has_extracted_licensing_infos: extracted.into_values().collect(),
     }
-}
-
-/// SPDX 2.3, 6.8: a person, an organisation or a tool; the tool always, and whoever else is said.
-fn creators(info: &DocumentInfo) -> Vec<String> {
-    let tool = format!("Tool: {TOOL}-{}", info.tool_version);
-    info.authors.iter().map(Party::spdx).chain([tool]).collect()
-}
-
-/// Where only an e-mail address has a place beside a creator's name, a web address is said in words.
-fn reachable_at(info: &DocumentInfo) -> Option<String> {
-    let told: Vec<String> = info
-        .authors
-        .iter()
-        .filter(|author| author.mail().is_none())
-        .filter_map(|author| Some(format!("{}: {}", author.name(), author.url()?)))
-        .collect();
-    (!told.is_empty()).then(|| told.join("; "))
 }
 
 fn image(bill: &Bill, info: &DocumentInfo) -> SpdxPackage {
@@ -83,10 +64,7 @@ fn image(bill: &Bill, info: &DocumentInfo) -> SpdxPackage {
         spdxid: IMAGE.to_owned(),
         version_info: info.digest.as_ref().map(ToString::to_string),
         package_file_name: None,
-        supplier: info
-            .supplier
-            .as_ref()
-            .map_or_else(|| NO_ASSERTION.to_owned(), Party::spdx),
+        supplier: image_supplier(info).unwrap_or_else(|| NO_ASSERTION.to_owned()),
         download_location: NO_ASSERTION,
         files_analyzed: false,
         checksums: info.digest.iter().map(Checksum::of).collect(),
@@ -124,9 +102,8 @@ fn package(
         version_info: package.version.as_ref().map(|version| line(version, MAX_LINE)),
         package_file_name: details
             .and_then(|details| details.file_name.as_ref())
-            .or_else(|| Some(&package.file.as_ref()?.name))
             .map(|name| line(name, MAX_LINE)),
-        supplier: party(package).map_or_else(|| NO_ASSERTION.to_owned(), |party| party.spdx()),
+        supplier: supplier(package),
         download_location: NO_ASSERTION,
         files_analyzed: false,
         checksums: package.hashes.iter().map(Checksum::of_file).collect(),
@@ -148,17 +125,42 @@ fn reference(package: &Package) -> String {
     format!("SPDXRef-Package-{}", package.id)
 }
 
-/// SPDX 2.3, 7.5: who supplies the package.
-pub(crate) fn party(package: &Package) -> Option<Party> {
-    let text = package.supplier.as_deref()?;
-    // Names that are of a registry's name space: a Maven group, an npm scope, an account.
-    let name = text.split(['<', '(']).next().unwrap_or_default().trim();
-    let is_space = !name.contains(' ') && (name.starts_with('@') || name.contains(['.', '/']));
-    let kind = match package.kind.is_system() || is_space {
-        true => PartyKind::Organization,
-        false => PartyKind::Person,
+/// As the packages' suppliers are written.
+pub(crate) fn image_supplier(info: &DocumentInfo) -> Option<String> {
+    let name = supplier_name(info.supplier.as_deref()?)?;
+    Some(format!("Organization: {name}"))
+}
+
+/// SPDX 2.3, 7.5: `Person: name (mail)` or `Organization: name (mail)`; the address is left out.
+pub(crate) fn supplier(package: &Package) -> String {
+    let Some(name) = package.supplier.as_deref().and_then(supplier_name) else {
+        return NO_ASSERTION.to_owned();
     };
-    Party::of_line(text, kind)
+    // Names that are of a registry's name space: a Maven group, an npm scope, an account.
+    let is_space = !name.contains(' ') && (name.starts_with('@') || name.contains(['.', '/']));
+    let kind = if package.kind.is_system() || is_space {
+        "Organization"
+    } else {
+        "Person"
+    };
+    format!("{kind}: {name}")
+}
+
+/// The name in `Ann <ann@example.org> (https://example.org)`; of an address without a name, what is before its sign.
+pub(crate) fn supplier_name(text: &str) -> Option<String> {
+    let bare = text.split(['<', '(']).next().unwrap_or_default();
+    let is_mail = |word: &&str| word.find('@').is_some_and(|at| at > 0);
+    let words: Vec<&str> = bare.split_whitespace().filter(|word| !is_mail(word)).collect();
+    let name = line(&words.join(" "), MAX_LINE);
+    let name = name.trim_matches(['"', ',', ' ']);
+    if !name.is_empty() {
+        return Some(name.to_owned());
+    }
+    let mail = text
+        .split(|c: char| c.is_whitespace() || "<>(),".contains(c))
+        .find(is_mail)?;
+    let before = mail.split('@').next().unwrap_or_default();
+    Some(line(before, MAX_LINE)).filter(|name| !name.is_empty())
 }
 
 /// Where the package was found and which layers brought it.
@@ -226,16 +228,6 @@ fn relationships(bill: &Bill) -> Vec<SpdxRelationship> {
             relationships.push(relation(from, "DEPENDS_ON", to));
         }
     }
-    // 11.1: that there is nothing, or that it is not known whether there is (anything, or more).
-    let needing: BTreeSet<&PackageId> = bill.relationships.iter().map(|needed| &needed.from).collect();
-    for package in &bill.packages {
-        let else_there_is = match package.needs {
-            Completeness::Complete if needing.contains(&package.id) => continue,
-            Completeness::Complete => "NONE",
-            Completeness::Incomplete | Completeness::Unknown => NO_ASSERTION,
-        };
-        relationships.push(relation(&reference(package), "DEPENDS_ON", else_there_is));
-    }
     relationships
 }
 
@@ -272,9 +264,7 @@ struct Document {
 #[derive(Serialize)]
 struct CreationInfo {
     created: UnixTime,
-    creators: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    comment: Option<String>,
+    creators: [String; 1],
 }
 
 #[derive(Serialize)]
@@ -374,8 +364,7 @@ pub(crate) struct ExtractedLicence {
 }
 
 impl ExtractedLicence {
-    /// SPDX 2.3, 10.1: `LicenseRef-` and letters, digits, dots and dashes; the hash keeps similar names apart. Who made
-    /// the name up stands before it (BSI TR-03183-2, 6.1).
+    /// SPDX 2.3, 10.1: `LicenseRef-` and letters, digits, dots and dashes; the hash keeps similar names apart.
     fn of(text: &str) -> Self {
         let readable: String = text
             .chars()
@@ -385,12 +374,35 @@ impl ExtractedLicence {
         let hash = Digest::sha256_of(text.as_bytes()).hex();
         Self {
             license_id: format!(
-                "LicenseRef-{TOOL}-{}-{}",
+                "LicenseRef-{}-{}",
                 readable.trim_matches('-'),
                 hash.get(..8).unwrap_or(&hash)
             ),
             extracted_text: text.to_owned(),
             name: text.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suppliers_are_named_without_their_addresses() {
+        for (text, expected) in [
+            ("Ann <ann@example.org> (https://example.org)", Some("Ann")),
+            ("Ahmed TAHRI @Ousret", Some("Ahmed TAHRI @Ousret")),
+            ("\"Ahmed R. TAHRI\" <a@example.org>", Some("Ahmed R. TAHRI")),
+            ("Ann, ann@example.org", Some("Ann")),
+            ("ann@example.org", Some("ann")),
+            ("<ann@example.org>", Some("ann")),
+            ("@babel", Some("@babel")),
+            ("", None),
+            ("<>", None),
+            ("(https://example.org)", None),
+        ] {
+            assert_eq!(supplier_name(text).as_deref(), expected, "{text}");
         }
     }
 }

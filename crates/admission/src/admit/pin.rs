@@ -51,7 +51,8 @@ impl Admission {
         if basis.closed && !added.is_empty() {
             return denial::not_known_yet(request);
         }
-        let context = context(request);
+        let attributes = request.attributes();
+        let context = context(request, &attributes);
         let mut outcomes: BTreeMap<&str, Pinned> = BTreeMap::new();
         let mut distinct: Vec<&str> = added.iter().map(|found| found.image).collect();
         distinct.sort_unstable();

@@ -11,6 +11,7 @@ mod decision_log;
 mod decisions;
 mod fixtures;
 mod kept_trust;
+mod object_policies;
 mod pinning;
 mod recorded;
 mod transport;

@@ -5,7 +5,6 @@ mod documents;
 mod hostile;
 mod image;
 mod languages;
-mod minimum;
 mod reading;
 mod stacks;
 mod systems;

@@ -2,7 +2,6 @@
 
 mod aws;
 mod azure;
-mod cloud_registries;
 mod google;
 mod transit;
 mod vault;
