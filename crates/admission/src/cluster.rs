@@ -7,18 +7,22 @@
 use std::path::Path;
 use std::time::Duration;
 
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use proofmark_types::innermost;
 use serde_json::Value;
 use thiserror::Error;
 
 use crate::text::{one_line, shortened};
 
+mod dry_run;
 pub(crate) mod policies;
 pub(crate) mod status;
 pub(crate) mod watch;
+
+pub use self::dry_run::{Resource, Trial};
 
 /// The largest answer: a page of 250 policies; etcd takes 1.5 MiB for one object.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
@@ -173,11 +177,23 @@ impl Cluster {
         content_type: &str,
         body: Option<&Value>,
     ) -> Result<Value, ClusterError> {
+        let (_, answered) = self.exchange(method, path, content_type, body).await?;
+        Ok(answered)
+    }
+
+    /// What it answers, with the headers.
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Option<&Value>,
+    ) -> Result<(HeaderMap, Value), ClusterError> {
         let what = format!("{method} {}", path.split('?').next().unwrap_or(path));
         let body = body.map(Value::to_string).unwrap_or_default();
         let work = async {
             let response = self.send(method, path, content_type, body.into_bytes(), &what).await?;
-            let status = response.status();
+            let (status, headers) = (response.status(), response.headers().clone());
             let bytes = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
                 .collect()
                 .await
@@ -189,7 +205,8 @@ impl Cluster {
             if !status.is_success() {
                 return Err(refused(&what, status, &bytes));
             }
-            serde_json::from_slice(&bytes).map_err(|error| answer(&what, error.to_string()))
+            let read = serde_json::from_slice(&bytes).map_err(|error| answer(&what, error.to_string()));
+            read.map(|answered| (headers, answered))
         };
         tokio::time::timeout(PATIENCE, work)
             .await
@@ -304,13 +321,4 @@ fn refused(what: &str, status: StatusCode, body: &[u8]) -> ClusterError {
         status: status.as_u16(),
         message: shortened(message, crate::MAX_MESSAGE_BYTES),
     }
-}
-
-/// The libraries say what happened last.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

@@ -38,7 +38,7 @@ mod text;
 pub use admit::Admission;
 pub use basis::BasisError;
 pub use certificates::{Certificates, Renewal, TlsConfig, TlsError};
-pub use cluster::{Cluster, ClusterError};
+pub use cluster::{Cluster, ClusterError, Resource, Trial};
 pub use config::{Clock, Config, KeptTrust, Limits, OpenKeys, TrustSource};
 pub use evidence::Deadline;
 pub use hold::Bounds;

@@ -93,7 +93,7 @@ fn command(manner: Manner, only: Option<&str>) -> Command {
 
 fn main() -> ExitCode {
     let manner = Manner::of(std::env::args_os().next().as_deref());
-    let words: Vec<_> = std::env::args_os().collect();
+    let words = verb::kubectl::as_plugin(std::env::args_os().collect());
     let command = args::with_go_switches(command(manner, words.get(1).and_then(|word| word.to_str())));
     let words = match manner {
         Manner::Proofmark => words,
@@ -253,6 +253,7 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Env(verb) => verb.run(context),
         Verb::Registry(verb) => verb.run(context).await,
         Verb::Admission(verb) => verb.run(context).await,
+        Verb::Kubectl(verb) => verb.run(context).await,
         Verb::Policy(verb) => verb.run(context),
         Verb::Completion(_) | Verb::Man(_) => Ok(()),
     }

@@ -17,6 +17,7 @@ pub(crate) mod env;
 pub(crate) mod generate;
 pub(crate) mod initialize;
 pub(crate) mod key;
+pub(crate) mod kubectl;
 pub(crate) mod load;
 pub(crate) mod login;
 pub(crate) mod manifest;

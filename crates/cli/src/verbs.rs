@@ -87,6 +87,8 @@ verbs! {
     "verify-attestation" => flags VerifyAttestation(verb::verify_attestation::VerifyAttestation);
     /// Check what a Dockerfile builds on
     "dockerfile" => verbs Dockerfile(verb::dockerfile::Dockerfile);
+    /// What a cluster lets run, and why not: `kubectl proofmark`
+    "kubectl" => verbs Kubectl(verb::kubectl::Kubectl);
     /// Check what Kubernetes manifests run
     "manifest" => verbs Manifest(verb::manifest::Manifest);
     /// Sign a file

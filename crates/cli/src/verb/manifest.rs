@@ -63,7 +63,8 @@ impl Manifest {
     }
 }
 
-fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+/// The files that are named, and those in folders that are.
+pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {
@@ -86,6 +87,15 @@ struct Named {
     unread: Vec<String>,
 }
 
+/// The documents of a file of YAML or JSON.
+pub(super) fn documents(path: &Path, text: &str) -> Result<Vec<Value>, Failure> {
+    serde_saphyr::from_multiple(text).map_err(|error| malformed(path, error.to_string()))
+}
+
+fn malformed(path: &Path, reason: String) -> Failure {
+    Failure::usage("malformed-manifest", format!("{}: {reason}", path.display()))
+}
+
 /// The images of all documents of a file.
 ///
 /// Kinds that the admission webhook knows are walked as it walks them: containers of every sort, lists, nested templates.
@@ -93,8 +103,7 @@ struct Named {
 /// what cosign does with everything. Where a kind of others has fields called `image` elsewhere, that is said: cosign says
 /// nothing, and what it did not see looks checked.
 fn read(path: &Path, text: &str) -> Result<Named, Failure> {
-    let malformed = |reason: String| Failure::usage("malformed-manifest", format!("{}: {reason}", path.display()));
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| malformed(error.to_string()))?;
+    let documents = documents(path, text)?;
     let kinds = Kinds::default();
     let mut named = Named::default();
     let images = &mut named.images;
@@ -105,7 +114,7 @@ fn read(path: &Path, text: &str) -> Result<Named, Failure> {
         if kinds.knows(group, kind) {
             let found = kinds
                 .images(group, kind, document)
-                .map_err(|error| malformed(chain(&error)))?;
+                .map_err(|error| malformed(path, chain(&error)))?;
             images.extend(found.iter().map(|found| found.image.to_owned()));
             continue;
         }

@@ -27,6 +27,7 @@ mod key_places;
 mod keyless;
 mod keys;
 mod kms;
+mod kubectl;
 mod layer_cache;
 mod matrix;
 mod peers;
