@@ -10,6 +10,7 @@ FORMAT is one of
     syft-json                                     read and written again by Syft: the same packages, owners and dependencies
     syft:FORMAT                                   one of the others, read by Syft: the same package URLs
     ntia                                          SPDX 2.3, by ntia-conformance-checker
+    bsi, fsct3-min                                SPDX 3.0.1, by ntia-conformance-checker: what each lacks
     sarif                                         SARIF 2.1.0, by OASIS' schema as SchemaStore has it, with formats
 
 Needs: pip install -r requirements.txt.
@@ -120,6 +121,18 @@ def ntia(path):
     return [f"without {what}: {len(those)}" for what, those in lacking.items() if those] or ["not compliant"]
 
 
+def minimum(path, rules):
+    """What SPDX's checker misses in an SPDX 3 document: BSI's fields, or those of CISA's framing document."""
+    from ntia_conformance_checker import SbomChecker
+
+    checker = SbomChecker(path, compliance=rules, sbom_spec="spdx3")
+    if checker.compliant:
+        return []
+    unmet = [title for title, met in checker.table_elements if not met and "(" not in title.replace("(SBOM type)", "")]
+    lists = [f"without {what}: {len(those)}" for what, those in checker.all_components_without_info]
+    return sorted(unmet) + sorted(lists) or ["not compliant"]
+
+
 def sarif_schema():
     """The schema out of the package's store of answers: their bytes, so that nothing there is unpickled or fetched."""
     import importlib.util
@@ -162,6 +175,8 @@ def validate(form, path):
         return syft_reads(path)
     if form == "ntia":
         return ntia(path)
+    if form in ("bsi", "fsct3-min"):
+        return minimum(path, form)
     if form == "sarif":
         return sarif(path)
     return None

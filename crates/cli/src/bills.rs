@@ -9,7 +9,7 @@ use clap::builder::PossibleValue;
 use proofmark_evidence::predicate::PredicateType;
 use proofmark_oci::{Descriptor, ImageConfig, MAX_CONFIG_BYTES, Manifest, Platform};
 use proofmark_registry::ImageSource;
-use proofmark_sbom::{Bill, DocumentInfo, Format, LayerRecord, Package, PackageId, PackageKind};
+use proofmark_sbom::{Bill, DocumentInfo, Format, LayerRecord, Package, PackageId, PackageKind, Party};
 use proofmark_types::{Digest, UnixTime};
 
 use crate::context::registry_failure;
@@ -17,7 +17,7 @@ use crate::failure::{Exit, Failure, chain};
 use crate::layers::LayerCache;
 use crate::output::counted;
 
-use walk::list_packages;
+use walk::{States, list_packages};
 
 /// The document formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +68,8 @@ pub(crate) struct Inside {
     /// Absent for an index.
     pub(crate) platform: Option<Platform>,
     image: Descriptor,
+    /// Who supplies it, as its label says.
+    vendor: Option<Party>,
 }
 
 impl Inside {
@@ -95,7 +97,12 @@ impl Inside {
                     location.layer = places.get(location.layer).copied().unwrap_or(location.layer);
                 }
                 match packages.get_mut(&package.id) {
-                    Some(known) => known.locations.append(&mut package.locations),
+                    Some(known) => {
+                        known.locations.append(&mut package.locations);
+                        // Of several copies, the one of which the least is known.
+                        known.needs = known.needs.max(package.needs);
+                        known.file = known.file.take().or(package.file);
+                    }
                     None => {
                         packages.insert(package.id.clone(), package);
                     }
@@ -120,6 +127,10 @@ impl Inside {
             bill,
             platform: None,
             image: index.clone(),
+            vendor: images
+                .first()
+                .and_then(|first| first.vendor.clone())
+                .filter(|vendor| images.iter().all(|image| image.vendor.as_ref() == Some(vendor))),
         }
     }
 
@@ -141,7 +152,8 @@ impl Inside {
             digest: Some(self.image.digest.clone()),
             repository: source.repository().cloned(),
             platform: self.platform.clone(),
-            supplier: None,
+            supplier: self.vendor.clone(),
+            authors: Vec::new(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             details: BTreeMap::new(),
         }
@@ -172,49 +184,59 @@ pub(crate) async fn look_inside(
     source: &ImageSource,
     image: &Descriptor,
 ) -> Result<Inside, Failure> {
-    let (layers, diff_ids, platform) = opened(source, image).await?;
-    let bill = list_packages(cache.clone(), source.clone(), layers, diff_ids).await?;
+    let opened = opened(source, image).await?;
+    let (layers, diff_ids) = (opened.layers, opened.diff_ids);
+    let bills = list_packages(cache.clone(), source.clone(), layers, diff_ids, States::Last).await?;
+    let bill = bills.into_iter().next_back();
+    let bill = bill.unwrap_or_else(|| unreachable!("one for each state"));
     Ok(Inside {
         bill,
-        platform: Some(platform),
+        platform: Some(opened.platform),
         image: image.clone(),
+        vendor: opened.vendor,
     })
 }
 
-/// What was inside an image after each of its layers: also what upper layers hide or replace. Reads the lowest layers as
-/// many times as there are layers above them.
+/// What was inside an image after each of its layers: also what upper layers hide or replace.
 pub(crate) async fn look_inside_each_state(
     cache: &LayerCache,
     source: &ImageSource,
     image: &Descriptor,
 ) -> Result<Inside, Failure> {
-    let (layers, diff_ids, platform) = opened(source, image).await?;
-    let mut states = Vec::with_capacity(layers.len());
-    for height in 1..=layers.len() {
-        let bill = list_packages(
-            cache.clone(),
-            source.clone(),
-            layers[..height].to_vec(),
-            diff_ids[..height].to_vec(),
-        )
-        .await?;
-        states.push(Inside {
-            bill,
-            platform: Some(platform.clone()),
-            image: image.clone(),
-        });
-    }
+    let opened = opened(source, image).await?;
+    let (layers, diff_ids) = (opened.layers, opened.diff_ids);
+    let bills = list_packages(cache.clone(), source.clone(), layers, diff_ids, States::Each).await?;
+    let of_state = |bill| Inside {
+        bill,
+        platform: Some(opened.platform.clone()),
+        image: image.clone(),
+        vendor: opened.vendor.clone(),
+    };
+    let mut states: Vec<Inside> = bills.into_iter().map(of_state).collect();
     let mut inside = Inside::of_index(image, &states);
     if let Some(last) = states.pop() {
         inside.bill.distribution = last.bill.distribution;
         inside.bill.files = last.bill.files;
     }
-    inside.platform = Some(platform);
+    inside.platform = Some(opened.platform);
     Ok(inside)
 }
 
-/// An image's layers, lowest first, and what it runs on.
-async fn opened(source: &ImageSource, image: &Descriptor) -> Result<(Vec<Descriptor>, Vec<Digest>, Platform), Failure> {
+/// The label that names who distributes an image (image-spec, annotations.md).
+const VENDOR: &str = "org.opencontainers.image.vendor";
+
+/// What manifest and config say of an image.
+struct Opened {
+    /// The lowest first.
+    layers: Vec<Descriptor>,
+    diff_ids: Vec<Digest>,
+    /// What it runs on.
+    platform: Platform,
+    vendor: Option<Party>,
+}
+
+/// An image's layers, and what else is said of it.
+async fn opened(source: &ImageSource, image: &Descriptor) -> Result<Opened, Failure> {
     let malformed = |error: &dyn std::error::Error| Failure::new(Exit::Undecided, "malformed-image", chain(error));
     let fetched = source.manifest(&image.digest).await.map_err(registry_failure)?;
     let manifest = match Manifest::parse(Some(&fetched.descriptor.media_type), &fetched.bytes) {
@@ -245,11 +267,18 @@ async fn opened(source: &ImageSource, image: &Descriptor) -> Result<(Vec<Descrip
             ),
         ));
     }
+    let labelled = config.config.labels.get(VENDOR);
+    let vendor = labelled.and_then(|vendor| Party::parse(vendor));
     let platform = Platform {
         os: config.os,
         architecture: config.architecture,
         variant: config.variant,
         os_version: None,
     };
-    Ok((manifest.layers, diff_ids, platform))
+    Ok(Opened {
+        layers: manifest.layers,
+        diff_ids,
+        platform,
+        vendor,
+    })
 }

@@ -12,6 +12,7 @@ use proofmark_types::{ImageRef, Repository, UnixTime};
 use proofmark_verify::TrustRoot;
 
 use crate::args::RegistryArgs;
+use crate::cloud;
 use crate::cosign::Manner;
 use crate::failure::{Exit, Failure, chain};
 use crate::output::{Format, Output};
@@ -100,11 +101,14 @@ impl Context {
                 credentials = credentials.with_host(host.clone(), given.clone());
             }
         }
+        for name in &args.cloud_registry {
+            credentials = credentials.with_provider(name.host().clone(), cloud::provider(name)?);
+        }
         refuse_unsupported(args)?;
         if args.k8s_keychain {
             KEYCHAIN.call_once(|| {
                 Output::new(Format::Text, false).warn(
-                    "--k8s-keychain: credentials are those of Docker's and Podman's files and their helpers, with it and without",
+                    "--k8s-keychain: credentials are those of Docker's and Podman's files and their helpers, with it and without; for a cloud's registry name its host with --cloud-registry",
                 );
             });
         }

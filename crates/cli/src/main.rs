@@ -8,6 +8,7 @@ mod args;
 mod bills;
 mod blobs;
 mod checking;
+mod cloud;
 mod context;
 mod cosign;
 mod failure;

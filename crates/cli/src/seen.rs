@@ -115,6 +115,7 @@ pub(crate) async fn look(context: &Context, text: &str, how: &Look<'_>) -> Resul
                 repository: None,
                 platform: None,
                 supplier: None,
+                authors: Vec::new(),
                 tool_version: env!("CARGO_PKG_VERSION").to_owned(),
                 details: BTreeMap::new(),
             };

@@ -238,19 +238,16 @@ pub fn walk(layers: &[Layer<'_>], limits: &Limits, visitor: &mut dyn Visitor) ->
 }
 
 /// Shows the entries of one layer as its tar has them, whiteouts too, each with its content, and verifies it as [`walk`]
-/// does; returns how many bytes it inflates to. What was shown is worth something only if this returns `Ok`.
+/// does; returns how many bytes it inflates to. What was shown is worth something only if this returns `Ok`. Entries are not
+/// counted against [`Limits::entries`]: who keeps them must, and an entry that is not kept costs its 512 bytes of
+/// [`Limits::inflated_bytes`] and no memory.
 pub fn read_layer(
     layer: &Layer<'_>,
     index: usize,
     limits: &Limits,
     on_entry: &mut dyn FnMut(&Header, &mut Content<'_>) -> Result<(), LayerError>,
 ) -> Result<u64, UnionError> {
-    let mut entries = 0;
     read_tar_of(layer, index, limits, 0, &mut |tar, header| {
-        entries += 1;
-        if entries > limits.entries {
-            return Err(LayerError::TooManyEntries { limit: limits.entries });
-        }
         lend(tar, |content| on_entry(&header, content))
     })
 }
@@ -328,6 +325,12 @@ impl Union {
             path::Class::Plain(path) => return self.place_plain(header, path, layer, visitor),
         }
         Ok(Wants::NOTHING)
+    }
+
+    /// Whether more entries or names have been placed than these limits allow, which may be less than its own.
+    #[must_use]
+    pub fn is_past(&self, limits: &Limits) -> bool {
+        self.summary.entries >= limits.entries || self.tree.names() >= limits.names || self.link_names >= limits.names
     }
 
     /// Counts what a layer has inflated to.

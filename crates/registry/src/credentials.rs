@@ -13,7 +13,9 @@ mod helper;
 mod login;
 mod secret;
 
+use std::fmt;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use proofmark_types::{RegistryHost, Repository};
@@ -42,11 +44,20 @@ pub enum Credential {
     RegistryToken(Secret),
 }
 
+/// Somebody who knows the credential for a registry and renews it, such as a cloud that knows who this process is.
+pub trait CredentialProvider: fmt::Debug + Send + Sync {
+    /// A credential that is valid now. Asked before each token, so that it keeps what it has for as long as that is valid.
+    ///
+    /// Errors: why there is none, without saying anything that is secret.
+    fn credential(&self) -> Pin<Box<dyn Future<Output = Result<Credential, String>> + Send + '_>>;
+}
+
 /// Where credentials come from, in order; the first source that has one for a repository decides.
 #[derive(Clone, Debug, Default)]
 pub struct CredentialStore {
     given: Vec<(Scope, Credential)>,
     files: Vec<Arc<AuthFile>>,
+    providers: Vec<(RegistryHost, Arc<dyn CredentialProvider>)>,
     helpers: Arc<HelperCache>,
 }
 
@@ -115,11 +126,19 @@ impl CredentialStore {
         self
     }
 
+    /// Adds somebody to ask for all repositories of one host, after the files.
+    #[must_use]
+    pub fn with_provider(mut self, registry: RegistryHost, provider: Arc<dyn CredentialProvider>) -> Self {
+        self.providers.push((registry, provider));
+        self
+    }
+
     /// Appends another store: its sources are asked after those of this one.
     #[must_use]
     pub fn then(mut self, other: Self) -> Self {
         self.given.extend(other.given);
         self.files.extend(other.files);
+        self.providers.extend(other.providers);
         self
     }
 
@@ -139,7 +158,18 @@ impl CredentialStore {
                 None => {}
             }
         }
-        Ok(None)
+        let provider = self.providers.iter().find(|(host, _)| host == repository.registry());
+        match provider {
+            Some((registry, provider)) => match provider.credential().await {
+                Ok(credential) => Ok(Some(credential)),
+                // To go on anonymously would report another cause.
+                Err(reason) => Err(CredentialError::Provider {
+                    registry: registry.to_string(),
+                    reason,
+                }),
+            },
+            None => Ok(None),
+        }
     }
 
     fn lookup_given(&self, repository: &Repository) -> Option<Credential> {
@@ -205,6 +235,14 @@ pub enum CredentialError {
     HelperName {
         /// The name given.
         helper: String,
+    },
+    /// The cloud, or whoever is asked for a registry, gave no credential.
+    #[error("no credential for {registry}: {reason}")]
+    Provider {
+        /// The registry.
+        registry: String,
+        /// What went wrong.
+        reason: String,
     },
     /// The helper did not start, failed, or answered something else than a credential.
     #[error("docker-credential-{helper} for {server}: {reason}")]

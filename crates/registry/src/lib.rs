@@ -37,7 +37,7 @@ pub use client::{
     ReferrersSource, Resolved,
 };
 pub use counts::RequestCounts;
-pub use credentials::{Credential, CredentialError, CredentialStore, Kept, Secret, store_login};
+pub use credentials::{Credential, CredentialError, CredentialProvider, CredentialStore, Kept, Secret, store_login};
 pub use error::RegistryError;
 pub use limits::Timeouts;
 pub use progress::{Direction, Progress, SkipReason, Transfer};

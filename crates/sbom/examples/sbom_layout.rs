@@ -71,6 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         repository: None,
         platform: Some(config.platform()),
         supplier: None,
+        authors: Vec::new(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         details: std::collections::BTreeMap::new(),
     };

@@ -8,8 +8,10 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use proofmark_types::{Digest, Purl};
 
-use crate::bill::{Bill, Distribution, Location, Package, PackageId, PackageKind, Relationship, Uncertainty};
-use crate::cataloger::{Draft, Fact, Need, package_folder, site_folder};
+use crate::bill::{
+    Bill, Completeness, Distribution, Location, Package, PackageId, PackageKind, Relationship, Uncertainty,
+};
+use crate::cataloger::{Draft, Fact, Need, RepositoryName, name_archive, package_folder, repository_name, site_folder};
 use crate::licence::Licence;
 
 /// All that the files of an image say.
@@ -23,6 +25,19 @@ pub(crate) struct Facts {
     pub(crate) layer_of: HashMap<u64, usize>,
     /// The number of files.
     pub(crate) files: u64,
+}
+
+impl Facts {
+    /// Names Java archives after the repository that the distribution keeps of them.
+    pub(crate) fn name_archives(&mut self, mut names: BTreeMap<String, Vec<RepositoryName>>) {
+        for (path, found) in &mut self.found {
+            let mut of_path = names.remove(path).unwrap_or_default();
+            of_path.extend(repository_name(path));
+            if !of_path.is_empty() {
+                name_archive(&mut found.facts, &of_path);
+            }
+        }
+    }
 }
 
 /// What one file says.
@@ -63,7 +78,12 @@ pub(crate) fn assemble(facts: Facts) -> Bill {
             } else {
                 context.owner(told.path, &system)
             };
-            let package = context.package(told, owner);
+            let mut package = context.package(told, owner);
+            // SPDX 2.3, 7.5: what lies in a system package's files comes from whoever supplies that package.
+            if let (None, Some(owner)) = (&package.supplier, &package.owned_by) {
+                let supplier = packages.get(owner).and_then(|owner| owner.supplier.as_ref());
+                package.supplier = supplier.map(|name| format!("Organization: {name}"));
+            }
             if is_system {
                 let name = told.draft.name.clone();
                 if let Some(architecture) = &told.draft.architecture {
@@ -75,7 +95,7 @@ pub(crate) fn assemble(facts: Facts) -> Bill {
             merge(&mut packages, package);
         }
     }
-    let relationships = relationships(&drafts, &ids);
+    let relationships = relationships(&drafts, &ids, &mut packages);
     let mut packages: Vec<Package> = packages.into_values().collect();
     packages.sort_by(|a, b| (a.kind, &a.name, &a.version, &a.id).cmp(&(b.kind, &b.name, &b.version, &b.id)));
     Bill {
@@ -189,10 +209,12 @@ impl<'f> Context<'f> {
     /// what was to be installed is left out where what was installed is seen ([`locked`]).
     fn left_out(&self, drafts: &[Told<'_>]) -> Vec<bool> {
         let mut left_out = locked::superseded(drafts);
+        let applications = locked::applications(drafts);
         for (told, left_out) in drafts.iter().zip(&mut left_out) {
             let kind = told.draft.kind;
             let from_content = told.draft.uncertain == Some(Uncertainty::FromContent);
             let is_of_file = kind == PackageKind::Generic || (kind.is_system() && from_content);
+            *left_out |= told.draft.application && !applications.contains(told.path);
             *left_out |= is_of_file && self.owners.contains_key(merged_usr(told.path));
         }
         left_out
@@ -218,7 +240,7 @@ impl<'f> Context<'f> {
             source: draft.source.clone(),
             licences: self.licences(draft),
             supplier: supplier::supplier(draft),
-            homepage: draft.homepage.clone(),
+            homepage: supplier::homepage(draft),
             description: draft.description.clone(),
             locations: vec![Location {
                 path: match &draft.inside {
@@ -229,6 +251,8 @@ impl<'f> Context<'f> {
             }],
             owned_by: owner,
             uncertain: draft.uncertain,
+            needs: Completeness::Unknown,
+            file: draft.file.clone(),
         }
     }
 
@@ -378,26 +402,50 @@ fn merge(packages: &mut BTreeMap<PackageId, Package>, package: Package) {
             known.hashes.dedup();
             // One file that is sure of it is enough.
             known.uncertain = known.uncertain.min(package.uncertain);
+            // Copies under other names have one as well: it is that of the first place.
+            known.file = known.file.take().or(package.file);
         }
     }
 }
 
-/// Resolves what packages need to packages that are there; what is not there is not an error of the image.
-fn relationships(drafts: &[Told<'_>], ids: &[Option<PackageId>]) -> Vec<Relationship> {
+/// Resolves what packages need to packages that are there, and says of each whether that is all; what is not there is not
+/// an error of the image.
+fn relationships(
+    drafts: &[Told<'_>],
+    ids: &[Option<PackageId>],
+    packages: &mut BTreeMap<PackageId, Package>,
+) -> Vec<Relationship> {
     let resolver = Resolver::new(drafts);
     let mut pairs = BTreeSet::new();
+    let mut stated: BTreeMap<&PackageId, Completeness> = BTreeMap::new();
+    let id = |at: usize| ids.get(at).and_then(Option::as_ref);
     for (at, told) in drafts.iter().enumerate() {
+        let Some(from) = id(at) else { continue };
+        let mut missing = 0_usize;
         for need in &told.draft.needs {
-            let Some(found) = resolver.resolve(told, need) else {
-                continue;
-            };
-            let id = |at: usize| ids.get(at).cloned().flatten();
-            if let (Some(from), Some(to)) = (id(at), id(found))
-                && from != to
-                && pairs.len() < MAX_RELATIONSHIPS
-            {
-                pairs.insert(Relationship { from, to });
+            match resolver.resolve(told, need).and_then(id) {
+                Some(to) if to == from => {}
+                Some(to) if pairs.len() < MAX_RELATIONSHIPS => {
+                    pairs.insert(Relationship {
+                        from: from.clone(),
+                        to: to.clone(),
+                    });
+                }
+                Some(_) | None => missing += 1,
             }
+        }
+        let completeness = match (told.draft.says_needs, missing) {
+            (true, 0) => Completeness::Complete,
+            (false, _) if told.draft.needs.is_empty() => Completeness::Unknown,
+            _ => Completeness::Incomplete,
+        };
+        // Of copies, the one of which the least is known.
+        let known = stated.entry(from).or_insert(completeness);
+        *known = completeness.max(*known);
+    }
+    for (id, completeness) in stated {
+        if let Some(package) = packages.get_mut(id) {
+            package.needs = completeness;
         }
     }
     pairs.into_iter().collect()
@@ -446,7 +494,7 @@ impl<'d> Resolver<'d> {
 
     /// Node's own search: the `node_modules` of the folder and of each above, then Debian's folder.
     fn node_module(&self, path: &str, name: &str) -> Option<usize> {
-        let (modules, _) = package_folder(path)?;
+        let modules = package_folder(path).map(|(modules, _)| modules);
         let mut folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         loop {
             let separator = if folder.is_empty() { "" } else { "/" };
@@ -460,7 +508,7 @@ impl<'d> Resolver<'d> {
             folder = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
         }
         self.by_path
-            .get(format!("{modules}{name}/package.json").as_str())
+            .get(format!("{}{name}/package.json", modules?).as_str())
             .copied()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use proofmark_types::{Digest, Purl};
+use proofmark_types::{Digest, DigestAlgorithm, Hasher, Purl};
 use serde::{Deserialize, Serialize};
 
 use crate::cataloger::is_system_database;
@@ -245,6 +245,97 @@ pub struct Package {
     pub owned_by: Option<PackageId>,
     /// Why its identity may be wrong, if it may.
     pub uncertain: Option<Uncertainty>,
+    /// Whether the bill's relationships say all that it needs.
+    pub needs: Completeness,
+    /// The file that it is, if it is one file: an archive, a program.
+    pub file: Option<PackageFile>,
+}
+
+/// Whether what is said of the packages that a package needs is all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Completeness {
+    /// It says what it needs, and each of that is in the bill.
+    Complete,
+    /// It needs more than is in the bill, or may.
+    Incomplete,
+    /// It does not say what it needs.
+    #[default]
+    Unknown,
+}
+
+impl Completeness {
+    /// The word that documents have for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Incomplete => "incomplete",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What a package that is one file is like (BSI TR-03183-2, 5.2.2): its SHA-512 is among the package's hashes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackageFile {
+    /// Its name without folder.
+    pub name: String,
+    /// Whether it has code that runs: a program, a library, an archive of bytecode.
+    pub executable: bool,
+    /// Whether it holds other files.
+    pub archive: bool,
+    /// Whether what it is made of can still be told apart.
+    pub structured: bool,
+}
+
+impl PackageFile {
+    /// An executable of the operating system, or a library. Who finds it in the bytes does not know its name, which
+    /// [`Self::name_after`] gives.
+    pub(crate) fn program() -> Self {
+        Self {
+            name: String::new(),
+            executable: true,
+            archive: false,
+            structured: false,
+        }
+    }
+
+    /// An archive of bytecode.
+    pub(crate) fn bytecode(path: &str) -> Self {
+        Self {
+            name: file_name(path),
+            executable: true,
+            archive: true,
+            structured: true,
+        }
+    }
+
+    /// Named after where it is.
+    pub(crate) fn name_after(&mut self, path: &str) {
+        self.name = file_name(path);
+    }
+
+    /// BSI's properties by name, beside the file's name (tr-03183-cyclonedx-property-taxonomy).
+    pub(crate) fn properties(&self) -> [(&'static str, &'static str); 3] {
+        let word = |is, yes, no| if is { yes } else { no };
+        [
+            (
+                "bsi:component:executable",
+                word(self.executable, "executable", "non-executable"),
+            ),
+            ("bsi:component:archive", word(self.archive, "archive", "no archive")),
+            (
+                "bsi:component:structured",
+                word(self.structured, "structured", "unstructured"),
+            ),
+        ]
+    }
+}
+
+fn file_name(path: &str) -> String {
+    path.rsplit('/').next().unwrap_or(path).to_owned()
 }
 
 /// The hash of a package's file, by which registries know it.
@@ -278,6 +369,23 @@ impl FileHash {
             algorithm,
             hex: hex.to_ascii_lowercase(),
         })
+    }
+
+    /// The SHA-512 of these bytes.
+    pub(crate) fn sha512_of(bytes: &[u8]) -> Self {
+        let mut hasher = Hasher::new(DigestAlgorithm::Sha512);
+        hasher.update(bytes);
+        Self::sha512(hasher)
+    }
+
+    /// The SHA-512 of what the hasher, made for it, has been given.
+    pub(crate) fn sha512(hasher: Hasher) -> Self {
+        let digest = hasher.finish();
+        debug_assert_eq!(digest.algorithm(), DigestAlgorithm::Sha512);
+        Self {
+            algorithm: FileHashAlgorithm::Sha512,
+            hex: digest.hex(),
+        }
     }
 
     /// What made it.
@@ -441,12 +549,13 @@ pub struct Note {
 }
 
 /// What was left out because of a bound, and what could not be opened at all.
-pub(crate) const LEFT_OUT: [&str; 9] = [
+pub(crate) const LEFT_OUT: [&str; 10] = [
     "facts-too-many",
     "file-unreadable",
     "java-archive-too-deep",
     "java-archive-too-large",
     "java-archive-too-many",
+    "layer-too-many-entries",
     "lock-file-too-large",
     "metadata-too-large",
     "notes-too-many",

@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::assemble::assemble;
 use crate::bill::{Bill, LayerRecord};
 use crate::cataloger::{self, Fact};
-use crate::listing::{Listing, ListingError, facts_of, names_of};
+use crate::listing::{Listing, ListingError, facts_of, matters, names_of, with_reserve};
 use crate::reader::{Reader, is_wanted};
 use elsewhere::Symlinks;
 use gathered::Gathered;
@@ -53,7 +53,7 @@ impl<'o> Squash<'o> {
     pub fn new(layers: usize, options: &'o Options) -> Result<Self, SbomError> {
         Ok(Self {
             options,
-            union: Union::new(layers, &options.limits)?,
+            union: Union::new(layers, &with_reserve(&options.limits))?,
             collector: Collector::default(),
         })
     }
@@ -63,8 +63,14 @@ impl<'o> Squash<'o> {
         let at_listing = |error| SbomError::Listing { layer: index, error };
         listing.expect_layer(layer, self.options).map_err(at_listing)?;
         self.union.next_layer();
+        let mut left_out = listing.left_out();
         for event in listing.events() {
             let event = event.map_err(at_listing)?;
+            let path = String::from_utf8_lossy(&event.header.path);
+            if self.union.is_past(&self.options.limits) && !matters(&event.header, &path) {
+                left_out += 1;
+                continue;
+            }
             self.collector.told.clear();
             self.collector.told.extend_from_slice(event.facts.unwrap_or_default());
             self.collector.digest = event.digest;
@@ -77,9 +83,16 @@ impl<'o> Squash<'o> {
             if let Some(error) = shown.failure {
                 return Err(at_listing(error));
             }
-            placed.map_err(|error| at_layer(index, layer, error))?;
+            match placed {
+                // Also of those that matter there are too many.
+                Err(LayerError::TooManyEntries { .. } | LayerError::TooManyNames { .. }) => left_out += 1,
+                placed => drop(placed.map_err(|error| at_layer(index, layer, error))?),
+            }
         }
         self.collector.gathered.dropped(index, listing.dropped());
+        self.collector
+            .gathered
+            .left_out(index, &layer.descriptor.digest, left_out);
         self.union.inflated(index, layer.descriptor, listing.inflated())?;
         Ok(())
     }
@@ -100,7 +113,9 @@ impl<'o> Squash<'o> {
             gathered.note(&path, "hard-link-dangling", format!("no layer has its target {target}"));
         }
         symlinks.note_databases(&mut gathered);
-        let (facts, notes) = gathered.into_parts();
+        let archive_names = symlinks.archive_names();
+        let (mut facts, notes) = gathered.into_parts();
+        facts.name_archives(archive_names);
         let records = layers.iter().map(|layer| LayerRecord {
             digest: layer.descriptor.digest.clone(),
             diff_id: layer.diff_id.clone(),

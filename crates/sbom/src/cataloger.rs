@@ -33,13 +33,15 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bill::{Distribution, FileHash, PackageKind, Source, Uncertainty};
+use crate::bill::{Distribution, FileHash, PackageFile, PackageKind, Source, Uncertainty};
 
 pub(crate) use binary::Search;
 pub(crate) use dpkg::doc_link;
 pub(crate) use go_binary::Scanner as GoScanner;
+pub(crate) use java::{RepositoryName, name_archive, repository_name};
 pub(crate) use npm::package_folder;
 pub(crate) use python::site_folder;
+pub(crate) use rust_binary::Scanner as RustScanner;
 
 /// The largest metadata file read, in bytes. The largest dpkg status seen (a full desktop) has 8 MB.
 pub(crate) const MAX_METADATA_BYTES: u64 = 32 * 1024 * 1024;
@@ -136,6 +138,31 @@ pub(crate) fn registry() -> &'static [&'static dyn Cataloger] {
 
 /// What executables say: what build tools put into them, and versions that stand in those of well-known names.
 pub(crate) fn read_executable(path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
+    let mut facts = executable_facts(path, bytes)?;
+    name_programs(&mut facts, path, || FileHash::sha512_of(bytes));
+    Ok(facts)
+}
+
+/// Gives the packages that are the program itself its name and hash.
+pub(crate) fn name_programs(facts: &mut [Fact], path: &str, hash: impl FnOnce() -> FileHash) {
+    let programs = facts.iter_mut().filter_map(|fact| match fact {
+        Fact::Package(draft) if draft.file.is_some() => Some(draft),
+        _ => None,
+    });
+    let programs: Vec<&mut Box<Draft>> = programs.collect();
+    if programs.is_empty() {
+        return;
+    }
+    let hash = hash();
+    for draft in programs {
+        if let Some(file) = &mut draft.file {
+            file.name_after(path);
+        }
+        draft.hashes.push(hash.clone());
+    }
+}
+
+fn executable_facts(path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
     let Some(executable) = executable::Executable::parse(bytes) else {
         return Ok(Vec::new());
     };
@@ -214,12 +241,18 @@ pub(crate) struct Draft {
     pub(crate) uncertain: Option<Uncertainty>,
     /// Whether it is only named to be installed: left out if what is installed tells of it.
     pub(crate) locked: bool,
+    /// Whether it is an application's own description: left out unless what it needs is installed beside it.
+    pub(crate) application: bool,
     /// Where in the file it is, if that holds others: `WEB-INF/lib/a.jar`.
     pub(crate) inside: Option<String>,
     /// Names under which others may need it, beside its own.
     pub(crate) provides: Vec<String>,
     /// What it needs.
     pub(crate) needs: Vec<Need>,
+    /// Whether that is all: its metadata say what it needs, as opposed to being silent.
+    pub(crate) says_needs: bool,
+    /// The file that it is, if it is one.
+    pub(crate) file: Option<PackageFile>,
 }
 
 /// What a package needs.
@@ -267,6 +300,7 @@ impl Draft {
             .sum::<usize>()
             + all(&self.licences)
             + all(&self.provides)
+            + self.file.as_ref().map_or(0, |file| file.name.len())
             + needs.sum::<usize>()
     }
 
@@ -286,9 +320,12 @@ impl Draft {
             description: None,
             uncertain: version.is_none().then_some(Uncertainty::NoVersion),
             locked: false,
+            application: false,
             inside: None,
             provides: Vec::new(),
             needs: Vec::new(),
+            says_needs: false,
+            file: None,
         }
     }
 }

@@ -170,6 +170,8 @@ mod tests {
             locations: Vec::new(),
             owned_by: None,
             uncertain: None,
+            needs: crate::bill::Completeness::Unknown,
+            file: None,
         }
     }
 

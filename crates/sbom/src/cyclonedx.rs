@@ -10,11 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use proofmark_types::{Digest, UnixTime};
 use serde::Serialize;
 
-use crate::bill::{Bill, FileHash, Package, PackageKind};
+use crate::bill::{Bill, Completeness, FileHash, Note, Package, PackageKind};
 use crate::document::{DocumentInfo, TOOL, line, web_address};
 use crate::format::CyclonedxVersion;
 use crate::licence::Licence;
-use crate::spdx::supplier_name;
+use crate::party::{Party, PartyKind};
+use crate::spdx;
 
 const IMAGE: &str = "image";
 
@@ -61,15 +62,74 @@ fn document(bill: &Bill, info: &DocumentInfo, version: CyclonedxVersion) -> Docu
         version: 1,
         metadata: Metadata {
             timestamp: info.created,
+            // What is in an image is known once it is built.
+            lifecycles: match version {
+                CyclonedxVersion::V1_4 => Vec::new(),
+                CyclonedxVersion::V1_5 | CyclonedxVersion::V1_6 => vec![Lifecycle { phase: "post-build" }],
+            },
             tools: match version {
                 CyclonedxVersion::V1_4 => Tools::Listed(tool.map(|tool| Tool { r#type: "", ..tool })),
                 CyclonedxVersion::V1_5 | CyclonedxVersion::V1_6 => Tools::Components { components: tool },
             },
+            authors: authors(info, version),
             component: image(bill, info),
+            manufacturer: manufacturer(info, version).map(Entity::of),
         },
         components,
         dependencies: dependencies(bill),
+        compositions: compositions(bill),
     }
+}
+
+/// The organisation that made the document has a field of its own since 1.6; before, what is called so is about the image.
+fn manufacturer(info: &DocumentInfo, version: CyclonedxVersion) -> Option<&Party> {
+    let mut organisations = info
+        .authors
+        .iter()
+        .filter(|author| author.kind() == PartyKind::Organization);
+    organisations.next().filter(|_| version == CyclonedxVersion::V1_6)
+}
+
+/// The others who made it. There is no field for a web address, which is kept in the name.
+fn authors(info: &DocumentInfo, version: CyclonedxVersion) -> Vec<Contact> {
+    let manufacturer = manufacturer(info, version);
+    let others = info.authors.iter().filter(|author| Some(*author) != manufacturer);
+    others
+        .map(|author| Contact {
+            name: Some(match (author.url(), author.mail()) {
+                (Some(url), None) => format!("{} ({url})", author.name()),
+                _ => author.name().to_owned(),
+            }),
+            email: author.mail().map(str::to_owned),
+        })
+        .collect()
+}
+
+/// How complete the lists are: of what is in the image, and of what each package needs.
+fn compositions(bill: &Bill) -> Vec<Composition> {
+    let parts = match bill.notes.iter().any(Note::may_hide_packages) {
+        true => Completeness::Incomplete,
+        // Nothing proves that there is no program that nothing tells of.
+        false => Completeness::Unknown,
+    };
+    let of_image = Composition {
+        aggregate: parts.name(),
+        assemblies: vec![IMAGE.to_owned()],
+        dependencies: Vec::new(),
+    };
+    let all = [Completeness::Complete, Completeness::Incomplete, Completeness::Unknown];
+    let of_needs = all.into_iter().map(|completeness| Composition {
+        aggregate: completeness.name(),
+        assemblies: Vec::new(),
+        dependencies: bill
+            .packages
+            .iter()
+            .filter(|package| package.needs == completeness)
+            .map(|package| package.id.to_string())
+            .collect(),
+    });
+    let of_needs = of_needs.filter(|composition| !composition.dependencies.is_empty());
+    std::iter::once(of_image).chain(of_needs).collect()
 }
 
 /// Places have a field of their own since 1.5.
@@ -124,11 +184,7 @@ fn image(bill: &Bill, info: &DocumentInfo) -> Component {
     Component {
         r#type: "container",
         bom_ref: IMAGE.to_owned(),
-        supplier: info
-            .supplier
-            .as_deref()
-            .and_then(supplier_name)
-            .map(|name| Supplier { name }),
+        supplier: info.supplier.as_ref().map(Entity::of),
         group: None,
         name: line(&info.name, MAX_LINE),
         version: info.digest.as_ref().map(ToString::to_string),
@@ -159,15 +215,19 @@ fn component(bill: &Bill, info: &DocumentInfo, package: &Package) -> Component {
         (PackageKind::Npm, Some((scope, name))) if scope.starts_with('@') => (Some(scope), name),
         _ => (package.group.as_deref(), package.name.as_str()),
     };
+    if let Some(file) = &package.file {
+        properties.push(Property::new(
+            "bsi:component:filename".to_owned(),
+            line(&file.name, MAX_LINE),
+        ));
+        let of_file = file.properties().into_iter();
+        properties.extend(of_file.map(|(name, value)| Property::new(name.to_owned(), value.to_owned())));
+    }
     let website = web_address(package.homepage.as_deref());
     Component {
         r#type: "library",
         bom_ref: package.id.to_string(),
-        supplier: package
-            .supplier
-            .as_deref()
-            .and_then(supplier_name)
-            .map(|name| Supplier { name }),
+        supplier: spdx::party(package).as_ref().map(Entity::of),
         group: group.map(str::to_owned),
         name: line(name, MAX_LINE),
         version: package.version.as_ref().map(|version| line(version, MAX_LINE)),
@@ -307,13 +367,34 @@ struct Document {
     metadata: Metadata,
     components: Vec<Component>,
     dependencies: Vec<Dependency>,
+    compositions: Vec<Composition>,
+}
+
+#[derive(Serialize)]
+struct Composition {
+    aggregate: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    assemblies: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dependencies: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Lifecycle {
+    phase: &'static str,
 }
 
 #[derive(Serialize)]
 struct Metadata {
     timestamp: UnixTime,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lifecycles: Vec<Lifecycle>,
     tools: Tools,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    authors: Vec<Contact>,
     component: Component,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manufacturer: Option<Entity>,
 }
 
 /// A list until 1.4, components since.
@@ -339,7 +420,7 @@ struct Component {
     #[serde(rename = "bom-ref")]
     bom_ref: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    supplier: Option<Supplier>,
+    supplier: Option<Entity>,
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<String>,
     name: String,
@@ -363,9 +444,36 @@ struct Component {
     evidence: Option<Evidence>,
 }
 
+/// An organisation, or who stands in its place.
 #[derive(Serialize)]
-struct Supplier {
+struct Entity {
     name: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    url: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    contact: Vec<Contact>,
+}
+
+#[derive(Serialize)]
+struct Contact {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+}
+
+impl Entity {
+    fn of(party: &Party) -> Self {
+        let contact = party.mail().map(|mail| Contact {
+            name: None,
+            email: Some(mail.to_owned()),
+        });
+        Self {
+            name: party.name().to_owned(),
+            url: party.url().into_iter().map(str::to_owned).collect(),
+            contact: contact.into_iter().collect(),
+        }
+    }
 }
 
 #[derive(Serialize)]

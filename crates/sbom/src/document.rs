@@ -6,6 +6,7 @@ use proofmark_oci::Platform;
 use proofmark_types::{Digest, Hasher, Purl, Repository, UnixTime};
 
 use crate::bill::{Bill, PackageId};
+use crate::party::Party;
 
 /// What a document says beside the bill. Two documents of equal bill and information are equal to the byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +21,10 @@ pub struct DocumentInfo {
     pub repository: Option<Repository>,
     /// What the image runs on.
     pub platform: Option<Platform>,
-    /// Who supplies the image, if whoever asks says so: an organisation's name.
-    pub supplier: Option<String>,
+    /// Who supplies the image, if it or whoever asks says so.
+    pub supplier: Option<Party>,
+    /// Who makes the document, if whoever asks says so; the program is named beside.
+    pub authors: Vec<Party>,
     /// The version of the program that writes.
     pub tool_version: String,
     /// What is known of packages beyond the bill; empty for what a walk through an image finds.
@@ -41,6 +44,10 @@ pub struct Details {
     pub file_name: Option<String>,
     /// What stood in the place of a package URL and is none.
     pub identifiers: Vec<String>,
+    /// Whether all its licences stand in an expression, those that are not SPDX's as `LicenseRef-…`.
+    pub licences_are_expression: bool,
+    /// Whether it is said how complete the list of what it needs is.
+    pub completeness_is_said: bool,
 }
 
 /// The name of the program that writes.
@@ -77,7 +84,10 @@ impl DocumentInfo {
         add(&self.name);
         add(&self.digest.as_ref().map(ToString::to_string).unwrap_or_default());
         add(&self.repository.as_ref().map(ToString::to_string).unwrap_or_default());
-        add(self.supplier.as_deref().unwrap_or_default());
+        add(&self.supplier.as_ref().map(Party::text).unwrap_or_default());
+        for author in &self.authors {
+            add(&author.text());
+        }
         for layer in &bill.layers {
             add(&layer.diff_id.to_string());
         }

@@ -1,12 +1,15 @@
 //! Whether a document has what rules for documents ask for, field by field.
 //!
 //! [`Rules::Ntia`] are the minimum elements of the U.S. Department of Commerce (The Minimum Elements For a Software Bill
-//! of Materials, July 2021, section IV). [`Rules::Bsi`] are the required fields of Germany's BSI TR-03183-2, version 2.0
-//! (sections 5.2.1 and 5.2.2). What is judged is what the document says, not whether it is true.
+//! of Materials, July 2021, section IV). [`Rules::Bsi`] are the required fields of Germany's BSI TR-03183-2, version 2.1.0
+//! (sections 5.2.1 and 5.2.2), of a format that it allows (section 4). What is judged is what the document says, not
+//! whether it is true.
 
-use crate::bill::{FileHashAlgorithm, Package, PackageId};
+use crate::bill::{FileHashAlgorithm, Location, Package, PackageId, PackageKind};
 use crate::document::Details;
-use crate::reading::Document;
+use crate::licence::Licence;
+use crate::party::{mail_in, url_in};
+use crate::reading::{Document, Standard};
 
 /// Whose rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,24 +61,33 @@ pub fn check(document: &Document, rules: Rules) -> Vec<Element> {
                     let lacking = usize::from(!has(document));
                     return element(code, title, 1, lacking, Vec::new());
                 }
-                Check::Package(has) => {
-                    let packages = &document.bill.packages;
-                    let lacks = |package: &&Package| {
-                        let details = document.details.get(&package.id).unwrap_or(&none);
-                        !has(&Of {
-                            document,
-                            package,
-                            details,
-                        })
-                    };
-                    let lacking: Vec<PackageId> = packages.iter().filter(lacks).map(|p| p.id.clone()).collect();
-                    (packages.len(), lacking)
-                }
+                Check::Package(has) => lacking(document, &none, |_| true, *has),
+                Check::File(has) => lacking(document, &none, |of| of.is_file(), *has),
             };
-            let lacking = if asked == 0 { 1 } else { packages.len() };
-            element(code, title, asked.max(1), lacking, packages)
+            if document.bill.packages.is_empty() {
+                return element(code, title, 1, 1, packages);
+            }
+            element(code, title, asked, packages.len(), packages)
         })
         .collect()
+}
+
+/// Of how many packages it is asked, and which of them lack it.
+fn lacking(
+    document: &Document,
+    none: &Details,
+    is_asked: fn(&Of<'_>) -> bool,
+    has: fn(&Of<'_>) -> bool,
+) -> (usize, Vec<PackageId>) {
+    let all = document.bill.packages.iter().map(|package| Of {
+        document,
+        package,
+        details: document.details.get(&package.id).unwrap_or(none),
+    });
+    let asked: Vec<Of<'_>> = all.filter(is_asked).collect();
+    let lacking = asked.iter().filter(|of| !has(of));
+    let lacking = lacking.map(|of| of.package.id.clone()).collect();
+    (asked.len(), lacking)
 }
 
 fn element(code: &'static str, title: &'static str, asked: usize, lacking: usize, packages: Vec<PackageId>) -> Element {
@@ -98,13 +110,20 @@ struct Of<'d> {
 enum Check {
     Document(fn(&Document) -> bool),
     Package(fn(&Of<'_>) -> bool),
+    /// Asked of packages that are files only.
+    File(fn(&Of<'_>) -> bool),
 }
 
-const NTIA: [(&str, &str, Check); 7] = [
+const NTIA: [(&str, &str, Check); 8] = [
     (
         "ntia-supplier",
         "supplier name",
         Check::Package(|of| is_said(of.package.supplier.as_deref())),
+    ),
+    (
+        "ntia-subject-supplier",
+        "supplier name of what the document is about",
+        Check::Document(|document| document.subject.name.is_none() || document.subject.supplier.is_some()),
     ),
     (
         "ntia-name",
@@ -119,7 +138,11 @@ const NTIA: [(&str, &str, Check); 7] = [
     (
         "ntia-identifier",
         "other unique identifiers",
-        Check::Package(|of| of.package.purl.is_some() || of.details.cpes.iter().any(|cpe| crate::cpe::is_valid(cpe))),
+        // "... or serve as a look-up key for relevant databases", as a file's hash does.
+        Check::Package(|of| {
+            let has_cpe = of.details.cpes.iter().any(|cpe| crate::cpe::is_valid(cpe));
+            of.package.purl.is_some() || has_cpe || !of.package.hashes.is_empty()
+        }),
     ),
     (
         "ntia-relationship",
@@ -138,7 +161,12 @@ const NTIA: [(&str, &str, Check); 7] = [
     ),
 ];
 
-const BSI: [(&str, &str, Check); 12] = [
+const BSI: [(&str, &str, Check); 14] = [
+    (
+        "bsi-format",
+        "CycloneDX 1.6 or later, or SPDX 3.0.1 or later",
+        Check::Document(is_current),
+    ),
     (
         "bsi-sbom-creator",
         "creator of the SBOM, with e-mail address or URL",
@@ -153,8 +181,9 @@ const BSI: [(&str, &str, Check); 12] = [
         "bsi-component-creator",
         "component creator, with e-mail address or URL",
         Check::Package(|of| {
+            // "... e.g. the creator's home page or the project's web page".
             let said = of.package.supplier.iter().chain(&of.details.contact);
-            said.into_iter().any(|text| is_contact(text))
+            said.chain(&of.package.homepage).any(|text| is_contact(text))
         }),
     ),
     (
@@ -170,7 +199,10 @@ const BSI: [(&str, &str, Check); 12] = [
     (
         "bsi-filename",
         "filename of the component",
-        Check::Package(|of| is_said(of.details.file_name.as_deref()) || of.has_property("bsi:component:filename")),
+        Check::File(|of| {
+            let name = of.package.file.as_ref().map(|file| file.name.as_str());
+            is_said(name.or(of.details.file_name.as_deref())) || of.has_property("bsi:component:filename")
+        }),
     ),
     (
         "bsi-dependencies",
@@ -178,17 +210,24 @@ const BSI: [(&str, &str, Check); 12] = [
         Check::Package(|of| of.document.related.contains(&of.package.id)),
     ),
     (
+        "bsi-completeness",
+        "how complete the dependencies are",
+        Check::Package(|of| of.details.completeness_is_said),
+    ),
+    (
         "bsi-licences",
-        "associated licences, as SPDX identifiers",
+        "distribution licences, as SPDX identifiers",
         Check::Package(|of| {
             let licences = &of.package.licences;
-            !licences.is_empty() && licences.iter().all(|licence| licence.expression().is_some())
+            let known = |licence: &Licence| licence.expression().is_some();
+            // 6.1: what SPDX does not know, under an identifier made up for it.
+            !licences.is_empty() && (of.details.licences_are_expression || licences.iter().all(known))
         }),
     ),
     (
         "bsi-hash",
         "SHA-512 of the deployable component",
-        Check::Package(|of| {
+        Check::File(|of| {
             of.package
                 .hashes
                 .iter()
@@ -198,21 +237,42 @@ const BSI: [(&str, &str, Check); 12] = [
     (
         "bsi-executable",
         "executable property",
-        Check::Package(|of| of.has_property("bsi:component:executable")),
+        Check::File(|of| of.package.file.is_some() || of.has_property("bsi:component:executable")),
     ),
     (
         "bsi-archive",
         "archive property",
-        Check::Package(|of| of.has_property("bsi:component:archive")),
+        Check::File(|of| of.package.file.is_some() || of.has_property("bsi:component:archive")),
     ),
     (
         "bsi-structured",
         "structured property",
-        Check::Package(|of| of.has_property("bsi:component:structured")),
+        Check::File(|of| of.package.file.is_some() || of.has_property("bsi:component:structured")),
     ),
 ];
 
 impl Of<'_> {
+    /// Whether it is a file, so that it has what files have. What a package manager has spread over many is a logical
+    /// component (3.2.2), and what has been merged into another can no longer be told apart (note to 5.2.2): of both
+    /// nothing of the kind is asked, unless the document says some of it.
+    fn is_file(&self) -> bool {
+        let package = self.package;
+        let says_some = package.file.is_some()
+            || self.details.file_name.is_some()
+            || self
+                .details
+                .properties
+                .keys()
+                .any(|name| name.starts_with("bsi:component:"));
+        let is_merged = |place: &Location| place.path.contains("!/") && place.path.ends_with("/pom.properties");
+        says_some
+            || match package.kind {
+                PackageKind::Maven => package.locations.is_empty() || !package.locations.iter().all(is_merged),
+                PackageKind::Generic | PackageKind::Nuget | PackageKind::Unknown => true,
+                _ => false,
+            }
+    }
+
     fn has_property(&self, name: &str) -> bool {
         is_said(self.details.properties.get(name).map(String::as_str))
     }
@@ -224,12 +284,22 @@ fn is_said(text: Option<&str>) -> bool {
 
 /// An e-mail address or a URL somewhere in the text.
 fn is_contact(text: &str) -> bool {
-    let mail = |word: &str| {
-        let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-        word.split_once('@')
-            .is_some_and(|(user, host)| !user.is_empty() && host.contains('.'))
-    };
-    text.contains("https://") || text.contains("http://") || text.split_whitespace().any(mail)
+    mail_in(text).is_some() || url_in(text).is_some()
+}
+
+/// BSI TR-03183-2, 4.
+fn is_current(document: &Document) -> bool {
+    let numbers = document
+        .origin
+        .version
+        .split('.')
+        .map(|number| number.parse::<u32>().ok());
+    let version: Vec<u32> = numbers.map_while(|number| number).collect();
+    match document.origin.standard {
+        Standard::Cyclonedx => version.as_slice() >= [1, 6].as_slice(),
+        Standard::Spdx => version.as_slice() >= [3, 0, 1].as_slice(),
+        Standard::Syft => false,
+    }
 }
 
 #[cfg(test)]
@@ -256,6 +326,7 @@ mod tests {
                 ],
             }],
             "dependencies": [{ "ref": "a" }],
+            "compositions": [{ "aggregate": "unknown", "dependencies": ["a"] }],
         })
     }
 
@@ -272,6 +343,58 @@ mod tests {
     fn a_whole_document_lacks_nothing() {
         assert_eq!(lacking(&document(), Rules::Ntia), [""; 0]);
         assert_eq!(lacking(&document(), Rules::Bsi), [""; 0]);
+    }
+
+    fn property_taken(at: usize) -> serde_json::Value {
+        let mut document = document();
+        document["components"][0]["properties"]
+            .as_array_mut()
+            .unwrap()
+            .remove(at);
+        document
+    }
+
+    /// Of what is no file nothing is asked that files have; of what says some of it, the rest; of an archive, all.
+    #[test]
+    fn files_are_asked_for_what_files_have() {
+        let files = [
+            "bsi-filename",
+            "bsi-hash",
+            "bsi-executable",
+            "bsi-archive",
+            "bsi-structured",
+        ];
+        let mut bare = document();
+        let component = bare["components"][0].as_object_mut().unwrap();
+        component.remove("properties");
+        component.remove("hashes");
+        assert_eq!(lacking(&bare, Rules::Bsi), [""; 0], "an npm package is a folder");
+        for purl in ["pkg:maven/a/a@1", "pkg:generic/a@1", "pkg:swid/a@1"] {
+            bare["components"][0]["purl"] = json!(purl);
+            assert_eq!(lacking(&bare, Rules::Bsi), files, "{purl}");
+        }
+        bare["components"][0]["purl"] = json!("pkg:maven/a/a@1");
+        let place = |location| json!({ "occurrences": [{ "location": location }] });
+        bare["components"][0]["evidence"] = place("/b.jar!/META-INF/maven/a/a/pom.properties");
+        assert_eq!(lacking(&bare, Rules::Bsi), [""; 0], "merged into another archive");
+        bare["components"][0]["evidence"] = place("/a.jar");
+        assert_eq!(lacking(&bare, Rules::Bsi), files);
+        let mut elsewhere = document();
+        let hashes = elsewhere["components"][0].as_object_mut().unwrap().remove("hashes");
+        assert_eq!(lacking(&elsewhere, Rules::Bsi), ["bsi-hash"]);
+        elsewhere["components"][0]["externalReferences"] =
+            json!([{ "type": "distribution", "url": "https://example.org/a.tgz", "hashes": hashes }]);
+        assert_eq!(lacking(&elsewhere, Rules::Bsi), [""; 0]);
+    }
+
+    /// A reference to a text in the document is an identifier, a bare name is none.
+    #[test]
+    fn licences_of_ones_own_have_identifiers() {
+        let mut document = document();
+        document["components"][0]["licenses"] = json!([{ "expression": "LicenseRef-example-own" }]);
+        assert_eq!(lacking(&document, Rules::Bsi), [""; 0]);
+        document["components"][0]["licenses"] = json!([{ "license": { "name": "LicenseRef-example-own" } }]);
+        assert_eq!(lacking(&document, Rules::Bsi), ["bsi-licences"]);
     }
 
     /// Each element taken away is the one that lacks.
@@ -298,14 +421,10 @@ mod tests {
                 vec![],
                 vec!["bsi-component-creator"],
             ),
-            (take("/components/0", "purl"), vec!["ntia-identifier"], vec![]),
+            (take("/components/0", "purl"), vec![], vec![]),
             (take("/components/0", "licenses"), vec![], vec!["bsi-licences"]),
             (take("/components/0", "hashes"), vec![], vec!["bsi-hash"]),
-            (
-                take("", "dependencies"),
-                vec!["ntia-relationship"],
-                vec!["bsi-dependencies"],
-            ),
+            (take("", "compositions"), vec![], vec!["bsi-completeness"]),
             (
                 take("/metadata", "timestamp"),
                 vec!["ntia-timestamp"],
@@ -317,16 +436,25 @@ mod tests {
                 vec!["bsi-sbom-creator"],
             ),
             (take("/metadata/authors/0", "email"), vec![], vec!["bsi-sbom-creator"]),
-            (
-                take("/components/0", "properties"),
-                vec![],
-                vec!["bsi-filename", "bsi-executable", "bsi-archive", "bsi-structured"],
-            ),
+            (property_taken(0), vec![], vec!["bsi-filename"]),
+            (property_taken(1), vec![], vec!["bsi-executable"]),
+            (property_taken(2), vec![], vec!["bsi-archive"]),
+            (property_taken(3), vec![], vec!["bsi-structured"]),
         ] {
             assert_eq!(lacking(&document, Rules::Ntia), ntia, "{document}");
             assert_eq!(lacking(&document, Rules::Bsi), bsi, "{document}");
         }
-        let mut nameless = document();
+        let mut unrelated = take("", "dependencies");
+        unrelated["compositions"] = json!([]);
+        assert_eq!(lacking(&unrelated, Rules::Ntia), ["ntia-relationship"]);
+        assert_eq!(
+            lacking(&unrelated, Rules::Bsi),
+            ["bsi-dependencies", "bsi-completeness"]
+        );
+        let mut old = document();
+        old["specVersion"] = json!("1.5");
+        assert_eq!(lacking(&old, Rules::Bsi), ["bsi-format"]);
+        let mut nameless = take("/components/0", "hashes");
         nameless["components"][0]["name"] = json!(" ");
         nameless["components"][0]["purl"] = json!("");
         assert_eq!(lacking(&nameless, Rules::Ntia), ["ntia-name", "ntia-identifier"]);
@@ -335,6 +463,11 @@ mod tests {
         versionless["components"][0]["purl"] = json!("pkg:npm/a");
         assert_eq!(lacking(&versionless, Rules::Ntia), ["ntia-version"]);
         assert_eq!(lacking(&versionless, Rules::Bsi), ["bsi-component-version"]);
+        let mut subject = document();
+        subject["metadata"]["component"] = json!({ "type": "container", "name": "app", "supplier": { "name": "A" } });
+        assert_eq!(lacking(&subject, Rules::Ntia), [""; 0]);
+        subject["metadata"]["component"] = json!({ "type": "container", "name": "app" });
+        assert_eq!(lacking(&subject, Rules::Ntia), ["ntia-subject-supplier"]);
         let mut odd = document();
         odd["components"][0]["licenses"] = json!([{ "license": { "name": "Ann's own" } }]);
         assert_eq!(lacking(&odd, Rules::Bsi), ["bsi-licences"]);
@@ -345,6 +478,6 @@ mod tests {
         let mut document = document();
         document["components"] = json!([]);
         assert_eq!(lacking(&document, Rules::Ntia).len(), 5);
-        assert_eq!(lacking(&document, Rules::Bsi).len(), 10);
+        assert_eq!(lacking(&document, Rules::Bsi).len(), 11);
     }
 }

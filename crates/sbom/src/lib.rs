@@ -26,6 +26,7 @@ pub mod elements;
 mod format;
 mod licence;
 pub mod listing;
+mod party;
 mod reader;
 pub mod reading;
 pub mod spdx;
@@ -33,12 +34,13 @@ pub mod spdx3;
 pub mod syft;
 
 pub use bill::{
-    Bill, Distribution, FileHash, FileHashAlgorithm, LayerRecord, Location, Note, Package, PackageId, PackageKind,
-    Relationship, Source, Uncertainty,
+    Bill, Completeness, Distribution, FileHash, FileHashAlgorithm, LayerRecord, Location, Note, Package, PackageFile,
+    PackageId, PackageKind, Relationship, Source, Uncertainty,
 };
 pub use catalog::{Options, SbomError, Squash, catalog};
 pub use document::{Details, DocumentInfo};
 pub use format::{CyclonedxVersion, Format, UnknownFormat};
 pub use licence::Licence;
 pub use listing::{Listing, ListingError};
+pub use party::{Party, PartyKind};
 pub use reading::{Document, ReadError, ReadOptions, read, read_with};

@@ -16,7 +16,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use proofmark_oci::union::{
-    Content, Entry, Header, Kind, Layer, LayerError, MAX_PENDING, Visitor, Wants, read_layer, read_linked,
+    Content, Entry, Header, Kind, Layer, LayerError, Limits, MAX_PENDING, Visitor, Wants, read_layer, read_linked,
 };
 use proofmark_types::Digest;
 
@@ -55,6 +55,8 @@ pub struct Listing {
     file_digests: bool,
     /// How many files' facts there was no room for.
     dropped: u64,
+    /// How many entries were not kept because there are too many.
+    left_out: u64,
     events: Vec<u8>,
     /// What is told under the names of hard links to files of the layer, as JSON.
     links: BTreeMap<String, Vec<u8>>,
@@ -65,7 +67,8 @@ impl Listing {
     ///
     /// 1. blob, compression and tar are read and verified, each entry bounded and checked ([`read_layer`]);
     /// 2. files that catalogers want, and executables, are read, bounded, each once, into one buffer;
-    /// 3. what a file says is kept beside its entry; what cannot be read is a fact too;
+    /// 3. what a file says is kept beside its entry; what cannot be read is a fact too; where there are more entries than
+    ///    are kept, those that tell of packages or hide others still are, and the rest is counted;
     /// 4. hard links that catalogers want by their own names are read in a second pass, if the layer has their target.
     pub fn read(layer: &Layer<'_>, index: usize, options: &Options) -> Result<Self, SbomError> {
         let mut lister = Lister {
@@ -74,6 +77,8 @@ impl Listing {
             events: Events::default(),
             wanted_links: BTreeMap::new(),
             budget: Budget::default(),
+            kept: 0,
+            left_out: 0,
         };
         let inflated = read_layer(layer, index, &options.limits, &mut |header, content| {
             lister.entry(header, content)
@@ -83,6 +88,7 @@ impl Listing {
             events,
             wanted_links,
             budget,
+            left_out,
             ..
         } = lister;
         let mut linked = Linked {
@@ -100,6 +106,7 @@ impl Listing {
             inflated,
             file_digests: options.file_digests,
             dropped: linked.budget.dropped,
+            left_out,
             events: events.into_bytes(),
             links: linked.found,
         })
@@ -118,6 +125,13 @@ impl Listing {
     #[must_use]
     pub fn inflated(&self) -> u64 {
         self.inflated
+    }
+
+    /// How many bytes of memory it takes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let links = self.links.iter().map(|(path, facts)| path.len() + facts.len());
+        self.events.len() + links.sum::<usize>()
     }
 
     /// Refuses another layer's listing.
@@ -139,6 +153,12 @@ impl Listing {
         self.dropped
     }
 
+    /// How many entries were not kept because there are too many.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
     /// What the layer's own files say under the name of a hard link.
     pub(crate) fn linked(&self, path: &str) -> Option<&[u8]> {
         self.links.get(path).map(Vec::as_slice)
@@ -153,11 +173,21 @@ struct Lister<'o> {
     /// The hard links to read in the second pass, to their targets.
     wanted_links: BTreeMap<String, String>,
     budget: Budget,
+    kept: u64,
+    left_out: u64,
 }
 
 impl Lister<'_> {
     fn entry(&mut self, header: &Header, content: &mut Content<'_>) -> Result<(), LayerError> {
         let path = String::from_utf8_lossy(&header.path);
+        let limits = &self.options.limits;
+        let names = self.events.bytes_of_names() / NAME_BYTES;
+        let is_past = |limits: &Limits| self.kept >= limits.entries || names >= limits.names;
+        if (is_past(limits) && !matters(header, &path)) || is_past(&with_reserve(limits)) {
+            self.left_out += 1;
+            return Ok(());
+        }
+        self.kept += 1;
         let mut facts = Vec::new();
         let mut digest = None;
         match header.kind {
@@ -187,11 +217,29 @@ impl Lister<'_> {
         } else {
             self.events.push(header, &facts, digest.as_ref());
         }
-        let names = self.options.limits.names;
-        if self.events.bytes_of_names() > names.saturating_mul(NAME_BYTES) {
-            return Err(LayerError::TooManyNames { limit: names });
-        }
         Ok(())
+    }
+}
+
+/// Whether an entry is kept where there are too many: it tells of packages, or says what is not there.
+pub(crate) fn matters(header: &Header, path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let is_whiteout = name.starts_with(".wh.");
+    is_whiteout
+        || match header.kind {
+            Kind::File => is_wanted(path) || cataloger::may_be_executable(path, header.mode, header.size),
+            // A link may lead to what tells of packages, or be it.
+            Kind::HardLink | Kind::Symlink => true,
+            Kind::Folder | Kind::Special => false,
+        }
+}
+
+/// What of entries and names there may be in all, so that those that matter are kept beside a crowd of others.
+pub(crate) fn with_reserve(limits: &Limits) -> Limits {
+    Limits {
+        entries: limits.entries.saturating_add(limits.entries / 4),
+        names: limits.names.saturating_add(limits.names / 4),
+        ..limits.clone()
     }
 }
 

@@ -3,8 +3,10 @@
 use std::io::{BufRead as _, Read as _};
 
 use proofmark_oci::union::Content;
+use proofmark_types::{DigestAlgorithm, Hasher};
 
-use crate::cataloger::{self, Fact, GoScanner, MAX_EXECUTABLE_BYTES, Search, Unreadable};
+use crate::bill::FileHash;
+use crate::cataloger::{self, Fact, GoScanner, MAX_EXECUTABLE_BYTES, RustScanner, Search, Unreadable};
 
 /// Reads files, each into the same buffer.
 #[derive(Default)]
@@ -69,7 +71,7 @@ impl Reader {
             if rest.is_ok() && size <= MAX_EXECUTABLE_BYTES {
                 tell(name, facts(cataloger::read_executable(name, &buffer)));
             } else if rest.is_ok() {
-                tell(name, facts(large_executable(name, size, content, &buffer)));
+                tell(name, facts(Ok(large_executable(name, content, &buffer))));
             }
         }
         self.buffer = buffer;
@@ -88,28 +90,33 @@ impl Reader {
 }
 
 /// Looks for what can be found without holding the file.
-fn large_executable(name: &str, size: u64, content: &mut Content<'_>, start: &[u8]) -> Result<Vec<Fact>, Unreadable> {
+fn large_executable(name: &str, content: &mut Content<'_>, start: &[u8]) -> Vec<Fact> {
     let mut scanner = GoScanner::default();
+    let mut rust = RustScanner::default();
     let mut search = Search::new(name);
+    let mut hasher = Hasher::new(DigestAlgorithm::Sha512);
     scanner.feed(start);
+    rust.feed(start);
     search.feed(start);
+    hasher.update(start);
     while let Ok(piece) = content.fill_buf() {
         if piece.is_empty() {
             break;
         }
         scanner.feed(piece);
+        rust.feed(piece);
         search.feed(piece);
+        hasher.update(piece);
         let length = piece.len();
         content.consume(length);
     }
-    let mut facts = scanner.finish()?;
-    facts.extend(search.finish());
-    if facts.is_empty() {
-        let reason =
-            format!("its {size} bytes are more than the {MAX_EXECUTABLE_BYTES} looked into for a Rust dependency list");
-        return Err(Unreadable::new("executable-too-large", reason));
+    let mut facts = Vec::new();
+    for told in [scanner.finish(), rust.finish()] {
+        facts.extend(told.unwrap_or_else(|problem| vec![Fact::Problem(problem)]));
     }
-    Ok(facts)
+    facts.extend(search.finish());
+    cataloger::name_programs(&mut facts, name, || FileHash::sha512(hasher));
+    facts
 }
 
 /// What a cataloger says, texts for people cut; a file that cannot be read is a fact as well.

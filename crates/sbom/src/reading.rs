@@ -32,6 +32,7 @@ use thiserror::Error;
 
 use crate::bill::{Bill, PackageId, PackageKind};
 use crate::document::{Details, DocumentInfo};
+use crate::party::Party;
 
 /// The largest document read, in bytes. Syft's of a 1.8 GB image has 39 MB, most of it files.
 pub const MAX_DOCUMENT_BYTES: usize = 96 * 1024 * 1024;
@@ -161,7 +162,8 @@ impl Document {
             digest: self.subject.digest.clone(),
             repository: None,
             platform: self.subject.platform.clone(),
-            supplier: None,
+            supplier: self.subject.supplier.clone(),
+            authors: self.authors.iter().filter_map(|author| Party::parse(author)).collect(),
             tool_version: tool_version.to_owned(),
             details: self.details.clone(),
         }
@@ -236,6 +238,8 @@ pub struct Subject {
     pub digest: Option<Digest>,
     /// What the image runs on.
     pub platform: Option<Platform>,
+    /// Who supplies it.
+    pub supplier: Option<Party>,
 }
 
 /// Something in a document that could not be taken as it stands.

@@ -5,14 +5,15 @@
 
 mod tag_value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proofmark_types::{Digest, UnixTime};
 use serde::Serialize;
 
-use crate::bill::{Bill, FileHash, Package};
+use crate::bill::{Bill, Completeness, FileHash, Package, PackageId};
 use crate::document::{DocumentInfo, TOOL, line, web_address};
 use crate::licence::Licence;
+use crate::party::{Party, PartyKind};
 
 const NO_ASSERTION: &str = "NOASSERTION";
 const DOCUMENT: &str = "SPDXRef-DOCUMENT";
@@ -48,13 +49,31 @@ fn document(bill: &Bill, info: &DocumentInfo) -> Document {
         ),
         creation_info: CreationInfo {
             created: info.created,
-            creators: [format!("Tool: {TOOL}-{}", info.tool_version)],
+            creators: creators(info),
+            comment: reachable_at(info),
         },
         comment: incomplete(bill),
         packages,
         relationships: relationships(bill),
         has_extracted_licensing_infos: extracted.into_values().collect(),
     }
+}
+
+/// SPDX 2.3, 6.8: a person, an organisation or a tool; the tool always, and whoever else is said.
+fn creators(info: &DocumentInfo) -> Vec<String> {
+    let tool = format!("Tool: {TOOL}-{}", info.tool_version);
+    info.authors.iter().map(Party::spdx).chain([tool]).collect()
+}
+
+/// Where only an e-mail address has a place beside a creator's name, a web address is said in words.
+fn reachable_at(info: &DocumentInfo) -> Option<String> {
+    let told: Vec<String> = info
+        .authors
+        .iter()
+        .filter(|author| author.mail().is_none())
+        .filter_map(|author| Some(format!("{}: {}", author.name(), author.url()?)))
+        .collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 fn image(bill: &Bill, info: &DocumentInfo) -> SpdxPackage {
@@ -64,7 +83,10 @@ fn image(bill: &Bill, info: &DocumentInfo) -> SpdxPackage {
         spdxid: IMAGE.to_owned(),
         version_info: info.digest.as_ref().map(ToString::to_string),
         package_file_name: None,
-        supplier: image_supplier(info).unwrap_or_else(|| NO_ASSERTION.to_owned()),
+        supplier: info
+            .supplier
+            .as_ref()
+            .map_or_else(|| NO_ASSERTION.to_owned(), Party::spdx),
         download_location: NO_ASSERTION,
         files_analyzed: false,
         checksums: info.digest.iter().map(Checksum::of).collect(),
@@ -102,8 +124,9 @@ fn package(
         version_info: package.version.as_ref().map(|version| line(version, MAX_LINE)),
         package_file_name: details
             .and_then(|details| details.file_name.as_ref())
+            .or_else(|| Some(&package.file.as_ref()?.name))
             .map(|name| line(name, MAX_LINE)),
-        supplier: supplier(package),
+        supplier: party(package).map_or_else(|| NO_ASSERTION.to_owned(), |party| party.spdx()),
         download_location: NO_ASSERTION,
         files_analyzed: false,
         checksums: package.hashes.iter().map(Checksum::of_file).collect(),
@@ -125,42 +148,17 @@ fn reference(package: &Package) -> String {
     format!("SPDXRef-Package-{}", package.id)
 }
 
-/// As the packages' suppliers are written.
-pub(crate) fn image_supplier(info: &DocumentInfo) -> Option<String> {
-    let name = supplier_name(info.supplier.as_deref()?)?;
-    Some(format!("Organization: {name}"))
-}
-
-/// SPDX 2.3, 7.5: `Person: name (mail)` or `Organization: name (mail)`; the address is left out.
-pub(crate) fn supplier(package: &Package) -> String {
-    let Some(name) = package.supplier.as_deref().and_then(supplier_name) else {
-        return NO_ASSERTION.to_owned();
-    };
+/// SPDX 2.3, 7.5: who supplies the package.
+pub(crate) fn party(package: &Package) -> Option<Party> {
+    let text = package.supplier.as_deref()?;
     // Names that are of a registry's name space: a Maven group, an npm scope, an account.
+    let name = text.split(['<', '(']).next().unwrap_or_default().trim();
     let is_space = !name.contains(' ') && (name.starts_with('@') || name.contains(['.', '/']));
-    let kind = if package.kind.is_system() || is_space {
-        "Organization"
-    } else {
-        "Person"
+    let kind = match package.kind.is_system() || is_space {
+        true => PartyKind::Organization,
+        false => PartyKind::Person,
     };
-    format!("{kind}: {name}")
-}
-
-/// The name in `Ann <ann@example.org> (https://example.org)`; of an address without a name, what is before its sign.
-pub(crate) fn supplier_name(text: &str) -> Option<String> {
-    let bare = text.split(['<', '(']).next().unwrap_or_default();
-    let is_mail = |word: &&str| word.find('@').is_some_and(|at| at > 0);
-    let words: Vec<&str> = bare.split_whitespace().filter(|word| !is_mail(word)).collect();
-    let name = line(&words.join(" "), MAX_LINE);
-    let name = name.trim_matches(['"', ',', ' ']);
-    if !name.is_empty() {
-        return Some(name.to_owned());
-    }
-    let mail = text
-        .split(|c: char| c.is_whitespace() || "<>(),".contains(c))
-        .find(is_mail)?;
-    let before = mail.split('@').next().unwrap_or_default();
-    Some(line(before, MAX_LINE)).filter(|name| !name.is_empty())
+    Party::of_line(text, kind)
 }
 
 /// Where the package was found and which layers brought it.
@@ -228,6 +226,16 @@ fn relationships(bill: &Bill) -> Vec<SpdxRelationship> {
             relationships.push(relation(from, "DEPENDS_ON", to));
         }
     }
+    // 11.1: that there is nothing, or that it is not known whether there is (anything, or more).
+    let needing: BTreeSet<&PackageId> = bill.relationships.iter().map(|needed| &needed.from).collect();
+    for package in &bill.packages {
+        let else_there_is = match package.needs {
+            Completeness::Complete if needing.contains(&package.id) => continue,
+            Completeness::Complete => "NONE",
+            Completeness::Incomplete | Completeness::Unknown => NO_ASSERTION,
+        };
+        relationships.push(relation(&reference(package), "DEPENDS_ON", else_there_is));
+    }
     relationships
 }
 
@@ -264,7 +272,9 @@ struct Document {
 #[derive(Serialize)]
 struct CreationInfo {
     created: UnixTime,
-    creators: [String; 1],
+    creators: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -364,7 +374,8 @@ pub(crate) struct ExtractedLicence {
 }
 
 impl ExtractedLicence {
-    /// SPDX 2.3, 10.1: `LicenseRef-` and letters, digits, dots and dashes; the hash keeps similar names apart.
+    /// SPDX 2.3, 10.1: `LicenseRef-` and letters, digits, dots and dashes; the hash keeps similar names apart. Who made
+    /// the name up stands before it (BSI TR-03183-2, 6.1).
     fn of(text: &str) -> Self {
         let readable: String = text
             .chars()
@@ -374,35 +385,12 @@ impl ExtractedLicence {
         let hash = Digest::sha256_of(text.as_bytes()).hex();
         Self {
             license_id: format!(
-                "LicenseRef-{}-{}",
+                "LicenseRef-{TOOL}-{}-{}",
                 readable.trim_matches('-'),
                 hash.get(..8).unwrap_or(&hash)
             ),
             extracted_text: text.to_owned(),
             name: text.to_owned(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn suppliers_are_named_without_their_addresses() {
-        for (text, expected) in [
-            ("Ann <ann@example.org> (https://example.org)", Some("Ann")),
-            ("Ahmed TAHRI @Ousret", Some("Ahmed TAHRI @Ousret")),
-            ("\"Ahmed R. TAHRI\" <a@example.org>", Some("Ahmed R. TAHRI")),
-            ("Ann, ann@example.org", Some("Ann")),
-            ("ann@example.org", Some("ann")),
-            ("<ann@example.org>", Some("ann")),
-            ("@babel", Some("@babel")),
-            ("", None),
-            ("<>", None),
-            ("(https://example.org)", None),
-        ] {
-            assert_eq!(supplier_name(text).as_deref(), expected, "{text}");
         }
     }
 }

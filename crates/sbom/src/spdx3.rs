@@ -8,12 +8,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use proofmark_types::Digest;
 use serde_json::{Map, Value, json};
 
-use crate::bill::{Bill, Package};
+use crate::bill::{Bill, Completeness, Note, Package, PackageFile, PackageId};
 use crate::document::{DocumentInfo, TOOL, line, web_address};
+use crate::party::{Party, PartyKind};
 use crate::spdx::{self, ExtractedLicence};
 
 const CONTEXT: &str = "https://spdx.org/rdf/3.0.1/spdx-context.jsonld";
 const CREATION: &str = "_:creationInfo";
+
+/// Core, the individuals that stand for nothing and for what nobody says.
+const NONE: &str = "https://spdx.org/rdf/3.0.1/terms/Core/NoneElement";
+const NO_ASSERTION: &str = "https://spdx.org/rdf/3.0.1/terms/Core/NoAssertionElement";
 
 /// The longest description written, in characters.
 const MAX_LINE: usize = 400;
@@ -45,8 +50,7 @@ pub fn write(bill: &Bill, info: &DocumentInfo) -> Vec<u8> {
 struct Graph {
     base: String,
     elements: Vec<Value>,
-    /// By kind and name.
-    agents: BTreeMap<(String, String), String>,
+    agents: BTreeMap<Party, String>,
     /// By expression.
     licences: BTreeMap<String, String>,
     /// By `LicenseRef-…`.
@@ -76,8 +80,12 @@ impl Graph {
 
     /// Who made the document, with what, and of what it is.
     fn frame(&mut self, bill: &Bill, info: &DocumentInfo) {
-        let (agent, tool, document, sbom, image) = (
-            self.iri("Agent"),
+        let authors: Vec<String> = info.authors.iter().map(|author| self.agent(author)).collect();
+        let creators = match authors.as_slice() {
+            [] => vec![self.iri("Agent")],
+            authors => authors.to_vec(),
+        };
+        let (tool, document, sbom, image) = (
             self.iri("Tool"),
             self.iri("Document"),
             self.iri("Sbom"),
@@ -85,9 +93,12 @@ impl Graph {
         );
         self.elements.push(json!({
             "type": "CreationInfo", "@id": CREATION, "specVersion": "3.0.1", "created": info.created,
-            "createdBy": [agent], "createdUsing": [tool],
+            "createdBy": creators, "createdUsing": [tool],
         }));
-        self.add("SoftwareAgent", &agent, json!({ "name": TOOL }));
+        if authors.is_empty() {
+            let agent = self.iri("Agent");
+            self.add("SoftwareAgent", &agent, json!({ "name": TOOL }));
+        }
         self.add(
             "Tool",
             &tool,
@@ -110,7 +121,7 @@ impl Graph {
 
     fn image(&mut self, bill: &Bill, info: &DocumentInfo) -> String {
         let image = self.iri("Image");
-        let supplier = spdx::image_supplier(info).and_then(|supplier| self.agent(&supplier));
+        let supplier = info.supplier.as_ref().map(|supplier| self.agent(supplier));
         let distribution = bill.distribution.as_ref();
         self.add(
             "software_Package",
@@ -138,12 +149,7 @@ impl Graph {
         let cpes: Vec<Value> = cpes
             .map(|cpe| json!({ "type": "ExternalIdentifier", "externalIdentifierType": "cpe23", "identifier": cpe }))
             .collect();
-        let hashes = package.hashes.iter().map(|hash| {
-            let algorithm = hash.algorithm().spdx_name().to_ascii_lowercase();
-            json!({ "type": "Hash", "algorithm": algorithm, "hashValue": hash.hex() })
-        });
-        let hashes: Vec<Value> = hashes.collect();
-        let supplier = self.agent(&spdx::supplier(package));
+        let supplier = spdx::party(package).map(|supplier| self.agent(&supplier));
         self.add(
             "software_Package",
             &id,
@@ -158,25 +164,67 @@ impl Graph {
                 "description": package.description.as_ref().map(|text| line(text, MAX_LINE)),
                 "comment": package.uncertain.map(|uncertain| format!("identity uncertain: {}", uncertain.reason())),
                 "externalIdentifier": cpes,
-                "verifiedUsing": hashes,
+                "verifiedUsing": hashes(package),
             }),
         );
         if let Some(licence) = self.licence(package) {
-            self.relation(&id, "hasDeclaredLicense", vec![licence]);
+            self.relation(&id, "hasDeclaredLicense", vec![licence], None);
+        }
+        if let Some(file) = &package.file {
+            let file = self.file(&id, package, file);
+            self.relation(&id, "hasDistributionArtifact", vec![file], Some(Completeness::Complete));
         }
     }
 
-    /// The element of a supplier as SPDX 2.3 writes it; none of what asserts nothing.
-    fn agent(&mut self, text: &str) -> Option<String> {
-        let (kind, name) = text.split_once(": ")?;
-        let key = (kind.to_owned(), name.to_owned());
-        if let Some(known) = self.agents.get(&key) {
-            return Some(known.clone());
+    /// The file that a package is, as BSI TR-03183-2, 8.2, wants it: what is omitted is not so.
+    fn file(&mut self, package_id: &str, package: &Package, file: &PackageFile) -> String {
+        let id = format!("{package_id}-File");
+        let purposes = [
+            (file.executable, "executable"),
+            (file.archive, "archive"),
+            (file.structured, "container"),
+            (!file.structured, "firmware"),
+        ];
+        let purposes: Vec<&str> = purposes
+            .into_iter()
+            .filter_map(|(is, word)| is.then_some(word))
+            .collect();
+        self.add(
+            "software_File",
+            &id,
+            json!({
+                "name": line(&file.name, MAX_LINE),
+                "software_additionalPurpose": purposes,
+                "comment": "software_additionalPurpose field is used to indicate the properties of BSI TR-03183-2",
+                "verifiedUsing": hashes(package),
+            }),
+        );
+        id
+    }
+
+    /// The element of whoever supplies or makes something.
+    fn agent(&mut self, party: &Party) -> String {
+        if let Some(known) = self.agents.get(party) {
+            return known.clone();
         }
-        let id = self.iri(&format!("Supplier-{}", short_hash(text)));
-        self.add(kind, &id, json!({ "name": name }));
-        self.agents.insert(key, id.clone());
-        Some(id)
+        let id = self.iri(&format!("Supplier-{}", short_hash(&party.text())));
+        let kind = match party.kind() {
+            PartyKind::Person => "Person",
+            PartyKind::Organization => "Organization",
+        };
+        let mail = party.mail().map(|mail| ("email", mail));
+        let url = party.url().map(|url| ("urlScheme", url));
+        let reached = mail.into_iter().chain(url).map(|(kind, identifier)| {
+            json!({ "type": "ExternalIdentifier", "externalIdentifierType": kind, "identifier": identifier })
+        });
+        let reached: Vec<Value> = reached.collect();
+        self.add(
+            kind,
+            &id,
+            json!({ "name": party.name(), "externalIdentifier": reached }),
+        );
+        self.agents.insert(party.clone(), id.clone());
+        id
     }
 
     /// The element of the expression that a package declares, if it declares one.
@@ -229,7 +277,11 @@ impl Graph {
             .map(|package| self.iri(&reference(package)))
             .collect();
         if !all.is_empty() {
-            self.relation(image, "contains", all);
+            let completeness = match bill.notes.iter().any(Note::may_hide_packages) {
+                true => Completeness::Incomplete,
+                false => Completeness::Unknown,
+            };
+            self.relation(image, "contains", all, Some(completeness));
         }
         let mut owned: BTreeMap<&String, Vec<String>> = BTreeMap::new();
         for package in &bill.packages {
@@ -239,28 +291,49 @@ impl Graph {
             }
         }
         for (owner, packages) in owned {
-            self.relation(owner, "contains", packages);
+            self.relation(owner, "contains", packages, Some(Completeness::Unknown));
         }
-        let mut needs: BTreeMap<&String, BTreeSet<String>> = BTreeMap::new();
+        let mut needs: BTreeMap<&PackageId, BTreeSet<String>> = BTreeMap::new();
         for relationship in &bill.relationships {
-            if let (Some(from), Some(to)) = (references.get(&relationship.from), references.get(&relationship.to)) {
-                needs.entry(from).or_default().insert(to.clone());
+            if let Some(to) = references.get(&relationship.to) {
+                needs.entry(&relationship.from).or_default().insert(to.clone());
             }
         }
-        for (from, to) in needs {
-            self.relation(from, "dependsOn", to.into_iter().collect());
+        for package in &bill.packages {
+            let to = needs.remove(&package.id).unwrap_or_default();
+            // Core, Relationship: that there is nothing, or that nobody knows, is said by elements of their own.
+            let to = match (to.is_empty(), package.needs) {
+                (false, _) => to.into_iter().collect(),
+                (true, Completeness::Complete) => vec![NONE.to_owned()],
+                (true, _) => vec![NO_ASSERTION.to_owned()],
+            };
+            let from = self.iri(&reference(package));
+            self.relation(&from, "dependsOn", to, Some(package.needs));
         }
     }
 
-    fn relation(&mut self, from: &str, kind: &str, to: Vec<String>) {
+    fn relation(&mut self, from: &str, kind: &str, to: Vec<String>, completeness: Option<Completeness>) {
         self.relations += 1;
         let id = self.iri(&format!("Relationship-{}", self.relations));
+        let completeness = completeness.map(|completeness| match completeness {
+            Completeness::Complete => "complete",
+            Completeness::Incomplete => "incomplete",
+            Completeness::Unknown => "noAssertion",
+        });
         self.add(
             "Relationship",
             &id,
-            json!({ "from": from, "relationshipType": kind, "to": to }),
+            json!({ "from": from, "relationshipType": kind, "to": to, "completeness": completeness }),
         );
     }
+}
+
+fn hashes(package: &Package) -> Vec<Value> {
+    let hashes = package.hashes.iter().map(|hash| {
+        let algorithm = hash.algorithm().spdx_name().to_ascii_lowercase();
+        json!({ "type": "Hash", "algorithm": algorithm, "hashValue": hash.hex() })
+    });
+    hashes.collect()
 }
 
 fn reference(package: &Package) -> String {

@@ -23,10 +23,13 @@ use crate::keys::Surroundings;
 
 mod aws;
 mod azure;
+mod cloud_registry;
 mod google;
 mod settings;
 mod vault;
 mod wire;
+
+pub use self::cloud_registry::{Cloud, CloudCredential, CloudRegistry, CloudRegistryName};
 
 /// The most characters of a service's own words that are repeated.
 const MAX_QUOTED: usize = 300;
@@ -170,7 +173,7 @@ fn now() -> UnixTime {
     UnixTime::from_system(SystemTime::now())
 }
 
-/// Why a key in a service cannot be used.
+/// Why a key in a service, or a cloud's registry, cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KmsError {
@@ -178,6 +181,12 @@ pub enum KmsError {
     #[error("{reason}")]
     Reference {
         /// What is wrong with it.
+        reason: String,
+    },
+    /// The name of a registry is not that of a cloud's.
+    #[error("{reason}")]
+    Registry {
+        /// What was expected and seen.
         reason: String,
     },
     /// An environment variable is missing, or what it says cannot be used.
@@ -293,6 +302,7 @@ impl KmsError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Reference { .. } => "key-reference",
+            Self::Registry { .. } => "cloud-registry",
             Self::Setting { .. } => "kms-setting",
             Self::File { .. } => "kms-file",
             Self::SecretUnsendable => "kms-credential-malformed",

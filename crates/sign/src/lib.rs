@@ -34,7 +34,7 @@ pub mod token;
 pub use error::{Service, SignError};
 pub use http::{HttpError, Timing};
 pub use key::{BoxFuture, MAX_KEY_FILE_BYTES, RemoteKey, RemoteKeyError, SigningKey, SigningKeyError};
-pub use kms::KmsError;
+pub use kms::{Cloud, CloudCredential, CloudRegistry, CloudRegistryName, KmsError};
 pub use password::Password;
 pub use services::{ClientIdentity, Options, TimestampTls, Warning};
 pub use session::KeylessSession;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use proofmark_sign::CloudRegistryName;
 
 /// Which registries are talked to, and how.
 #[derive(Args, Clone, Debug, Default)]
@@ -23,6 +24,11 @@ pub(crate) struct RegistryArgs {
     /// Credentials are those of Docker's configuration and its helpers; this changes nothing
     #[arg(long)]
     pub(crate) k8s_keychain: bool,
+
+    /// A registry to which this process is known by its identity in the cloud: a host of Amazon ECR, Google Artifact Registry
+    /// or Azure Container Registry; for another name say whose it is, as in aws=HOST, google=HOST, azure=HOST (may be repeated)
+    #[arg(long, value_name = "HOST", value_parser = cloud_registry)]
+    pub(crate) cloud_registry: Vec<CloudRegistryName>,
 
     /// User name for the registry of the image
     #[arg(long, value_name = "NAME", requires = "registry_password")]
@@ -68,6 +74,10 @@ pub(crate) struct RegistryArgs {
     /// Prefix of the .sig, .att and .sbom tags
     #[arg(long, value_name = "PREFIX")]
     pub(crate) attachment_tag_prefix: Option<String>,
+}
+
+fn cloud_registry(text: &str) -> Result<CloudRegistryName, String> {
+    CloudRegistryName::parse(text).map_err(|error| error.to_string())
 }
 
 /// How cosign's `.sig` manifests hang on the image.

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use proofmark_sbom::Bill;
+use proofmark_sbom::{Bill, DocumentInfo, Party};
 use serde_json::json;
 
 use crate::args::RegistryArgs;
@@ -48,12 +48,37 @@ pub(crate) struct Sbom {
     #[arg(long)]
     cpes: bool,
 
-    /// Who supplies the image: the name that the document gives for it
-    #[arg(long, value_name = "NAME")]
-    supplier: Option<String>,
+    #[command(flatten)]
+    parties: PartyArgs,
 
     #[command(flatten)]
     registry: RegistryArgs,
+}
+
+/// Who answers for the image and for the document.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PartyArgs {
+    /// Who supplies the image, "Example Ltd <it@example.com>" (default: its label org.opencontainers.image.vendor)
+    #[arg(long, value_name = "NAME", value_parser = party)]
+    supplier: Option<Party>,
+
+    /// Who makes the document, beside this program: "Example Ltd <sbom@example.com>", "Example Ltd (https://example.com)", "Person: Ann <ann@example.com>"; several are all named
+    #[arg(long, value_name = "NAME", value_parser = party)]
+    author: Vec<Party>,
+}
+
+fn party(text: &str) -> Result<Party, String> {
+    Party::parse(text).ok_or_else(|| "expected a name such as \"Example Ltd <sbom@example.com>\"".to_owned())
+}
+
+impl PartyArgs {
+    /// Puts what was said in the place of what is known.
+    pub(crate) fn apply(self, info: &mut DocumentInfo) {
+        info.supplier = self.supplier.or_else(|| info.supplier.take());
+        if !self.author.is_empty() {
+            info.authors = self.author;
+        }
+    }
 }
 
 /// What else can be done with documents.
@@ -97,7 +122,7 @@ impl Sbom {
         if self.cpes {
             proofmark_sbom::cpe::add(&seen.bill, &mut seen.info);
         }
-        seen.info.supplier = self.supplier;
+        self.parties.apply(&mut seen.info);
         let Seen { bill, info, .. } = &seen;
         match (self.format, &self.output_file) {
             (None, None) => context.output.result(

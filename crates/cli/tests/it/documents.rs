@@ -76,6 +76,56 @@ fn every_format_is_written_and_converted_into_every_other_family() {
     }
 }
 
+/// Who supplies an image is said by its label or by whoever asks, and who makes a document by whoever asks; both are still
+/// said in a document that is made of the document.
+#[test]
+fn who_supplies_and_who_writes_outlives_a_conversion() {
+    let home = Sandbox::new();
+    let layer = Layer::gzip()
+        .file("etc/os-release", "ID=debian\n")
+        .file("var/lib/dpkg/status", STATUS);
+    let vendor = ("org.opencontainers.image.vendor", "Label Ltd <it@label.example.org>");
+    Built::image("linux/amd64", &[layer], |config| {
+        config.config.labels.insert(vendor.0.to_owned(), vendor.1.to_owned());
+    })
+    .write_layout(&home.path().join("layout"), "1.0");
+    let supplier = |arguments: &[&str]| {
+        let document = run(&home, arguments.iter().copied());
+        let document: Value = serde_json::from_str(&document.expect_success().stdout).unwrap();
+        (
+            document["metadata"]["component"]["supplier"]["name"].clone(),
+            document["metadata"]["manufacturer"]["name"].clone(),
+        )
+    };
+    let cyclonedx = ["sbom", "-f", "cyclonedx-json", "layout"];
+    assert_eq!(supplier(&cyclonedx), (json!("Label Ltd"), json!(null)));
+    let said = ["--supplier", "Example Ltd", "--author", "Writers (https://example.com)"];
+    assert_eq!(
+        supplier(&[&cyclonedx[..], &said].concat()),
+        (json!("Example Ltd"), json!("Writers"))
+    );
+    for format in ["spdx-json", "spdx-tag-value", "spdx3-json", "cyclonedx-xml"] {
+        let file = format!("bom.{}", if format.ends_with("xml") { "xml" } else { "json" });
+        let arguments = ["sbom", "-f", format, "--output-file", &file, "layout"];
+        run(&home, [&arguments[..], &said].concat()).expect_success();
+        let converted = ["sbom", "convert", &file, "-f", "cyclonedx-json"];
+        assert_eq!(
+            supplier(&converted),
+            (json!("Example Ltd"), json!("Writers")),
+            "{format}"
+        );
+        let again = [&converted[..], &["--supplier", "Other Ltd"]].concat();
+        assert_eq!(supplier(&again), (json!("Other Ltd"), json!("Writers")), "{format}");
+    }
+    run(&home, ["sbom", "check", "--rules", "ntia", "layout"]).expect_success();
+    let nameless = run(&home, ["sbom", "--supplier", "<>", "layout"]);
+    assert!(
+        nameless.stderr.contains("expected a name such as"),
+        "{}",
+        nameless.stderr
+    );
+}
+
 #[test]
 fn foreign_and_broken_documents_are_named() {
     let home = home();
@@ -241,10 +291,10 @@ fn check_says_which_elements_are_lacking() {
     let met = run(&home, ["sbom", "check", "--rules", "ntia", "whole.json"]);
     assert!(met.expect_success().stdout.contains("ntia-supplier"));
     let met = json(&home, ["sbom", "check", "--rules", "ntia", "whole.json"]);
-    assert_eq!(met["elements"].as_array().map(Vec::len), Some(7));
+    assert_eq!(met["elements"].as_array().map(Vec::len), Some(8));
     let refused = run(&home, ["sbom", "check", "whole.json"]);
     let refused = fails(&refused, 3, "elements-lacking");
-    assert!(refused.stderr.contains("bsi-hash"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("bsi-completeness"), "{}", refused.stderr);
     assert!(!refused.stderr.contains("ntia-"), "{}", refused.stderr);
     let mut part = whole;
     part["components"][0].as_object_mut().unwrap().remove("supplier");
@@ -252,7 +302,7 @@ fn check_says_which_elements_are_lacking() {
     let refused = run(&home, ["sbom", "check", "--rules", "ntia", "part.json"]);
     let said = &fails(&refused, 3, "elements-lacking").stderr;
     assert!(
-        said.contains("1 of 7 elements") && said.contains("ntia-supplier: supplier name, lacking in 1 of 1 (a)"),
+        said.contains("1 of 8 elements") && said.contains("ntia-supplier: supplier name, lacking in 1 of 1 (a)"),
         "{said}"
     );
 
@@ -260,7 +310,22 @@ fn check_says_which_elements_are_lacking() {
         .file("etc/os-release", "ID=debian\n")
         .file("var/lib/dpkg/status", STATUS);
     Built::image("linux/amd64", &[layer], |_| ()).write_layout(&home.path().join("layout"), "1.0");
-    run(&home, ["sbom", "check", "--rules", "ntia", "layout"]).expect_success();
+    let refused = run(&home, ["sbom", "check", "--rules", "ntia", "layout"]);
+    assert!(
+        fails(&refused, 3, "elements-lacking")
+            .stderr
+            .contains("ntia-subject-supplier")
+    );
+    let supplied = [
+        "sbom",
+        "check",
+        "--rules",
+        "ntia",
+        "--supplier",
+        "Example Ltd",
+        "layout",
+    ];
+    run(&home, supplied).expect_success();
     let refused = run(&home, ["sbom", "check", "--rules", "bsi", "layout"]);
     fails(&refused, 3, "elements-lacking");
 }

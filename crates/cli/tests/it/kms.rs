@@ -168,3 +168,53 @@ async fn vault() {
         }
     }
 }
+
+/// A registry that asks for a password, and what the cloud gives for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn registries_of_clouds_know_us_by_our_identity_there() {
+    let aws = AwsKms::start();
+    let google = GoogleKms::start();
+    for (cloud, user, password) in [
+        ("aws", "AWS", AwsKms::REGISTRY_PASSWORD),
+        ("google", "oauth2accesstoken", GoogleKms::REGISTRY_TOKEN),
+    ] {
+        let users = proofmark_registry_server::Htpasswd::single(user, password).unwrap();
+        let registry = Registry::with(|config| config.htpasswd = Some(users)).await;
+        let world = home()
+            .with("AWS_REGION", "eu-central-1")
+            .with("AWS_ACCESS_KEY_ID", AwsKms::USER.0)
+            .with("AWS_SECRET_ACCESS_KEY", AwsKms::USER.1)
+            .with("AWS_ENDPOINT_URL_ECR", &aws.address())
+            .with("GCE_METADATA_HOST", &google.host());
+        fs::write(world.path().join("file"), "x").unwrap();
+        let image = registry.image("a:1");
+        let upload = |flags: &[&str]| run(&world, [&["upload", "blob", "-f", "file", &image], flags].concat());
+        let named = format!("{cloud}={}", registry.address());
+        upload(&["--cloud-registry", &named]).expect_success();
+        // Nobody is asked for a host that was not named, or is another name of it.
+        let other = named.replace("127.0.0.1", "localhost");
+        for flags in [&[][..], &["--cloud-registry", &other]] {
+            fails(&upload(flags), 20, "unauthorized");
+        }
+        let refused = world
+            .with("AWS_SECRET_ACCESS_KEY", "other")
+            .with("GCE_METADATA_HOST", "127.0.0.1:9");
+        let refused = run(
+            &refused,
+            ["upload", "blob", "-f", "file", &image, "--cloud-registry", &named],
+        );
+        let text = fails(&refused, 20, "credentials").stderr.clone();
+        assert!(text.contains("no credential for 127.0.0.1"), "{text}");
+    }
+    let unknown = run(
+        &home(),
+        [
+            "tree",
+            "registry.example.com/a:1",
+            "--cloud-registry",
+            "evil.azurecr.io.attacker.com",
+        ],
+    );
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.stderr.contains("say whose it is"), "{}", unknown.stderr);
+}

@@ -135,6 +135,11 @@ impl Tree {
         }
     }
 
+    /// How many names it holds.
+    pub(super) fn names(&self) -> usize {
+        self.names
+    }
+
     /// Whether `path` is a visible file (or link) that the current layer has brought.
     pub(super) fn is_file_of_this_layer(&self, path: &[u8]) -> bool {
         let mut node = &self.root;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proofmark_types::{RegistryHost, Repository};
 use tempfile::TempDir;
@@ -215,4 +216,58 @@ async fn content_of_strangers_runs_no_helper() {
     let store = CredentialStore::from_json("secret default/pull", json).unwrap();
     assert_eq!(store.lookup(&repository("x.io/a")).await.unwrap(), None);
     assert_eq!(store.lookup(&repository("a.io/a")).await.unwrap(), password("a", "b"));
+}
+
+/// Counts how often it is asked.
+#[derive(Debug, Default)]
+struct Cloud {
+    asked: AtomicUsize,
+    fails: bool,
+}
+
+impl CredentialProvider for Cloud {
+    fn credential(&self) -> Pin<Box<dyn Future<Output = Result<Credential, String>> + Send + '_>> {
+        Box::pin(async {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            if self.fails {
+                return Err("the cloud is not there".to_owned());
+            }
+            Ok(password("cloud", "s").unwrap())
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_provider_is_asked_for_its_host_alone_and_after_the_files() {
+    let cloud = Arc::new(Cloud::default());
+    let host = |name: &str| RegistryHost::parse(name).unwrap();
+    let files = store(r#"{"auths":{"acme.azurecr.io/given":{"auth":"YTpi"}}}"#);
+    let store = files.with_provider(host("acme.azurecr.io"), cloud.clone());
+    for (name, expected) in [
+        ("acme.azurecr.io/app", password("cloud", "s")),
+        ("acme.azurecr.io/given/app", password("a", "b")),
+        // docker-credential-acr-env issue 21.
+        ("acme.azurecr.io.attacker.com/app", None),
+        ("evil.acme.azurecr.io/app", None),
+        ("acme.azurecr.io:443/app", None),
+        ("other.azurecr.io/app", None),
+    ] {
+        assert_eq!(store.lookup(&repository(name)).await.unwrap(), expected, "{name}");
+    }
+    assert_eq!(cloud.asked.load(Ordering::Relaxed), 1);
+    let appended = CredentialStore::anonymous().then(store);
+    let found = appended.lookup(&repository("acme.azurecr.io/app")).await.unwrap();
+    assert_eq!(found, password("cloud", "s"));
+}
+
+#[tokio::test]
+async fn a_provider_that_fails_is_no_anonymous_request() {
+    let cloud = Arc::new(Cloud {
+        fails: true,
+        ..Cloud::default()
+    });
+    let store = CredentialStore::anonymous().with_provider(RegistryHost::parse("gcr.io").unwrap(), cloud);
+    let error = store.lookup(&repository("gcr.io/acme/app")).await.unwrap_err();
+    assert_eq!(error.to_string(), "no credential for gcr.io: the cloud is not there");
+    assert_eq!(store.lookup(&repository("eu.gcr.io/acme/app")).await.unwrap(), None);
 }

@@ -46,6 +46,19 @@ pub(super) fn superseded(drafts: &[Told<'_>]) -> Vec<bool> {
     left_out
 }
 
+/// The descriptions of applications: `package.json` beside a `node_modules` with packages in it, or beside a lock file.
+pub(super) fn applications<'d>(drafts: &[Told<'d>]) -> HashSet<&'d str> {
+    let mut folders = modules(drafts);
+    let locked = drafts
+        .iter()
+        .filter(|told| told.draft.locked && told.draft.kind == PackageKind::Npm);
+    folders.extend(locked.map(|told| folder(told.path)));
+    let applications = drafts
+        .iter()
+        .filter(|told| told.draft.application && folders.contains(folder(told.path)));
+    applications.map(|told| told.path).collect()
+}
+
 /// PyPI's names are the same with either mark between words, and in either case.
 fn key<'d>(told: &Told<'d>) -> Option<(PackageKind, String, &'d str)> {
     let draft = told.draft;

@@ -13,6 +13,32 @@ pub(super) fn supplier(draft: &Draft) -> Option<String> {
     said.map(str::to_owned).or_else(|| owner(draft).map(str::to_owned))
 }
 
+/// The page of the project, where the package says it; of a Go module the address that the `go` command itself asks for it
+/// (Go Modules Reference, "Finding a repository for a module path").
+pub(super) fn homepage(draft: &Draft) -> Option<String> {
+    let said = draft.homepage.clone();
+    said.or_else(|| {
+        (draft.kind == PackageKind::Golang)
+            .then(|| module_address(&draft.name))
+            .flatten()
+    })
+}
+
+fn module_address(path: &str) -> Option<String> {
+    if path == "stdlib" {
+        return Some("https://pkg.go.dev/std".to_owned());
+    }
+    let owner = module_owner(path)?;
+    let host = path.split('/').next().unwrap_or_default();
+    let elements = match FORGES.contains(&host) && owner != host {
+        // Host, account and repository; the rest is a folder in it.
+        true => 3,
+        false => usize::MAX,
+    };
+    let path: Vec<&str> = path.split('/').take(elements).collect();
+    Some(format!("https://{}", path.join("/")))
+}
+
 fn owner(draft: &Draft) -> Option<&str> {
     let name = draft.name.as_str();
     match draft.kind {
@@ -69,6 +95,25 @@ mod tests {
         ] {
             assert_eq!(of(kind, group, name).as_deref(), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_module_path_is_an_address() {
+        let page = |name| homepage(&Draft::new(PackageKind::Golang, name, Some("v1")));
+        for (name, expected) in [
+            ("github.com/a/b/v2", Some("https://github.com/a/b")),
+            ("github.com/a/b/sub/folder", Some("https://github.com/a/b")),
+            ("golang.org/x/net", Some("https://golang.org/x/net")),
+            ("stdlib", Some("https://pkg.go.dev/std")),
+            ("./local/thing", None),
+            ("main", None),
+        ] {
+            assert_eq!(page(name).as_deref(), expected, "{name}");
+        }
+        assert_eq!(homepage(&Draft::new(PackageKind::Cargo, "golang.org/x", None)), None);
+        let mut said = Draft::new(PackageKind::Golang, "golang.org/x/net", None);
+        said.homepage = Some("https://example.org".to_owned());
+        assert_eq!(homepage(&said).as_deref(), Some("https://example.org"));
     }
 
     #[test]

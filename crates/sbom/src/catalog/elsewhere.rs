@@ -1,10 +1,10 @@
 //! Databases of distributions that are reached through symbolic links. Catalogers know them by their paths, so one that a
 //! link has led elsewhere is found by the distribution's own tools and not by us: that must be said.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::gathered::Gathered;
-use crate::cataloger::system_files;
+use crate::cataloger::{RepositoryName, repository_name, system_files};
 
 /// The most bytes of links remembered; images in use have some 2 MB.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -53,6 +53,17 @@ impl Symlinks {
                 gathered.note(path, "package-database-elsewhere", reason);
             }
         }
+    }
+
+    /// The names that Debian's Maven repository has for archives, by where they are.
+    pub(super) fn archive_names(&self) -> BTreeMap<String, Vec<RepositoryName>> {
+        let mut names: BTreeMap<String, Vec<RepositoryName>> = BTreeMap::new();
+        for path in self.targets.keys() {
+            if let (Some(name), Some(real)) = (repository_name(path), self.resolve(path)) {
+                names.entry(real).or_default().push(name);
+            }
+        }
+        names
     }
 
     /// Where a path leads, inside the image: `..` stops at the root. None in a loop.

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use proofmark_types::Digest;
+
 use crate::assemble::{Facts, Found, path_key};
 use crate::bill::Note;
 use crate::cataloger::{Fact, Unreadable, is_system_database};
@@ -100,6 +102,17 @@ impl Gathered {
         if files > 0 {
             let reason = format!("what {files} of its files say is left out: others of it say too much");
             self.note(&format!("layer {layer}"), "facts-too-many", reason);
+        }
+    }
+
+    /// A layer has more entries than are looked at.
+    pub(super) fn left_out(&mut self, layer: usize, digest: &Digest, entries: u64) {
+        if entries > 0 {
+            let reason = format!(
+                "{entries} of its entries are left out: beside so many, only what tells of packages is looked at, \
+                 and no more of that than there is room for ({digest})"
+            );
+            self.note(&format!("layer {layer}"), "layer-too-many-entries", reason);
         }
     }
 

@@ -53,6 +53,7 @@ impl Cataloger for Alpm {
             needs: values(&text, "DEPENDS")
                 .map(|need| Need::AnyOf(vec![bare(need)]))
                 .collect(),
+            says_needs: true,
             ..Draft::new(PackageKind::Alpm, name, version)
         }))];
         if version.is_none() {

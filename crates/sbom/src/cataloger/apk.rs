@@ -82,6 +82,7 @@ fn package(block: &str) -> Option<Draft> {
             .filter(|word| !word.starts_with('!'))
             .map(|word| Need::AnyOf(vec![bare_name(word)]))
             .collect(),
+        says_needs: true,
         ..Draft::new(PackageKind::Apk, name, field('V'))
     })
 }

@@ -7,7 +7,7 @@
 use memchr::memmem;
 
 use super::{Draft, Fact};
-use crate::bill::{PackageKind, Uncertainty};
+use crate::bill::{PackageFile, PackageKind, Uncertainty};
 
 /// How a program says its version.
 struct Rule {
@@ -184,6 +184,7 @@ impl<'p> Search<'p> {
         let facts = self.found.into_iter().map(|(package, version)| {
             Fact::Package(Box::new(Draft {
                 uncertain: Some(Uncertainty::FromContent),
+                file: Some(PackageFile::program()),
                 ..Draft::new(PackageKind::Generic, package, Some(&version))
             }))
         });

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::lock::is_foreign;
+use super::text::named;
 use super::{Cataloger, Draft, Fact, Need, Unreadable};
 use crate::bill::{PackageKind, Uncertainty};
 
@@ -61,6 +62,7 @@ struct Package {
 #[derive(Deserialize)]
 struct Author {
     name: Option<String>,
+    email: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -84,7 +86,10 @@ fn draft(package: Package, locked: bool) -> Draft {
     let is_local = package.dist.and_then(|dist| dist.r#type).as_deref() == Some("path");
     let mut draft = Draft {
         licences,
-        supplier: package.authors.into_iter().find_map(|author| author.name),
+        supplier: package
+            .authors
+            .into_iter()
+            .find_map(|author| named(author.name, author.email)),
         homepage: package.homepage,
         description: package.description,
         locked,
@@ -95,6 +100,7 @@ fn draft(package: Package, locked: bool) -> Draft {
             .filter(|(name, _)| name.contains('/'))
             .map(|(name, _)| Need::AnyOf(vec![name.clone()]))
             .collect(),
+        says_needs: true,
         ..Draft::new(PackageKind::Composer, &package.name, package.version.as_deref())
     };
     if is_local {

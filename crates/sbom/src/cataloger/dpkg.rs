@@ -138,6 +138,7 @@ fn package(paragraph: &Paragraph<'_>) -> Option<Draft> {
         uncertain: version.is_none().then_some(Uncertainty::NoVersion),
         provides: provides.map(bare_name).collect(),
         needs,
+        says_needs: true,
         ..Draft::new(PackageKind::Deb, name, version)
     })
 }

@@ -3,6 +3,7 @@
 //! A specification is a Ruby program; only the assignments of plain texts that RubyGems itself writes are read.
 
 use super::lock::{is_foreign, locked};
+use super::text::named;
 use super::{Cataloger, Draft, Fact, MAX_FACTS, Need, Unreadable};
 use crate::bill::{PackageKind, Uncertainty};
 
@@ -39,12 +40,12 @@ fn specification(path: &str) -> Option<&str> {
 fn installed(file: &str, text: &str) -> Result<Draft, Unreadable> {
     let one = |field| values(text, field).into_iter().next();
     let name = one("name").ok_or_else(|| Unreadable::new("gem-specification-malformed", "it names no gem"))?;
-    let named = file.strip_prefix(&name).and_then(|rest| rest.strip_prefix('-'));
+    let rest = file.strip_prefix(&name).and_then(|rest| rest.strip_prefix('-'));
     // A version that Ruby would have to work out stands in the file's name as well, before the platform.
     let (version, uncertain) = match one("version") {
         Some(version) => (Some(version), None),
         None => (
-            named.and_then(|rest| rest.split('-').next()).map(str::to_owned),
+            rest.and_then(|rest| rest.split('-').next()).map(str::to_owned),
             Some(Uncertainty::FromFileName),
         ),
     };
@@ -52,10 +53,11 @@ fn installed(file: &str, text: &str) -> Result<Draft, Unreadable> {
     licences.extend(one("license"));
     let mut draft = Draft {
         licences,
-        supplier: one("authors").or_else(|| one("author")),
+        supplier: named(one("authors").or_else(|| one("author")), one("email")),
         homepage: one("homepage"),
         description: one("summary"),
         needs: needs(text),
+        says_needs: true,
         ..Draft::new(PackageKind::Gem, &name, version.as_deref())
     };
     draft.uncertain = draft.uncertain.or(uncertain);

@@ -5,7 +5,7 @@
 
 use super::executable::Executable;
 use super::{Draft, Fact, Need, Unreadable};
-use crate::bill::{PackageKind, Uncertainty};
+use crate::bill::{PackageFile, PackageKind, Uncertainty};
 
 const MAGIC: &[u8] = b"\xff Go buildinf:";
 
@@ -131,11 +131,12 @@ fn unframed(modules: &[u8]) -> &[u8] {
     }
 }
 
-/// Lines of tab-separated words: `mod path version sum`, `dep path version sum`, `=> path version sum` for the
+/// Lines of tab-separated words: `path package`, `mod path version sum`, `dep path version sum`, `=> path version sum` for the
 /// replacement of the line before.
 fn facts(go_version: &str, modules: &str) -> Vec<Fact> {
     let mut drafts: Vec<Draft> = Vec::new();
     let mut main = None;
+    let mut package = None;
     let mut stamped = None;
     for line in modules.lines() {
         let mut words = line.split('\t');
@@ -145,6 +146,7 @@ fn facts(go_version: &str, modules: &str) -> Vec<Fact> {
                 main = Some(drafts.len());
                 drafts.push(module(path, version));
             }
+            (Some("path"), Some(path)) => package = Some(path),
             (Some("dep"), Some(path)) => drafts.push(module(path, version)),
             (Some("=>"), Some(path)) => {
                 if let Some(last) = drafts.last_mut() {
@@ -154,6 +156,12 @@ fn facts(go_version: &str, modules: &str) -> Vec<Fact> {
             (Some("build"), Some(setting)) => stamped = stamped.or_else(|| stamped_version(setting)),
             _ => {}
         }
+    }
+    // Built without modules: of which module it is, nobody says, but the package does stand there. One built of files
+    // that were named has no name.
+    if let (None, Some(path)) = (main, package.filter(|path| path.contains('.') && path.contains('/'))) {
+        main = Some(drafts.len());
+        drafts.push(module(path, None));
     }
     // `go1.22.1 X:experiment`, `devel go1.23-abcdef`.
     let release = go_version
@@ -165,6 +173,8 @@ fn facts(go_version: &str, modules: &str) -> Vec<Fact> {
         let others = (0..drafts.len()).filter(|at| *at != main).map(Need::Sibling).collect();
         if let Some(draft) = drafts.get_mut(main) {
             draft.needs = others;
+            draft.says_needs = true;
+            draft.file = Some(PackageFile::program());
             if let (None, Some(version)) = (&draft.version, stamped) {
                 draft.version = Some(version);
                 draft.uncertain = Some(Uncertainty::FromContent);
@@ -226,6 +236,8 @@ pub(crate) struct Scanner {
     /// How far into the file `kept` starts.
     offset: usize,
     found: bool,
+    /// Whether the form before Go 1.18 was seen, whose texts stand elsewhere in the file.
+    has_pointers: bool,
 }
 
 /// How many bytes are wanted behind the header: both strings and their lengths.
@@ -241,8 +253,9 @@ impl Scanner {
         }
         self.kept.extend_from_slice(piece);
         // `offset` is a multiple of the alignment, so positions in `kept` are aligned as in the file.
-        let inline =
-            find(&self.kept).filter(|(header, _)| header.get(MAGIC.len() + 1).is_none_or(|flags| flags & 2 != 0));
+        let any = find(&self.kept);
+        self.has_pointers |= any.is_some();
+        let inline = any.filter(|(header, _)| header.get(MAGIC.len() + 1).is_none_or(|flags| flags & 2 != 0));
         let dropped = match inline {
             Some((_, at)) => {
                 self.found = true;
@@ -258,6 +271,9 @@ impl Scanner {
     pub(crate) fn finish(&self) -> Result<Vec<Fact>, Unreadable> {
         if self.found {
             from_header(&self.kept, None)
+        } else if self.has_pointers {
+            let reason = "it is too large for the build information of before Go 1.18 to be followed";
+            Err(Unreadable::new("executable-too-large", reason))
         } else {
             Ok(Vec::new())
         }

@@ -15,7 +15,7 @@ use sha1::{Digest as _, Sha1};
 
 use super::zip::{Archive, Entry};
 use super::{Cataloger, Draft, Fact, Need, Unreadable};
-use crate::bill::{FileHash, FileHashAlgorithm, PackageKind, Uncertainty};
+use crate::bill::{FileHash, FileHashAlgorithm, PackageFile, PackageKind, Uncertainty};
 use crate::licence::{is_licence_file, recognise};
 use identity::{Coordinates, FileName};
 use manifest::Manifest;
@@ -75,6 +75,56 @@ impl Cataloger for Java {
         facts.extend(reader.problem.map(Fact::Problem));
         Ok(facts)
     }
+}
+
+/// An archive's name in Debian's Maven repository (maven-repo-helper): group, artifact, and version where it is one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RepositoryName {
+    /// Names without version go last.
+    pub(crate) is_unversioned: bool,
+    pub(crate) group: String,
+    pub(crate) artifact: String,
+    pub(crate) version: Option<String>,
+}
+
+/// The name of `usr/share/maven-repo/org/example/lib/1.2/lib-1.2.jar`, which is a link to the archive or the archive; for
+/// any version Debian has a folder `debian`.
+pub(crate) fn repository_name(path: &str) -> Option<RepositoryName> {
+    let (rest, file) = path.strip_prefix("usr/share/maven-repo/")?.rsplit_once('/')?;
+    let (rest, version) = rest.rsplit_once('/')?;
+    let (group, artifact) = rest.rsplit_once('/')?;
+    let stem = file.strip_suffix(".jar")?.strip_prefix(artifact)?;
+    let version = Some(version).filter(|version| *version != "debian");
+    let is_own = stem.strip_prefix('-') == Some(version.unwrap_or("debian"));
+    is_own.then(|| RepositoryName {
+        is_unversioned: version.is_none(),
+        group: group.replace('/', "."),
+        artifact: artifact.to_owned(),
+        version: version.map(str::to_owned),
+    })
+}
+
+/// Gives an archive that does not say its coordinates those that the repository has for it.
+pub(crate) fn name_archive(facts: &mut [Fact], names: &[RepositoryName]) {
+    let mut own = facts.iter_mut().filter_map(|fact| match fact {
+        Fact::Package(draft) if draft.kind == PackageKind::Maven && draft.inside.is_none() => Some(draft),
+        _ => None,
+    });
+    let (Some(draft), Some(first)) = (own.next(), names.iter().min()) else {
+        return;
+    };
+    let is_named = |name: &&RepositoryName| draft.group.as_ref() == Some(&name.group) && draft.name == name.artifact;
+    let known = names.iter().find(is_named);
+    let says_itself = draft.group.is_some() && draft.uncertain.is_none();
+    if known.is_none() && says_itself {
+        return;
+    }
+    let name = known.unwrap_or(first);
+    draft.group = Some(name.group.clone());
+    draft.name.clone_from(&name.artifact);
+    draft.version = draft.version.take().or_else(|| name.version.clone());
+    draft.uncertain = draft.version.is_none().then_some(Uncertainty::NoVersion);
+    draft.provides.push(format!("{}:{}", name.group, name.artifact));
 }
 
 fn is_archive(path: &str) -> bool {
@@ -213,6 +263,7 @@ impl Reader {
             }
             draft.inside = inside.map(str::to_owned);
             draft.hashes = hashes(bytes);
+            draft.file = Some(PackageFile::bytecode(inside.unwrap_or(path)));
             metadata.manifest.complete(&mut draft);
             if draft.licences.is_empty() {
                 draft.licences = metadata.licences.iter().map(|&id| id.to_owned()).collect();
@@ -265,6 +316,7 @@ fn hashes(bytes: &[u8]) -> Vec<FileHash> {
     [
         FileHash::parse(FileHashAlgorithm::Sha1, &sha1),
         FileHash::parse(FileHashAlgorithm::Sha256, &sha256),
+        Some(FileHash::sha512_of(bytes)),
     ]
     .into_iter()
     .flatten()

@@ -5,8 +5,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+use super::text::named;
 use super::{Cataloger, Draft, Fact, Need, Unreadable};
-use crate::bill::PackageKind;
+use crate::bill::{PackageKind, Uncertainty};
 
 /// Reads `package.json`.
 pub(super) struct Npm;
@@ -16,7 +17,7 @@ const DEBIAN_MODULES: &str = "usr/share/nodejs/";
 
 impl Cataloger for Npm {
     fn wants(&self, path: &str) -> bool {
-        package_folder(path).is_some()
+        package_folder(path).is_some() || is_application(path)
     }
 
     fn read(&self, path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
@@ -34,17 +35,31 @@ impl Cataloger for Npm {
         collect_licences(manifest.license.as_ref(), &mut licences);
         collect_licences(manifest.licenses.as_ref(), &mut licences);
         let supplier = supplier(&manifest);
+        let application = installed_as.is_none();
         Ok(vec![Fact::Package(Box::new(Draft {
             licences,
             supplier,
-            homepage: text(manifest.homepage.as_ref()).map(str::to_owned),
+            homepage: text(manifest.homepage.as_ref())
+                .map(str::to_owned)
+                .or_else(|| Some(format!("https://{}", account_and_name(&manifest)?))),
             description: text(manifest.description.as_ref()).map(str::to_owned),
             needs: needed
                 .into_iter()
                 .flatten()
                 .map(|(name, _)| Need::AnyOf(vec![name.clone()]))
                 .collect(),
+            // Whatever it is called, it was not fetched under that name.
+            uncertain: match version {
+                Some(_) => application.then_some(Uncertainty::NotFromRegistry),
+                None => Some(Uncertainty::NoVersion),
+            },
+            application,
             provides: installed_as.into_iter().collect(),
+            // Which of those that it may do without it has, and uses, it does not say.
+            says_needs: ![&manifest.optional_dependencies, &manifest.peer_dependencies]
+                .into_iter()
+                .flatten()
+                .any(|names| names.as_object().is_some_and(|names| !names.is_empty())),
             ..Draft::new(PackageKind::Npm, name, version)
         }))])
     }
@@ -67,6 +82,18 @@ pub(crate) fn package_folder(path: &str) -> Option<(&str, &str)> {
     (is_root && !name.is_empty() && !name.starts_with('.')).then_some((modules, name))
 }
 
+/// Whether it is the `package.json` of an application, if it is one: `assemble` asks whether packages are installed
+/// beside it. Below `usr` lie those of packages, as test data and documentation.
+fn is_application(path: &str) -> bool {
+    let folder = match path.strip_suffix("package.json") {
+        Some("") => "",
+        Some(folder) if folder.ends_with('/') => folder,
+        _ => return false,
+    };
+    let of_system = folder.starts_with("usr/") && !folder.starts_with("usr/src/") && !folder.starts_with("usr/local/");
+    !of_system && !folder.split('/').any(|part| part == "node_modules")
+}
+
 #[derive(Deserialize)]
 struct PackageJson {
     name: Option<Value>,
@@ -80,6 +107,10 @@ struct PackageJson {
     homepage: Option<Value>,
     description: Option<Value>,
     dependencies: Option<Value>,
+    #[serde(rename = "optionalDependencies")]
+    optional_dependencies: Option<Value>,
+    #[serde(rename = "peerDependencies")]
+    peer_dependencies: Option<Value>,
     #[serde(flatten)]
     _rest: BTreeMap<String, serde::de::IgnoredAny>,
 }
@@ -94,9 +125,14 @@ fn text(value: Option<&Value>) -> Option<&str> {
 /// Who wrote or keeps the package; else in whose account its source is.
 fn supplier(manifest: &PackageJson) -> Option<String> {
     let person = |value: &Value| match value {
-        Value::Object(person) => text(person.get("name"))
-            .or_else(|| text(person.get("email")))
-            .map(str::to_owned),
+        Value::Object(person) => {
+            let field = |name| text(person.get(name)).map(str::to_owned);
+            let named = named(field("name"), field("email"))?;
+            Some(match field("url") {
+                Some(url) if field("email").is_none() => format!("{named} ({url})"),
+                _ => named,
+            })
+        }
         person => text(Some(person)).map(str::to_owned),
     };
     let people = [&manifest.author, &manifest.maintainers, &manifest.contributors];
@@ -108,6 +144,21 @@ fn supplier(manifest: &PackageJson) -> Option<String> {
         Some(Value::Object(repository)) => account(text(repository.get("url"))?),
         repository => account(text(repository.as_ref())?),
     })
+}
+
+/// The page of a repository at a well-known forge: `github.com/jshttp/accepts`.
+fn account_and_name(manifest: &PackageJson) -> Option<String> {
+    let repository = match &manifest.repository {
+        Some(Value::Object(repository)) => text(repository.get("url")),
+        repository => text(repository.as_ref()),
+    }?;
+    let account = account(repository)?;
+    let (_, owner) = account.split_once('/')?;
+    let rest = repository.split_once(owner)?.1.strip_prefix('/')?;
+    let name = rest.split(['/', '#', '?']).next().unwrap_or_default();
+    let name = name.strip_suffix(".git").unwrap_or(name);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    (!name.is_empty() && name.len() <= 100 && name.bytes().all(plain)).then(|| format!("{account}/{name}"))
 }
 
 /// The account in a repository's address: `github.com/jshttp` of `git+https://github.com/jshttp/accepts.git`, of

@@ -1,6 +1,6 @@
 //! Python distributions: `METADATA` of a `dist-info` folder (PEP 376, core metadata), `PKG-INFO` of an `egg-info`.
 
-use super::text::Paragraphs;
+use super::text::{Paragraphs, named};
 use super::{Cataloger, Draft, Fact, MAX_FACTS, Need, Unreadable};
 use crate::bill::PackageKind;
 
@@ -12,13 +12,14 @@ impl Cataloger for Python {
         path.ends_with(".dist-info/METADATA") || path.ends_with(".egg-info/PKG-INFO") || path.ends_with(".egg-info")
     }
 
-    fn read(&self, _path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
-        Ok(vec![Fact::Package(Box::new(distribution(bytes)?))])
+    fn read(&self, path: &str, bytes: &[u8]) -> Result<Vec<Fact>, Unreadable> {
+        let is_dist_info = path.ends_with(".dist-info/METADATA");
+        Ok(vec![Fact::Package(Box::new(distribution(bytes, is_dist_info)?))])
     }
 }
 
 /// The distribution of which these are the metadata.
-pub(super) fn distribution(bytes: &[u8]) -> Result<Draft, Unreadable> {
+pub(super) fn distribution(bytes: &[u8], is_dist_info: bool) -> Result<Draft, Unreadable> {
     let text = String::from_utf8_lossy(bytes);
     let header = Paragraphs::of_mail(&text)
         .next()
@@ -34,13 +35,13 @@ pub(super) fn distribution(bytes: &[u8]) -> Result<Draft, Unreadable> {
             header.all("Classifier").take(MAX_FACTS),
         ),
     };
-    let author = ["Maintainer", "Author", "Maintainer-email", "Author-email"]
-        .iter()
-        .find_map(|field| header.first_line(field).filter(known));
+    let field = |name| header.first_line(name).filter(known).map(str::to_owned);
+    let author =
+        named(field("Maintainer"), field("Maintainer-email")).or_else(|| named(field("Author"), field("Author-email")));
     Ok(Draft {
         licences,
-        supplier: author.map(str::to_owned),
-        homepage: header.first_line("Home-page").filter(known).map(str::to_owned),
+        supplier: author,
+        homepage: field("Home-page").or_else(|| project_address(header.all("Project-URL").take(MAX_FACTS))),
         description: header.first_line("Summary").filter(known).map(str::to_owned),
         needs: header
             .all("Requires-Dist")
@@ -50,8 +51,23 @@ pub(super) fn distribution(bytes: &[u8]) -> Result<Draft, Unreadable> {
             .map(|need| Need::AnyOf(vec![normalised(required_name(need))]))
             .collect(),
         provides: vec![normalised(name)],
+        // The form of setuptools has its needs in a file beside it.
+        says_needs: header.all("Requires-Dist").next().is_some() || is_dist_info,
         ..Draft::new(PackageKind::Pypi, name, header.first_line("Version"))
     })
+}
+
+/// The page of a project, of `Homepage, https://…` and its like: the first that names one (core metadata, Project-URL).
+fn project_address<'u>(urls: impl Iterator<Item = &'u str>) -> Option<String> {
+    const LABELS: [&str; 6] = ["homepage", "home", "home-page", "source", "repository", "source code"];
+    let urls: Vec<(String, &str)> = urls
+        .filter_map(|url| url.split_once(','))
+        .map(|(label, url)| (label.trim().to_ascii_lowercase(), url.trim()))
+        .collect();
+    let found = LABELS
+        .iter()
+        .find_map(|wanted| urls.iter().find(|(label, _)| label == wanted));
+    found.map(|(_, url)| (*url).to_owned())
 }
 
 /// The folder that holds the distribution: needs are met from the same one.

@@ -144,6 +144,7 @@ fn package(header: &Header<'_>, budget: &mut PathBudget, facts: &mut Vec<Fact>) 
         description: known(tag::SUMMARY),
         provides: header.strings(tag::PROVIDENAME).collect(),
         needs: needs.map(|name| Need::AnyOf(vec![name])).collect(),
+        says_needs: true,
         ..Draft::new(PackageKind::Rpm, &name, Some(&version))
     };
     facts.push(Fact::Owned {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::executable::Executable;
 use super::{Draft, Fact, Need, Unreadable};
-use crate::bill::{PackageKind, Uncertainty};
+use crate::bill::{PackageFile, PackageKind, Uncertainty};
 
 const SECTION: &str = ".dep-v0";
 
@@ -31,6 +31,9 @@ struct Crate {
     kind: Option<String>,
     #[serde(default)]
     dependencies: Vec<usize>,
+    /// Whether it is the program itself.
+    #[serde(default)]
+    root: bool,
 }
 
 /// The crates that the program says it is made of.
@@ -81,8 +84,74 @@ pub(super) fn parse(section: &[u8]) -> Result<Vec<Fact>, Unreadable> {
             uncertain: (package.source != "crates.io" && package.source != "registry")
                 .then_some(Uncertainty::NotFromRegistry),
             needs: needs.collect(),
+            says_needs: true,
+            file: package.root.then(PackageFile::program),
             ..Draft::new(PackageKind::Cargo, &package.name, Some(&package.version))
         }))
     });
     Ok(facts.collect())
+}
+
+/// Looks for the list in a program that is too large to be held, piece by piece: by what it starts with, since the table
+/// of sections stands at the end of a file.
+#[derive(Default)]
+pub(crate) struct Scanner {
+    /// The end of what has been seen, or all from a list's start on.
+    kept: Vec<u8>,
+    found: bool,
+}
+
+/// What the inflated list starts with (cargo-auditable's format).
+const START: &[u8] = b"{\"packages\":[{\"name\":";
+
+/// How many bytes of a list tell whether it is one: more than those of the start inflate from.
+const ENOUGH: usize = 64;
+
+/// The most compressed bytes of a list.
+const MAX_SECTION: usize = 4 * 1024 * 1024;
+
+impl Scanner {
+    /// Takes the next piece of the file.
+    pub(crate) fn feed(&mut self, piece: &[u8]) {
+        let room = match self.found {
+            true => MAX_SECTION.saturating_sub(self.kept.len()),
+            false => usize::MAX,
+        };
+        self.kept.extend_from_slice(piece.get(..room).unwrap_or(piece));
+        if self.found {
+            return;
+        }
+        let starts = memchr::memchr_iter(b'x', &self.kept);
+        let start = starts
+            .filter(|at| self.kept.len() - at >= ENOUGH)
+            .find(|at| is_list(self.kept.get(*at..)));
+        self.found = start.is_some();
+        let dropped = start.unwrap_or_else(|| self.kept.len().saturating_sub(ENOUGH - 1));
+        self.kept.drain(..dropped);
+    }
+
+    /// What the program says, if it has a list. It was known by its content alone.
+    pub(crate) fn finish(&self) -> Result<Vec<Fact>, Unreadable> {
+        if !self.found {
+            return Ok(Vec::new());
+        }
+        let mut facts = parse(&self.kept)?;
+        for fact in &mut facts {
+            if let Fact::Package(draft) = fact {
+                draft.uncertain = draft.uncertain.or(Some(Uncertainty::FromContent));
+            }
+        }
+        Ok(facts)
+    }
+}
+
+/// Whether bytes inflate to what a list starts with.
+fn is_list(bytes: Option<&[u8]>) -> bool {
+    // RFC 1950, 2.2: a window of 32 KiB, and a check over both bytes.
+    let Some(bytes @ [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..]) = bytes else {
+        return false;
+    };
+    let mut start = [0; START.len()];
+    let mut decoder = ZlibDecoder::new(bytes.get(..4096).unwrap_or(bytes));
+    decoder.read_exact(&mut start).is_ok() && start == START
 }

@@ -1,5 +1,15 @@
 //! Paragraphs of `Field: value` lines, as Debian, Python and (with one letter) Alpine write them.
 
+/// A name and an e-mail address as one line; either alone as it is.
+pub(super) fn named(name: Option<String>, mail: Option<String>) -> Option<String> {
+    match (name, mail) {
+        (Some(name), Some(mail)) if !name.contains('@') && !mail.contains(['<', ',']) => {
+            Some(format!("{name} <{mail}>"))
+        }
+        (name, mail) => name.or(mail),
+    }
+}
+
 /// The paragraphs of a text: lines between empty ones, continuation lines (those that start with a blank) joined with
 /// line feeds.
 pub(super) struct Paragraphs<'t> {

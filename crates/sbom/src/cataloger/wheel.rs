@@ -34,7 +34,7 @@ impl Cataloger for Wheel {
         let content = archive
             .content(&entry, MAX_METADATA)
             .map_err(|error| malformed(format!("{}: {error}", entry.name)))?;
-        let draft = distribution(&content)?;
+        let draft = distribution(&content, true)?;
         Ok(vec![Fact::Package(Box::new(Draft {
             inside: Some(entry.name),
             uncertain: draft.uncertain.or(Some(Uncertainty::NotInstalled)),

@@ -1,6 +1,6 @@
 //! CycloneDX in XML: the JSON form's model, element by element in the order of the schema.
 
-use super::{Component, CyclonedxVersion, Document, LicenceChoice, Tools};
+use super::{Component, Contact, CyclonedxVersion, Document, Entity, LicenceChoice, Tools};
 
 /// Writes the document.
 pub(super) fn write(document: &Document, version: CyclonedxVersion) -> String {
@@ -16,6 +16,11 @@ pub(super) fn write(document: &Document, version: CyclonedxVersion) -> String {
     );
     xml.open("metadata", &[]);
     xml.leaf("timestamp", &[], &document.metadata.timestamp.to_string());
+    xml.list("lifecycles", &document.metadata.lifecycles, |xml, lifecycle| {
+        xml.open("lifecycle", &[]);
+        xml.leaf("phase", &[], lifecycle.phase);
+        xml.close("lifecycle");
+    });
     xml.open("tools", &[]);
     match &document.metadata.tools {
         Tools::Listed([tool]) => {
@@ -34,7 +39,13 @@ pub(super) fn write(document: &Document, version: CyclonedxVersion) -> String {
         }
     }
     xml.close("tools");
+    xml.list("authors", &document.metadata.authors, |xml, author| {
+        contact(xml, "author", author)
+    });
     component(&mut xml, &document.metadata.component);
+    if let Some(manufacturer) = &document.metadata.manufacturer {
+        entity(&mut xml, "manufacturer", manufacturer);
+    }
     xml.close("metadata");
     xml.open("components", &[]);
     for each in &document.components {
@@ -50,6 +61,14 @@ pub(super) fn write(document: &Document, version: CyclonedxVersion) -> String {
         xml.close("dependency");
     }
     xml.close("dependencies");
+    xml.list("compositions", &document.compositions, |xml, composition| {
+        xml.open("composition", &[]);
+        xml.leaf("aggregate", &[], composition.aggregate);
+        let reference = |name| move |xml: &mut Xml, id: &String| xml.leaf(name, &[("ref", id)], "");
+        xml.list("assemblies", &composition.assemblies, reference("assembly"));
+        xml.list("dependencies", &composition.dependencies, reference("dependency"));
+        xml.close("composition");
+    });
     xml.close("bom");
     xml.0
 }
@@ -60,9 +79,7 @@ fn component(xml: &mut Xml, component: &Component) {
         &[("type", component.r#type), ("bom-ref", &component.bom_ref)],
     );
     if let Some(supplier) = &component.supplier {
-        xml.open("supplier", &[]);
-        xml.leaf("name", &[], &supplier.name);
-        xml.close("supplier");
+        entity(xml, "supplier", supplier);
     }
     xml.maybe("group", component.group.as_deref());
     xml.leaf("name", &[], &component.name);
@@ -103,6 +120,25 @@ fn component(xml: &mut Xml, component: &Component) {
         xml.close("evidence");
     }
     xml.close("component");
+}
+
+fn entity(xml: &mut Xml, name: &str, entity: &Entity) {
+    xml.open(name, &[]);
+    xml.leaf("name", &[], &entity.name);
+    for url in &entity.url {
+        xml.leaf("url", &[], url);
+    }
+    for each in &entity.contact {
+        contact(xml, "contact", each);
+    }
+    xml.close(name);
+}
+
+fn contact(xml: &mut Xml, name: &str, contact: &Contact) {
+    xml.open(name, &[]);
+    xml.maybe("name", contact.name.as_deref());
+    xml.maybe("email", contact.email.as_deref());
+    xml.close(name);
 }
 
 struct Xml(String);

@@ -104,6 +104,7 @@ impl Listing {
                 _ => return Err(input.damaged()),
             },
             dropped: input.number()?,
+            left_out: input.number()?,
             events: input.text()?.to_vec(),
             links: BTreeMap::new(),
         };

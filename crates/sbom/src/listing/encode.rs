@@ -24,7 +24,13 @@ impl Listing {
         text(&mut bytes, CATALOG_VERSION.as_bytes());
         text(&mut bytes, self.digest.to_string().as_bytes());
         text(&mut bytes, self.diff_id.to_string().as_bytes());
-        for value in [self.size, self.inflated, u64::from(self.file_digests), self.dropped] {
+        for value in [
+            self.size,
+            self.inflated,
+            u64::from(self.file_digests),
+            self.dropped,
+            self.left_out,
+        ] {
             number(&mut bytes, value);
         }
         text(&mut bytes, &self.events);

@@ -45,6 +45,7 @@ fn listing() -> Listing {
         inflated: 1 << 40,
         file_digests: true,
         dropped: 7,
+        left_out: 9,
         events: events.into_bytes(),
         links: BTreeMap::from([("usr/bin/y".to_owned(), facts)]),
     }

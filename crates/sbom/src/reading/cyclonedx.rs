@@ -6,7 +6,8 @@ use serde::Deserialize;
 use super::gather::{Gathered, Raw};
 use super::json::{self, List};
 use super::{Document, Encoding, MAX_PACKAGES, MAX_RELATIONSHIPS, Origin, ReadError, Standard};
-use crate::bill::{Distribution, FileHash, FileHashAlgorithm, PackageKind, Source, Uncertainty};
+use crate::bill::{Completeness, Distribution, FileHash, FileHashAlgorithm, PackageKind, Source, Uncertainty};
+use crate::party::Party;
 
 /// The most components inside one another.
 const MAX_DEPTH: usize = 32;
@@ -42,9 +43,9 @@ pub(super) fn understand(bom: Bom, encoding: Encoding) -> Result<Document, ReadE
     gathered.created = metadata.timestamp;
     made_by(metadata.tools, metadata.authors, &mut gathered)?;
     if let Some(entity) = metadata.manufacturer.or(metadata.manufacture) {
-        let contact = entity.contact();
-        let words: Vec<String> = entity.name.into_iter().chain(contact).collect();
-        gathered.authors.extend((!words.is_empty()).then(|| words.join(" ")));
+        gathered
+            .authors
+            .extend(entity.party().map(|party| format!("Organization: {party}")));
     }
     if let Some(component) = metadata.component {
         subject(component, &mut gathered)?;
@@ -78,8 +79,8 @@ fn made_by(tools: Option<Tools>, authors: List<Contact>, gathered: &mut Gathered
         });
     }
     for author in authors.all("authors")? {
-        let words: Vec<String> = author.name.into_iter().chain(author.email).collect();
-        gathered.authors.extend((!words.is_empty()).then(|| words.join(" ")));
+        let party = reachable(author.name, author.email);
+        gathered.authors.extend(party.map(|party| format!("Person: {party}")));
     }
     Ok(())
 }
@@ -91,6 +92,8 @@ fn subject(component: Component, gathered: &mut Gathered) -> Result<(), ReadErro
         _ => component.name.clone(),
     };
     gathered.subject.name = Some(name);
+    let supplier = component.supplier.as_ref().and_then(Entity::party);
+    gathered.subject.supplier = supplier.and_then(|text| Party::parse(&text));
     let purl = component.purl.as_ref().and_then(|text| Purl::parse(text).ok());
     let of_purl = purl
         .as_ref()
@@ -220,7 +223,7 @@ fn raw(component: Component) -> Result<Raw, ReadError> {
         purls: component.purl.into_iter().filter(|purl| !purl.is_empty()).collect(),
         ..Raw::default()
     };
-    let named = |entity: Option<Entity>| entity.and_then(|entity| entity.name).filter(|name| !name.is_empty());
+    let named = |entity: Option<Entity>| entity.and_then(|entity| entity.party());
     let answering = component.supplier.as_ref().or(component.manufacturer.as_ref());
     raw.details.contact = answering.and_then(Entity::contact);
     raw.supplier = named(component.supplier)
@@ -228,7 +231,11 @@ fn raw(component: Component) -> Result<Raw, ReadError> {
         .or_else(|| component.publisher.filter(|name| !name.is_empty()))
         .or_else(|| component.author.filter(|name| !name.is_empty()));
     raw.details.cpes.extend(component.cpe.filter(|cpe| !cpe.is_empty()));
-    for choice in component.licenses.all("licences")? {
+    let choices = component.licenses.all("licences")?;
+    // `LicenseRef-…` stands in expressions only.
+    raw.details.licences_are_expression =
+        !choices.is_empty() && choices.iter().all(|choice| choice.expression.is_some());
+    for choice in choices {
         let named = choice.license.and_then(|licence| licence.id.or(licence.name));
         match choice.expression {
             Some(expression) => raw
@@ -238,13 +245,18 @@ fn raw(component: Component) -> Result<Raw, ReadError> {
         }
     }
     for hash in component.hashes.all("hashes")? {
-        let algorithm = FileHashAlgorithm::of_name(&hash.alg);
-        raw.hashes
-            .extend(algorithm.and_then(|algorithm| FileHash::parse(algorithm, &hash.content)));
+        raw.hashes.extend(file_hash(&hash));
     }
     for reference in component.external_references.all("references")? {
-        if reference.r#type.as_deref() == Some("website") && raw.homepage.is_none() {
-            raw.homepage = reference.url;
+        match reference.r#type.as_deref() {
+            Some("website") if raw.homepage.is_none() => raw.homepage = reference.url,
+            // BSI TR-03183-2, 8.2: where the hash of the deployable component stands.
+            Some("distribution") => {
+                for hash in reference.hashes.all("hashes")? {
+                    raw.hashes.extend(file_hash(&hash));
+                }
+            }
+            _ => {}
         }
     }
     for occurrence in component.evidence.unwrap_or_default().occurrences.all("occurrences")? {
@@ -252,6 +264,10 @@ fn raw(component: Component) -> Result<Raw, ReadError> {
     }
     properties(component.properties.all("properties")?, &mut raw);
     Ok(raw)
+}
+
+fn file_hash(hash: &Hash) -> Option<FileHash> {
+    FileHash::parse(FileHashAlgorithm::of_name(&hash.alg)?, &hash.content)
 }
 
 /// What the programs that make documents say in properties of their own.
@@ -384,7 +400,21 @@ pub(super) struct Entity {
     pub(super) contact: List<Contact>,
 }
 
+/// A name and how to reach it as one line.
+fn reachable(name: Option<String>, contact: Option<String>) -> Option<String> {
+    let said = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+    match (said(name), said(contact)) {
+        (Some(name), Some(contact)) => Some(format!("{name} ({contact})")),
+        (name, contact) => name.or(contact),
+    }
+}
+
 impl Entity {
+    /// As one line.
+    fn party(&self) -> Option<String> {
+        reachable(self.name.clone(), self.contact())
+    }
+
     /// An e-mail address, or a URL.
     fn contact(&self) -> Option<String> {
         let mail = self.contact.items.iter().find_map(|contact| contact.email.clone());
@@ -489,6 +519,7 @@ pub(super) struct Property {
 pub(super) struct ExternalReference {
     pub(super) r#type: Option<String>,
     pub(super) url: Option<String>,
+    pub(super) hashes: List<Hash>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -523,8 +554,19 @@ pub(super) struct Composition {
 impl Composition {
     /// Parts that may be missing are packages; of relationships that may be missing, nothing is looked up.
     fn heard(self, gathered: &mut Gathered) -> Result<(), ReadError> {
-        let of_parts =
-            !self.assemblies.all("assemblies")?.is_empty() || self.dependencies.all("dependencies")?.is_empty();
+        let dependencies = self.dependencies.all("dependencies")?;
+        let of_parts = !self.assemblies.all("assemblies")?.is_empty() || dependencies.is_empty();
+        let said = match self.aggregate.as_str() {
+            "complete" => Some(Completeness::Complete),
+            "unknown" => Some(Completeness::Unknown),
+            incomplete if incomplete.starts_with("incomplete") => Some(Completeness::Incomplete),
+            _ => None,
+        };
+        if let Some(said) = said {
+            for reference in dependencies {
+                gathered.complete(reference, said);
+            }
+        }
         if of_parts && self.aggregate.starts_with("incomplete") {
             gathered.lacks(format!(
                 "its composition is \"{}\"",

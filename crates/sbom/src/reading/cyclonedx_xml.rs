@@ -167,10 +167,7 @@ fn component(node: Node<'_, '_>) -> Component {
         author: text(node, "author"),
         supplier: entity(node, "supplier"),
         manufacturer: entity(node, "manufacturer"),
-        hashes: listed(children(node, "hashes", "hash").map(|hash| Hash {
-            alg: hash.attribute("alg").unwrap_or_default().to_owned(),
-            content: own_text(hash),
-        })),
+        hashes: listed(children(node, "hashes", "hash").map(hash)),
         licenses: listed(licences.map(|choice| match choice.tag_name().name() {
             "expression" => LicenceChoice {
                 license: None,
@@ -194,10 +191,18 @@ fn component(node: Node<'_, '_>) -> Component {
             ExternalReference {
                 r#type: reference.attribute("type").map(str::to_owned),
                 url: text(reference, "url"),
+                hashes: listed(children(reference, "hashes", "hash").map(hash)),
             }
         })),
         evidence,
         components: listed(children(node, "components", "component").map(component)),
+    }
+}
+
+fn hash(node: Node<'_, '_>) -> Hash {
+    Hash {
+        alg: node.attribute("alg").unwrap_or_default().to_owned(),
+        content: own_text(node),
     }
 }
 

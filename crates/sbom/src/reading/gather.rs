@@ -6,8 +6,8 @@ use proofmark_types::{Digest, Purl};
 
 use super::{Document, MAX_RELATIONSHIPS, Origin, ReadError, Subject, Warning};
 use crate::bill::{
-    Bill, Distribution, FileHash, LayerRecord, Location, Note, Package, PackageId, PackageKind, Relationship, Source,
-    Uncertainty,
+    Bill, Completeness, Distribution, FileHash, LayerRecord, Location, Note, Package, PackageFile, PackageId,
+    PackageKind, Relationship, Source, Uncertainty,
 };
 use crate::document::Details;
 use crate::licence::Licence;
@@ -38,6 +38,7 @@ pub(super) struct Raw {
     /// The reference of the system package that has its files.
     pub(super) owner: Option<String>,
     pub(super) uncertain: Option<Uncertainty>,
+    pub(super) file: Option<PackageFile>,
     pub(super) details: Details,
 }
 
@@ -58,6 +59,8 @@ pub(super) struct Gathered {
     pub(super) contains: Vec<(String, String)>,
     /// By reference: these are said to need nothing but what is said.
     pub(super) settled: Vec<String>,
+    /// By reference: how complete the list of what it needs is; of several words the least counts.
+    pub(super) completeness: HashMap<String, Completeness>,
     /// What is no package and may be referred to.
     pub(super) others: BTreeSet<String>,
     /// Files that it says could not be read.
@@ -81,11 +84,18 @@ impl Gathered {
             needs: Vec::new(),
             contains: Vec::new(),
             settled: Vec::new(),
+            completeness: HashMap::new(),
             others: BTreeSet::new(),
             notes: Vec::new(),
             incomplete: Vec::new(),
             warnings: Vec::new(),
         }
+    }
+
+    /// Takes a word on how complete the list of what a package needs is.
+    pub(super) fn complete(&mut self, reference: String, said: Completeness) {
+        let known = self.completeness.entry(reference).or_insert(said);
+        *known = said.max(*known);
     }
 
     /// Puts it together.
@@ -143,6 +153,7 @@ impl Gathered {
         let pairs = self.needs.iter().chain(&self.contains);
         let named = pairs.flat_map(|(from, to)| [from, to]).chain(&self.settled);
         document.related = named.filter_map(|reference| ids.of(reference).cloned()).collect();
+        ids.complete(&mut document, &self.completeness);
         document.bill.distribution = self.distribution;
         distribution(&mut document);
         document
@@ -194,6 +205,27 @@ impl Ids {
 
     fn of(&self, reference: &str) -> Option<&PackageId> {
         self.by_reference.get(reference)?.as_ref()
+    }
+
+    /// What is said of how complete the needs of packages are.
+    fn complete(&self, document: &mut Document, said: &HashMap<String, Completeness>) {
+        let said: HashMap<&PackageId, Completeness> = said
+            .iter()
+            .filter_map(|(reference, said)| Some((self.of(reference)?, *said)))
+            .collect();
+        let needing: BTreeSet<&PackageId> = document.bill.relationships.iter().map(|needed| &needed.from).collect();
+        for package in &mut document.bill.packages {
+            if let Some(said) = said.get(&package.id) {
+                // SPDX 2.3 has one word for what else there may be and what there is at all.
+                package.needs = match said {
+                    Completeness::Unknown if needing.contains(&package.id) => Completeness::Incomplete,
+                    said => *said,
+                };
+                document.related.insert(package.id.clone());
+                let details = document.details.entry(package.id.clone()).or_default();
+                details.completeness_is_said = true;
+            }
+        }
     }
 
     fn relate(
@@ -301,6 +333,7 @@ fn package(document: &mut Document, mut raw: Raw, id: &PackageId) -> Package {
     let source = raw
         .source
         .or_else(|| purl.as_ref().and_then(|purl| upstream(purl, kind)));
+    let file = raw.file.take().or_else(|| file(&mut details));
     if details != Details::default() {
         document.details.insert(id.clone(), details);
     }
@@ -328,7 +361,36 @@ fn package(document: &mut Document, mut raw: Raw, id: &PackageId) -> Package {
         locations,
         owned_by: None,
         uncertain,
+        needs: Completeness::Unknown,
+        file,
     }
+}
+
+/// What BSI's properties say, if they say all in words that are known; then nothing of it is left in the details.
+fn file(details: &mut Details) -> Option<PackageFile> {
+    let property = |name: &str| details.properties.get(name).map(String::as_str);
+    let either = |name: &str, yes: &str, no: &str| match property(name)? {
+        word if word == yes => Some(true),
+        word if word == no => Some(false),
+        _ => None,
+    };
+    let file = PackageFile {
+        name: property("bsi:component:filename")
+            .or(details.file_name.as_deref())?
+            .to_owned(),
+        executable: either("bsi:component:executable", "executable", "non-executable")?,
+        archive: either("bsi:component:archive", "archive", "no archive")?,
+        structured: either("bsi:component:structured", "structured", "unstructured")?,
+    };
+    if details.file_name.as_ref().is_some_and(|name| *name != file.name) {
+        return None;
+    }
+    details.properties.remove("bsi:component:filename");
+    for (name, _) in file.properties() {
+        details.properties.remove(name);
+    }
+    details.file_name = None;
+    Some(file)
 }
 
 /// Where it was found, in the layers that the document lists.

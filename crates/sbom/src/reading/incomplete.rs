@@ -94,6 +94,7 @@ mod tests {
             repository: None,
             platform: None,
             supplier: None,
+            authors: Vec::new(),
             tool_version: "0".to_owned(),
             details: std::collections::BTreeMap::new(),
         };
@@ -119,8 +120,21 @@ mod tests {
                     .iter()
                     .all(|note| note.reason.contains("no SQLite file (it is cut off)"))
             );
-            assert!(document.incomplete.is_empty(), "{format}");
-            assert!(written(format, Vec::new()).bill.notes.is_empty(), "{format}");
+            // Some formats have a word for it as well.
+            assert!(
+                document
+                    .incomplete
+                    .iter()
+                    .all(|text| text.contains("composition") || text.contains("not list all")),
+                "{format}: {:?}",
+                document.incomplete
+            );
+            for notes in [Vec::new(), vec![note("srv/a.jar", "java-archive-malformed")]] {
+                let count = notes.len();
+                let document = written(format, notes);
+                assert_eq!(document.bill.notes.len(), count, "{format}");
+                assert!(document.incomplete.is_empty(), "{format}: {:?}", document.incomplete);
+            }
         }
     }
 

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use super::gather::{Gathered, Raw};
 use super::json::{self, List};
 use super::{Document, Encoding, MAX_PACKAGES, MAX_RELATIONSHIPS, Origin, ReadError, Standard};
-use crate::bill::{FileHash, FileHashAlgorithm, Source, Uncertainty};
+use crate::bill::{Completeness, FileHash, FileHashAlgorithm, Source, Uncertainty};
+use crate::party::{Party, PartyKind};
 
 /// Reads the JSON form.
 pub(super) fn read(bytes: &[u8]) -> Result<Document, ReadError> {
@@ -63,6 +64,11 @@ pub(super) fn understand(document: SpdxDocument, encoding: Encoding) -> Result<D
     for package in document.packages.all("packages")? {
         let is_described = described.contains(&package.spdxid);
         let candidate = candidate(package, &extracted)?;
+        let is_subject = candidate.is_subject(is_described);
+        if is_subject && is_described {
+            let supplier = candidate.raw.supplier.as_deref();
+            gathered.subject.supplier = supplier.and_then(|text| Party::of_line(text, candidate.supplier_kind));
+        }
         let image = is_described || candidate.purpose.as_deref() == Some("CONTAINER");
         if let Some(digest) = image.then(|| subject_digest(&candidate)).flatten() {
             gathered.subject.digest = Some(digest);
@@ -71,7 +77,7 @@ pub(super) fn understand(document: SpdxDocument, encoding: Encoding) -> Result<D
         if candidate.is_operating_system() {
             gathered.distribution = gathered.distribution.or_else(|| candidate.distribution());
             gathered.others.insert(candidate.raw.reference);
-        } else if candidate.is_subject(is_described) {
+        } else if is_subject {
             gathered.others.insert(candidate.raw.reference);
         } else {
             gathered.packages.push(candidate.raw);
@@ -88,6 +94,9 @@ fn related(relationship: SpdxRelationship, gathered: &mut Gathered, described: &
         return;
     }
     match relationship.relationship_type.as_str() {
+        // SPDX 2.3, 11.1: it is known that there is nothing else, or not known whether there is.
+        "DEPENDS_ON" if to == "NONE" => gathered.complete(from, Completeness::Complete),
+        "DEPENDS_ON" if to == "NOASSERTION" => gathered.complete(from, Completeness::Unknown),
         "DESCRIBES" => {
             described.insert(to);
         }
@@ -120,6 +129,7 @@ struct Candidate {
     raw: Raw,
     purpose: Option<String>,
     checksum: Option<String>,
+    supplier_kind: PartyKind,
 }
 
 impl Candidate {
@@ -167,6 +177,10 @@ fn subject_digest(candidate: &Candidate) -> Option<Digest> {
 }
 
 fn candidate(package: SpdxPackage, extracted: &BTreeMap<String, String>) -> Result<Candidate, ReadError> {
+    let supplier_kind = match &package.supplier {
+        Some(text) if text.starts_with("Person:") => PartyKind::Person,
+        _ => PartyKind::Organization,
+    };
     let mut raw = Raw {
         reference: package.spdxid,
         name: package.name,
@@ -194,6 +208,7 @@ fn candidate(package: SpdxPackage, extracted: &BTreeMap<String, String>) -> Resu
     }
     raw.details.file_name = said(package.package_file_name);
     let declared = said(package.license_declared).or_else(|| said(package.license_concluded));
+    raw.details.licences_are_expression = declared.is_some();
     raw.licences = declared.map_or_else(Vec::new, |text| terms(&text, extracted));
     raw.places = package.source_info.as_deref().map(places).unwrap_or_default();
     raw.source = package.source_info.as_deref().and_then(built_from);
@@ -206,6 +221,7 @@ fn candidate(package: SpdxPackage, extracted: &BTreeMap<String, String>) -> Resu
         raw,
         purpose: package.primary_package_purpose,
         checksum,
+        supplier_kind,
     })
 }
 

@@ -10,7 +10,8 @@ use serde::de::IgnoredAny;
 use super::gather::{Gathered, Raw};
 use super::json::{self, List};
 use super::{Document, Encoding, MAX_RELATIONSHIPS, Origin, ReadError, Standard, spdx2};
-use crate::bill::{FileHash, FileHashAlgorithm, PackageKind, Uncertainty};
+use crate::bill::{Completeness, FileHash, FileHashAlgorithm, PackageFile, PackageKind, Uncertainty};
+use crate::party::Party;
 
 /// Reads the document.
 pub(super) fn read(bytes: &[u8]) -> Result<Document, ReadError> {
@@ -36,6 +37,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, ReadError> {
     let known = Known::new(&elements, &mut gathered);
     let mut licences: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut concluded: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut files: BTreeMap<String, String> = BTreeMap::new();
     for element in &elements {
         let Some(kind) = &element.relationship_type else {
             continue;
@@ -48,11 +50,20 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, ReadError> {
                 super::gather::short(from)
             ));
         }
+        if let Some(said) = element.completeness().filter(|_| kind == "dependsOn") {
+            gathered.complete(from.to_owned(), said);
+        }
         for to in element.to.items.iter().map(Reference::id) {
+            // The individuals for nothing and for what nobody says.
+            if matches!(last_part(to), "NoneElement" | "NoAssertionElement") {
+                gathered.settled.push(from.to_owned());
+                continue;
+            }
             let pair = (from.to_owned(), to.to_owned());
             match kind.as_str() {
                 "contains" => gathered.contains.push(pair),
                 "dependsOn" => gathered.needs.push(pair),
+                "hasDistributionArtifact" => drop(files.insert(pair.0, pair.1)),
                 "hasDeclaredLicense" => licences.entry(pair.0).or_default().push(pair.1),
                 "hasConcludedLicense" => concluded.entry(pair.0).or_default().push(pair.1),
                 _ => {}
@@ -69,9 +80,15 @@ pub(super) fn read(bytes: &[u8]) -> Result<Document, ReadError> {
             .remove(&id)
             .or_else(|| concluded.remove(&id))
             .unwrap_or_default();
-        package(element, &known, &declared, &mut gathered)?;
+        let file = files.remove(&id).and_then(|file| known.files.get(&file));
+        package(element, &known, &declared, file, &mut gathered)?;
     }
     gathered.finish()
+}
+
+/// The name in an IRI, or the bare name that a context makes of it.
+fn last_part(text: &str) -> &str {
+    text.rsplit(['/', ':']).next().unwrap_or(text)
 }
 
 /// What packages refer to.
@@ -82,6 +99,8 @@ struct Known {
     licences: BTreeMap<String, Vec<String>>,
     /// What the document is about.
     roots: BTreeSet<String>,
+    /// Files, with their SHA-512 if one is said.
+    files: BTreeMap<String, (PackageFile, Option<FileHash>)>,
 }
 
 impl Known {
@@ -90,6 +109,7 @@ impl Known {
             names: BTreeMap::new(),
             licences: BTreeMap::new(),
             roots: BTreeSet::new(),
+            files: BTreeMap::new(),
         };
         let mut texts = BTreeMap::new();
         for element in elements {
@@ -106,14 +126,22 @@ impl Known {
                     .roots
                     .extend(element.root_element.items.iter().map(|root| root.id().to_owned())),
                 "Tool" => gathered.tools.extend(element.name.clone()),
+                "software_File" => drop(known.files.insert(id.clone(), element.file())),
                 _ => {}
             }
-            if let Some(name) = &element.name {
-                known.names.insert(id, name.clone());
+            if let Some(name) = element.party() {
+                known.names.insert(id, name);
             }
         }
+        let programs: BTreeSet<&str> = elements
+            .iter()
+            .filter(|element| element.r#type == "SoftwareAgent")
+            .map(Element::id)
+            .collect();
         let makers = elements.iter().flat_map(|element| &element.created_by.items);
+        // A program is among the tools.
         gathered.authors = makers
+            .filter(|maker| !programs.contains(maker.id()))
             .filter_map(|maker| known.names.get(maker.id()).cloned())
             .collect();
         for element in elements {
@@ -133,7 +161,13 @@ impl Known {
     }
 }
 
-fn package(element: Element, known: &Known, declared: &[String], gathered: &mut Gathered) -> Result<(), ReadError> {
+fn package(
+    element: Element,
+    known: &Known,
+    declared: &[String],
+    file: Option<&(PackageFile, Option<FileHash>)>,
+    gathered: &mut Gathered,
+) -> Result<(), ReadError> {
     let id = element.id().to_owned();
     // Ours end in what they are; of others, the whole is hashed.
     let mut raw = Raw {
@@ -160,6 +194,11 @@ fn package(element: Element, known: &Known, declared: &[String], gathered: &mut 
             .and_then(Uncertainty::of_reason),
         ..Raw::default()
     };
+    raw.details.licences_are_expression = !declared.is_empty();
+    if let Some((file, hash)) = file {
+        raw.file = Some(file.clone());
+        raw.hashes.extend(hash.clone());
+    }
     for identifier in element.external_identifier.all("identifiers")? {
         match identifier.kind.as_str() {
             "cpe23" => raw.details.cpes.push(identifier.identifier),
@@ -179,6 +218,22 @@ fn package(element: Element, known: &Known, declared: &[String], gathered: &mut 
         raw.hashes
             .extend(algorithm.and_then(|algorithm| FileHash::parse(algorithm, &value)));
     }
+    raw.hashes.sort();
+    raw.hashes.dedup();
+    let is_root = known.roots.contains(&id);
+    place(
+        raw,
+        element.primary_purpose.unwrap_or_default(),
+        is_root,
+        sha256,
+        gathered,
+    );
+    Ok(())
+}
+
+/// Takes it for what the document is about, for the operating system, or for a package.
+fn place(raw: Raw, purpose: String, is_root: bool, sha256: Option<Digest>, gathered: &mut Gathered) {
+    let id = raw.reference.clone();
     let purls = || raw.purls.iter().filter_map(|text| Purl::parse(text).ok());
     let of_registry = purls().any(|purl| {
         !matches!(
@@ -186,11 +241,11 @@ fn package(element: Element, known: &Known, declared: &[String], gathered: &mut 
             PackageKind::Unknown | PackageKind::Generic
         )
     });
-    let purpose = element.primary_purpose.unwrap_or_default();
-    let is_image = purpose == "container" || known.roots.contains(&id);
+    let is_image = purpose == "container" || is_root;
     if is_image && !of_registry {
         let of_purl = purls().find_map(|purl| Digest::parse(purl.version()?).ok());
         gathered.subject.digest = of_purl.or(sha256);
+        gathered.subject.supplier = raw.supplier.as_deref().and_then(Party::parse);
         gathered.subject.name = Some(raw.name);
         gathered.others.insert(id);
     } else if purpose == "operatingSystem" && !of_registry {
@@ -204,7 +259,6 @@ fn package(element: Element, known: &Known, declared: &[String], gathered: &mut 
     } else {
         gathered.packages.push(raw);
     }
-    Ok(())
 }
 
 #[derive(Debug, Deserialize)]
@@ -238,6 +292,8 @@ struct Element {
     primary_purpose: Option<String>,
     #[serde(rename = "software_sourceInfo")]
     source_info: Option<String>,
+    #[serde(rename = "software_additionalPurpose")]
+    additional_purpose: List<String>,
     supplied_by: Option<Reference>,
     external_identifier: List<Identifier>,
     verified_using: List<Hash>,
@@ -256,6 +312,49 @@ struct Element {
 impl Element {
     fn id(&self) -> &str {
         self.spdx_id.as_deref().or(self.blank_id.as_deref()).unwrap_or_default()
+    }
+
+    fn completeness(&self) -> Option<Completeness> {
+        match self.completeness.as_deref().map(last_part)? {
+            "complete" => Some(Completeness::Complete),
+            "incomplete" => Some(Completeness::Incomplete),
+            "noAssertion" => Some(Completeness::Unknown),
+            _ => None,
+        }
+    }
+
+    /// Whoever it is, in a line, with how to reach them.
+    fn party(&self) -> Option<String> {
+        let name = self.name.clone()?;
+        let reached = self
+            .external_identifier
+            .items
+            .iter()
+            .find(|each| matches!(each.kind.as_str(), "email" | "urlScheme" | "urlIdentifier" | "other"));
+        let kind = match self.r#type.as_str() {
+            kind @ ("Person" | "Organization") => format!("{kind}: "),
+            _ => String::new(),
+        };
+        Some(match reached {
+            Some(reached) => format!("{kind}{name} ({})", reached.identifier),
+            None => format!("{kind}{name}"),
+        })
+    }
+
+    /// A file, and its SHA-512. BSI TR-03183-2, 8.2: what is not said of it is not so.
+    fn file(&self) -> (PackageFile, Option<FileHash>) {
+        let is = |word: &str| self.additional_purpose.items.iter().any(|each| last_part(each) == word);
+        let file = PackageFile {
+            name: self.name.clone().unwrap_or_default(),
+            executable: is("executable"),
+            archive: is("archive"),
+            structured: is("container"),
+        };
+        let hash = self.verified_using.items.iter().find_map(|hash| {
+            let algorithm = FileHashAlgorithm::of_name(last_part(hash.algorithm.as_deref()?))?;
+            FileHash::parse(algorithm, hash.hash_value.as_deref()?).filter(|_| algorithm == FileHashAlgorithm::Sha512)
+        });
+        (file, hash)
     }
 }
 

@@ -14,6 +14,7 @@ pub(super) fn write(document: &Document) -> String {
     for creator in &document.creation_info.creators {
         lines.put("Creator", creator);
     }
+    lines.text("CreatorComment", document.creation_info.comment.as_deref());
     lines.put("Created", &document.creation_info.created.to_string());
     for each in &document.packages {
         package(&mut lines, each);

@@ -241,7 +241,7 @@ fn the_ntia_checker_finds_the_minimum_elements() {
     };
     let judge = |author: &str, supplier: Option<&str>| {
         let info = proofmark_sbom::DocumentInfo {
-            supplier: supplier.map(str::to_owned),
+            supplier: supplier.and_then(proofmark_sbom::Party::parse),
             ..info()
         };
         validate("ntia", &spdx::write(&image(author), &info))

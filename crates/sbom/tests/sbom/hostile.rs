@@ -133,10 +133,11 @@ fn a_text_of_two_gigabytes_called_package_json_is_noted() {
     assert!(bill.notes[0].may_hide_packages());
 }
 
-/// Many names in a layer cost memory, so there is a bound; beyond it nothing is said of the image at all.
+/// Many entries and names cost memory, so there is a bound: past it, what tells of packages is still listed, wherever in
+/// the layers it stands, and a note says that something may be missing.
 #[test]
-fn more_files_than_the_bound_are_refused_by_name() {
-    let files = |count: usize| (0..count).fold(Files::new(), |files, n| files.file(&format!("d/{n}"), ""));
+fn beside_too_many_files_the_packages_are_still_listed() {
+    let crowd = |count: usize| (0..count).fold(Files::new(), |files, n| files.file(&format!("d/{n}"), ""));
     let limited = |entries, names| Options {
         limits: Limits {
             entries,
@@ -145,16 +146,58 @@ fn more_files_than_the_bound_are_refused_by_name() {
         },
         ..Options::default()
     };
-    let image = Image::of([rest(), files(1000)]);
-    assert!(image.catalog(&limited(1100, 1100)).is_ok());
-    let code = |options: &Options| image.catalog(options).unwrap_err().code();
-    assert_eq!(code(&limited(1000, 1100)), "layer-too-many-entries");
-    assert_eq!(
-        code(&limited(900, 1100)),
-        "layer-too-many-entries",
-        "in one layer alone"
+    let last = r#"{"name":"last","version":"1.0.0"}"#;
+    let after = |files: Files| files.file("node_modules/last/package.json", last);
+    let mut gone = crowd(1000).file("node_modules/.wh.hidden", "");
+    gone = after(gone);
+    let below = rest().file("node_modules/hidden/package.json", last);
+    for image in [
+        Image::of([below, gone]),
+        Image::of([rest(), after(crowd(1000))]),
+        Image::of([after(crowd(1000)), rest()]),
+        Image::of([crowd(500), rest(), after(crowd(1500))]),
+    ] {
+        let whole = image.catalog(&limited(4000, 4000)).unwrap();
+        assert_eq!(whole.notes, []);
+        for options in [limited(300, 4000), limited(4000, 300), limited(300, 300)] {
+            let bill = image.catalog(&options).unwrap();
+            assert_eq!(bill.packages, whole.packages, "{options:?}");
+            assert!(!bill.notes.is_empty());
+            for note in &bill.notes {
+                assert_eq!(note.code, "layer-too-many-entries");
+                assert!(
+                    note.path.starts_with("layer ") && note.reason.contains("sha256:"),
+                    "{note:?}"
+                );
+                assert!(note.may_hide_packages(), "a gate is left undecided");
+            }
+        }
+    }
+}
+
+/// Files that pretend to matter have a bound as well.
+#[test]
+fn too_many_files_that_matter_are_left_out_and_said() {
+    let package = |n: usize| format!("app/p{n}/node_modules/p{n}/package.json");
+    let text = |n: usize| format!(r#"{{"name":"p{n}","version":"1.0.0"}}"#);
+    let files = (0..1000).fold(Files::new(), |files, n| files.file(&package(n), text(n)));
+    let image = Image::of([files]);
+    let options = Options {
+        limits: Limits {
+            entries: 400,
+            ..Limits::default()
+        },
+        ..Options::default()
+    };
+    let bill = image.catalog(&options).unwrap();
+    assert_eq!(bill.packages.len(), 500, "the bound and a quarter of it");
+    assert_eq!(notes(&bill), [("layer 0", "layer-too-many-entries")]);
+    assert!(bill.notes[0].may_hide_packages());
+    assert!(
+        bill.notes[0].reason.starts_with("500 of its entries are left out"),
+        "{}",
+        bill.notes[0].reason
     );
-    assert_eq!(code(&limited(1100, 1000)), "layer-too-many-names");
 }
 
 #[test]

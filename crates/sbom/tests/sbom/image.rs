@@ -139,6 +139,7 @@ pub(crate) fn info() -> DocumentInfo {
         repository: None,
         platform: None,
         supplier: None,
+        authors: Vec::new(),
         tool_version: "0.1.0".to_owned(),
         details: std::collections::BTreeMap::new(),
     }

@@ -194,3 +194,80 @@ fn a_file_of_two_gigabytes_called_package_json_is_noted_by_its_size() {
     assert_eq!(bill.notes[0].code, "metadata-too-large");
     assert_eq!(names(&bill, PackageKind::Npm), ["c@1"]);
 }
+
+/// Debian's Maven repository has links to archives that do not say their coordinates; who says them is believed.
+#[test]
+fn debians_repository_names_archives() {
+    let archive = |jar: &str| {
+        Files::new()
+            .file(
+                &format!("usr/share/java/{jar}"),
+                include_bytes!("../fixtures/java/py4j0.10.9.7.jar"),
+            )
+            .symlink("usr/share/java/tool.jar", jar)
+    };
+    let link = "../../../../../java/tool.jar";
+    let repository = "usr/share/maven-repo/org/example/tool";
+    let files = || {
+        archive("tool-9.jar")
+            .symlink(&format!("{repository}/1.2/tool-1.2.jar"), link)
+            .symlink(&format!("{repository}/debian/tool-debian.jar"), link)
+    };
+    let bill = Image::of([files()]).bill();
+    let tool = named(&bill, "tool");
+    assert_eq!(
+        tool.purl.as_ref().map(ToString::to_string).as_deref(),
+        Some("pkg:maven/org.example/tool@9"),
+        "the version is the archive's own, where its name has one"
+    );
+    assert_eq!(tool.uncertain, None);
+    // Without the repository, or with links that lead elsewhere or are named for something else, nothing is made up.
+    for other in [
+        archive("tool-9.jar"),
+        archive("tool-9.jar").symlink(&format!("{repository}/1.2/tool-1.2.jar"), "../../elsewhere.jar"),
+        archive("tool-9.jar").symlink(&format!("{repository}/1.2/other-1.2.jar"), link),
+        archive("tool-9.jar").symlink(
+            "srv/maven-repo/org/example/tool/1.2/tool-1.2.jar",
+            "/usr/share/java/tool.jar",
+        ),
+    ] {
+        let bill = Image::of([other]).bill();
+        let tool = named(&bill, "tool");
+        assert_eq!((tool.purl.as_ref(), tool.group.as_ref()), (None, None));
+        assert!(tool.uncertain.is_some());
+    }
+    // An archive that says what it is stays what it says.
+    let own = Files::new()
+        .file("usr/share/java/lib.jar", include_bytes!("../fixtures/java/lib-1.2.jar"))
+        .symlink(
+            "usr/share/maven-repo/org/other/thing/7/thing-7.jar",
+            "/usr/share/java/lib.jar",
+        );
+    let bill = Image::of([own]).bill();
+    assert_eq!(
+        named(&bill, "lib").purl.as_ref().map(ToString::to_string).as_deref(),
+        Some("pkg:maven/org.example/lib@1.2")
+    );
+}
+
+/// An application's own `package.json` lies beside what was installed for it, or beside its lock file.
+#[test]
+fn an_application_is_listed_where_its_packages_are() {
+    let manifest = r#"{"name":"shop","version":"3.1.0","dependencies":{"left":"1"}}"#;
+    let left = r#"{"name":"left","version":"1.0.0"}"#;
+    let bill = Image::of([Files::new()
+        .file("srv/shop/package.json", manifest)
+        .file("srv/shop/node_modules/left/package.json", left)
+        .file("srv/other/package.json", r#"{"name":"other","version":"1.0.0"}"#)
+        .file("usr/share/doc/x/package.json", manifest)
+        .file(
+            "srv/shop/node_modules/left/test/package.json",
+            r#"{"name":"test-data","version":"0.0.1"}"#,
+        )])
+    .bill();
+    let names: Vec<&str> = bill.packages.iter().map(|package| package.name.as_str()).collect();
+    assert_eq!(names, ["left", "shop"]);
+    let shop = named(&bill, "shop");
+    assert_eq!(shop.uncertain, Some(Uncertainty::NotFromRegistry));
+    assert_eq!(needs(&bill), ["shop -> left"]);
+}

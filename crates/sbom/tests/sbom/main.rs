@@ -5,6 +5,7 @@ mod documents;
 mod hostile;
 mod image;
 mod languages;
+mod minimum;
 mod reading;
 mod stacks;
 mod systems;

@@ -1,7 +1,9 @@
-//! AWS KMS (API version 2014-11-01, JSON 1.1): `GetPublicKey`, `Sign` over a digest, `CreateKey` and `CreateAlias`.
+//! AWS KMS (API version 2014-11-01, JSON 1.1): `GetPublicKey`, `Sign` over a digest, `CreateKey` and `CreateAlias`. ECR (API
+//! version 2015-09-21, JSON 1.1): `GetAuthorizationToken`.
 //!
-//! The region is that of the key's ARN, or else `AWS_REGION`, `AWS_DEFAULT_REGION` or the profile's; the address is the
-//! one in the reference, or else `AWS_ENDPOINT_URL_KMS`, `AWS_ENDPOINT_URL` or AWS's own of that region.
+//! The region is that of the key's ARN or the registry's host, or else `AWS_REGION`, `AWS_DEFAULT_REGION` or the profile's; the
+//! address is the one in the reference, or else `AWS_ENDPOINT_URL_KMS` or `AWS_ENDPOINT_URL_ECR`, `AWS_ENDPOINT_URL` or AWS's
+//! own of that region.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,15 +23,42 @@ use super::{Backend, KmsError, KmsKey, Setup, digest_for, now};
 use crate::http::Answer;
 
 mod credentials;
+mod ecr;
 mod fetch;
 mod profile;
 mod sigv4;
 
 const CONTENT: &str = "application/x-amz-json-1.1";
 
-/// An account with an address of AWS KMS.
+pub(super) use self::ecr::Ecr;
+
+/// An interface of AWS that speaks JSON 1.1.
+#[derive(Clone, Copy, Debug)]
+struct Api {
+    /// In the scope of signatures.
+    service: &'static str,
+    /// Before the action in `x-amz-target`.
+    target: &'static str,
+    /// The beginning of its host.
+    host: &'static str,
+    /// The same where FIPS 140 is asked for.
+    fips_host: &'static str,
+    /// The variable with its address.
+    variable: &'static str,
+}
+
+const KMS: Api = Api {
+    service: "kms",
+    target: "TrentService",
+    host: "kms",
+    fips_host: "kms-fips",
+    variable: "AWS_ENDPOINT_URL_KMS",
+};
+
+/// An account with an address of a service.
 #[derive(Debug)]
 struct Service {
+    api: Api,
     wire: Wire,
     url: Url,
     region: String,
@@ -47,7 +76,7 @@ pub(super) struct Key {
 
 /// Opens the key that `awskms://ENDPOINT/KEY` names.
 pub(super) async fn open(endpoint: Option<&str>, id: &str, setup: &Setup<'_>) -> Result<KmsKey, KmsError> {
-    service(endpoint, id, setup)?.open(id).await
+    key_service(endpoint, id, setup)?.open(id).await
 }
 
 /// Makes a key and gives it the alias of the reference, unless there is one with that alias already.
@@ -63,7 +92,7 @@ pub(super) async fn create(
         });
     }
     let spec = key_spec(algorithm)?;
-    let service = service(endpoint, id, setup)?;
+    let service = key_service(endpoint, id, setup)?;
     match service.call::<Public>("GetPublicKey", &value!({ "KeyId": id })).await {
         Ok(_) => {}
         Err(error) if error.is_not_found() => {
@@ -85,19 +114,27 @@ pub(super) async fn create(
     service.open(id).await
 }
 
-fn service(endpoint: Option<&str>, id: &str, setup: &Setup<'_>) -> Result<Service, KmsError> {
+/// `arn:PARTITION:kms:REGION:ACCOUNT:key/ID` says the region itself; signing for another one would be refused.
+fn key_service(endpoint: Option<&str>, id: &str, setup: &Setup<'_>) -> Result<Service, KmsError> {
+    let region = id.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2));
+    let url = endpoint.map(|host| host_address(host).map_err(|reason| KmsError::Reference { reason }));
+    service(KMS, url.transpose()?, region, setup)
+}
+
+/// The service at an address, or where the environment or AWS has it; in a region, or that of the environment.
+fn service(api: Api, url: Option<Url>, region: Option<&str>, setup: &Setup<'_>) -> Result<Service, KmsError> {
     let settings = &setup.settings;
     let profiles = Profiles::read(settings)?;
-    let region = region(id, settings, &profiles)?;
-    let url = match endpoint {
-        Some(host) => host_address(host).map_err(|reason| KmsError::Reference { reason })?,
-        None => match configured_endpoint(settings, "AWS_ENDPOINT_URL_KMS")? {
+    let region = self::region(region, settings, &profiles)?;
+    let url = match url {
+        Some(url) => url,
+        None => match configured_endpoint(settings, api.variable)? {
             Some(url) => url,
             None => default_endpoint(
                 if settings.is_true("AWS_USE_FIPS_ENDPOINT") {
-                    "kms-fips"
+                    api.fips_host
                 } else {
-                    "kms"
+                    api.host
                 },
                 &region,
             )?,
@@ -109,6 +146,7 @@ fn service(endpoint: Option<&str>, id: &str, setup: &Setup<'_>) -> Result<Servic
         None => Vec::new(),
     };
     Ok(Service {
+        api,
         wire: Wire::new(setup.timing, &roots)?,
         url,
         region,
@@ -116,14 +154,10 @@ fn service(endpoint: Option<&str>, id: &str, setup: &Setup<'_>) -> Result<Servic
     })
 }
 
-/// `arn:PARTITION:kms:REGION:ACCOUNT:key/ID` says the region itself; signing for another one would be refused.
-fn region(id: &str, settings: &Settings<'_>, profiles: &Profiles) -> Result<String, KmsError> {
-    let of_arn = id
-        .strip_prefix("arn:")
-        .and_then(|rest| rest.split(':').nth(2))
-        .map(str::to_owned);
+fn region(named: Option<&str>, settings: &Settings<'_>, profiles: &Profiles) -> Result<String, KmsError> {
     let profile = settings.get("AWS_PROFILE").unwrap_or_else(|| "default".to_owned());
-    let region = of_arn
+    let region = named
+        .map(str::to_owned)
         .or_else(|| {
             settings
                 .first(&["AWS_REGION", "AWS_DEFAULT_REGION"])
@@ -132,7 +166,8 @@ fn region(id: &str, settings: &Settings<'_>, profiles: &Profiles) -> Result<Stri
         .or_else(|| profiles.text(&profile, "region"))
         .ok_or_else(|| KmsError::Setting {
             name: "AWS_REGION",
-            reason: "expected a region, it is not set and the key is not an ARN".to_owned(),
+            reason: "expected a region, it is not set, and neither the ARN of a key nor the host of a registry says it"
+                .to_owned(),
         })?;
     // It goes into a host name.
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
@@ -302,11 +337,11 @@ impl Service {
         credentials: &Credentials,
         at: UnixTime,
     ) -> Result<RequestBuilder, KmsError> {
-        let target = format!("TrentService.{action}");
+        let target = format!("{}.{action}", self.api.target);
         let request = self.wire.request(&Method::POST, &self.url).body(body.to_vec());
         let scope = Scope {
             region: &self.region,
-            service: "kms",
+            service: self.api.service,
             at,
         };
         let headers = [(CONTENT_TYPE.as_str(), CONTENT), ("x-amz-target", target.as_str())];

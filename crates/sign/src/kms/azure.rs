@@ -21,8 +21,11 @@ use super::wire::{Wire, is_success, json, place};
 use super::{Backend, KmsError, KmsKey, Setup, digest_for};
 use crate::http::Answer;
 
+mod acr;
 mod credentials;
 mod jwk;
+
+pub(super) use self::acr::Acr;
 
 const API_VERSION: &str = "7.4";
 

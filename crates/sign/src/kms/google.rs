@@ -16,13 +16,22 @@ use serde_json::{Value, json as value};
 use tokio::time::sleep;
 
 use self::credentials::Tokens;
-use super::settings::join;
+use super::settings::{Secret, join};
 use super::wire::{Wire, is_success, json, place};
 use super::{Backend, KmsError, KmsKey, Setup, digest_for};
 use crate::http::Answer;
 
 mod credentials;
 mod source;
+
+/// All that tokens of the key service are used for.
+const SCOPE: &str = "https://www.googleapis.com/auth/cloudkms";
+
+/// What Artifact Registry and Container Registry take, as gcloud's own credential helper asks for.
+const REGISTRY_SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
+
+/// The user name beside an access token (Artifact Registry, "Authenticate to a repository").
+const REGISTRY_USER: &str = "oauth2accesstoken";
 
 const ENDPOINT: &str = "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS";
 
@@ -124,8 +133,29 @@ fn service(setup: &Setup<'_>) -> Result<Service, KmsError> {
     Ok(Service {
         wire: Wire::new(setup.timing, &[])?,
         url,
-        tokens: Tokens::new(source::find(&setup.settings)?),
+        tokens: Tokens::new(source::find(&setup.settings, SCOPE)?),
     })
+}
+
+/// Google's registries, as one identity.
+#[derive(Debug)]
+pub(super) struct Registries {
+    wire: Wire,
+    tokens: Tokens,
+}
+
+impl Registries {
+    pub(super) fn of(setup: &Setup<'_>) -> Result<Self, KmsError> {
+        Ok(Self {
+            wire: Wire::new(setup.timing, &[])?,
+            tokens: Tokens::new(source::find(&setup.settings, REGISTRY_SCOPE)?),
+        })
+    }
+
+    /// User name and access token; tokens are kept for as long as they are valid.
+    pub(super) async fn credential(&self) -> Result<(String, Secret), KmsError> {
+        Ok((REGISTRY_USER.to_owned(), self.tokens.get(&self.wire).await?))
+    }
 }
 
 fn unsupported(seen: &str) -> KmsError {

@@ -2,6 +2,7 @@
 
 mod aws;
 mod azure;
+mod cloud_registries;
 mod google;
 mod transit;
 mod vault;

@@ -26,6 +26,7 @@ struct Aws {
     keys: BTreeMap<String, Key>,
     aliases: BTreeMap<String, String>,
     fault: Fault,
+    registry_seconds: u64,
     asked: Vec<String>,
 }
 
@@ -38,6 +39,8 @@ impl AwsKms {
         "sessionSecret+of/STS0000000000000000EXAM",
         "IQoJb3JpZ2luX2VjE//session+token==",
     );
+    /// The password of all registries of the account.
+    pub const REGISTRY_PASSWORD: &'static str = "ecr-password:with-a-colon";
     /// The role that may be taken on, and the other provider's token for it.
     pub const ROLE: &'static str = "arn:aws:iam::111122223333:role/signer";
     /// The token of the other provider.
@@ -55,6 +58,7 @@ impl AwsKms {
                 keys: BTreeMap::new(),
                 aliases: BTreeMap::new(),
                 fault: Fault::None,
+                registry_seconds: 12 * 3600,
                 asked: Vec::new(),
             }),
         }
@@ -86,6 +90,11 @@ impl AwsKms {
     /// Misbehaves from now on.
     pub fn set_fault(&self, fault: Fault) {
         self.running.lock().fault = fault;
+    }
+
+    /// Hands out passwords of registries that end after so many seconds.
+    pub fn set_registry_seconds(&self, seconds: u64) {
+        self.running.lock().registry_seconds = seconds;
     }
 
     /// What was asked for: actions of KMS and STS, and paths.
@@ -234,6 +243,13 @@ impl Aws {
         if asked.header("host") != self.host || asked.header("content-type") != "application/x-amz-json-1.1" {
             return failure(400, "SerializationException", "");
         }
+        if let Some(action) = target.strip_prefix("AmazonEC2ContainerRegistry_V20150921.") {
+            return match self.check_signature(asked, "ecr") {
+                Ok(_) if action == "GetAuthorizationToken" && asked.json() == json!({}) => self.registry_token(),
+                Ok(_) => failure(400, "InvalidParameterException", ""),
+                Err(reason) => failure(400, "InvalidSignatureException", &reason),
+            };
+        }
         if let Err(reason) = self.check_signature(asked, "kms") {
             return failure(400, "InvalidSignatureException", &reason);
         }
@@ -245,6 +261,18 @@ impl Aws {
             Some("CreateAlias") => self.name(&body),
             _ => failure(400, "UnknownOperationException", ""),
         }
+    }
+
+    /// ECR API reference, `GetAuthorizationToken`.
+    fn registry_token(&self) -> Reply {
+        let token = STANDARD.encode(format!("AWS:{}", AwsKms::REGISTRY_PASSWORD));
+        #[expect(clippy::cast_precision_loss, reason = "a time in seconds is far below 2^52")]
+        let ends = (super::server::seconds() + self.registry_seconds) as f64 + 0.25;
+        let proxy = format!("https://{ACCOUNT}.dkr.ecr.{}.amazonaws.com", self.region);
+        Reply::json(
+            200,
+            &json!({ "authorizationData": [{ "authorizationToken": token, "expiresAt": ends, "proxyEndpoint": proxy }] }),
+        )
     }
 
     fn find(&self, body: &Value) -> Result<(String, &Key), Reply> {

@@ -11,8 +11,11 @@ use super::keys::{Key, KeyKind, element};
 use super::server::{Asked, Reply, Running, Service, whole_fault};
 
 const TOKEN: &str = "eyJ0eXAiOiJKV1QifQ.entra-token.sig";
+/// For another audience: registries.
+const REGISTRY_TOKEN: &str = "eyJ0eXAiOiJKV1QifQ.entra-registry-token.sig";
+const REGISTRIES: &str = "https://containerregistry.azure.net";
 
-/// A vault and an authority under one address.
+/// A vault, a registry's exchange of tokens and an authority under one address.
 pub struct AzureVault {
     running: Running<Vault>,
 }
@@ -50,6 +53,19 @@ impl AzureVault {
                 asked: Vec::new(),
             }),
         }
+    }
+
+    /// The password of the registry at this address: a token that ends in an hour.
+    #[must_use]
+    pub fn refresh_token() -> String {
+        let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        // The same for all who ask within the hour.
+        let ends = (super::server::seconds() / 3600 + 2) * 3600;
+        format!(
+            "{}.{}.c2ln",
+            part(json!({ "alg": "RS256" })),
+            part(json!({ "exp": ends }))
+        )
     }
 
     /// Host and port, for references.
@@ -100,6 +116,7 @@ impl Service for Vault {
             ("POST", [tenant, "oauth2", "v2.0", "token"]) => token(tenant, asked),
             ("GET", ["metadata", "identity", "oauth2", "token"]) => managed(asked),
             ("GET", ["msi", "token"]) => app_service(asked),
+            ("POST", ["oauth2", "exchange"]) => self.exchange(asked),
             _ => self.key_request(asked, &parts),
         }
     }
@@ -129,6 +146,18 @@ impl Vault {
             ("POST", ["keys", name, version, "sign"]) => self.sign(name, version, &asked.json()),
             _ => error(404, "NotFound", "no such operation"),
         }
+    }
+
+    /// Azure Container Registry, "Azure Container Registry integration with Azure Active Directory".
+    fn exchange(&self, asked: &Asked) -> Reply {
+        let right = asked.field("grant_type") == "access_token"
+            && asked.field("service") == self.host
+            && asked.field("access_token") == REGISTRY_TOKEN;
+        if !right {
+            let errors = json!({ "errors": [{ "code": "UNAUTHORIZED", "message": "authentication required" }] });
+            return Reply::json(401, &errors);
+        }
+        Reply::json(200, &json!({ "refresh_token": AzureVault::refresh_token() }))
     }
 
     fn find(&self, name: &str, version: Option<&str>) -> Option<(usize, &Key)> {
@@ -255,18 +284,26 @@ fn token(tenant: &str, asked: &Asked) -> Reply {
     let right = tenant == AzureVault::TENANT
         && asked.field("client_id") == AzureVault::CLIENT
         && asked.field("grant_type") == "client_credentials"
-        && asked.field("scope") == "https://vault.azure.net/.default"
         && (secret || federated);
-    if right {
+    let scope = asked.field("scope");
+    if let Some(token) = scope.strip_suffix("/.default").and_then(token_for).filter(|_| right) {
         return Reply::json(
             200,
-            &json!({ "token_type": "Bearer", "expires_in": 3599, "access_token": TOKEN }),
+            &json!({ "token_type": "Bearer", "expires_in": 3599, "access_token": token }),
         );
     }
     Reply::json(
         401,
         &json!({ "error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided." }),
     )
+}
+
+fn token_for(audience: &str) -> Option<&'static str> {
+    match audience {
+        "https://vault.azure.net" => Some(TOKEN),
+        REGISTRIES => Some(REGISTRY_TOKEN),
+        _ => None,
+    }
 }
 
 fn managed(asked: &Asked) -> Reply {
@@ -276,12 +313,12 @@ fn managed(asked: &Asked) -> Reply {
             &json!({ "error": "invalid_request", "error_description": "Required metadata header not specified" }),
         );
     }
-    if asked.field("resource") != "https://vault.azure.net" {
+    let Some(token) = token_for(&asked.field("resource")) else {
         return Reply::json(400, &json!({ "error": "invalid_resource" }));
-    }
+    };
     Reply::json(
         200,
-        &json!({ "access_token": TOKEN, "expires_in": "86399", "token_type": "Bearer" }),
+        &json!({ "access_token": token, "expires_in": "86399", "token_type": "Bearer" }),
     )
 }
 

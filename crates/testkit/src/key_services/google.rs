@@ -36,6 +36,8 @@ struct Google {
 }
 
 impl GoogleKms {
+    /// The access token that registries take.
+    pub const REGISTRY_TOKEN: &'static str = "ya29.registry-token";
     /// Starts it.
     #[must_use]
     pub fn start() -> Self {
@@ -179,43 +181,38 @@ impl Service for Google {
 
 impl Google {
     fn token(&self, asked: &Asked) -> Reply {
-        let right = match asked.field("grant_type").as_str() {
+        let token = match asked.field("grant_type").as_str() {
             "refresh_token" => {
-                asked.field("client_id") == "c.apps.googleusercontent.com"
+                let right = asked.field("client_id") == "c.apps.googleusercontent.com"
                     && asked.field("client_secret") == "user-secret"
-                    && asked.field("refresh_token") == "1//refresh"
+                    && asked.field("refresh_token") == "1//refresh";
+                right.then_some(TOKEN)
             }
             "urn:ietf:params:oauth:grant-type:jwt-bearer" => self.asserted(&asked.field("assertion")),
-            _ => false,
+            _ => None,
         };
-        if right { granted(TOKEN) } else { denied() }
+        token.map_or_else(denied, granted)
     }
 
-    /// The JWT is signed with the account's key, for us, now, and for KMS alone.
-    fn asserted(&self, token: &str) -> bool {
-        let Some((text, signature)) = token.rsplit_once('.') else {
-            return false;
-        };
+    /// The JWT is signed with the account's key, for us, now, and for KMS or registries alone.
+    fn asserted(&self, token: &str) -> Option<&'static str> {
+        let (text, signature) = token.rsplit_once('.')?;
         let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &self.service_account);
         let signature = URL_SAFE_NO_PAD.decode(signature).unwrap_or_default();
-        if key.verify(text.as_bytes(), &signature).is_err() {
-            return false;
-        }
+        key.verify(text.as_bytes(), &signature).ok()?;
         let read = |part: &str| -> Value {
             serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap_or_default()).unwrap_or_default()
         };
-        let Some((header, claims)) = text.split_once('.') else {
-            return false;
-        };
+        let (header, claims) = text.split_once('.')?;
         let (header, claims) = (read(header), read(claims));
         let (issued, ends) = (claims["iat"].as_u64().unwrap_or(0), claims["exp"].as_u64().unwrap_or(0));
-        header["alg"] == "RS256"
+        let right = header["alg"] == "RS256"
             && header["kid"] == "k1"
             && claims["iss"] == EMAIL
-            && claims["scope"] == SCOPE
             && claims["aud"] == format!("{}/token", self.address)
             && issued.abs_diff(seconds()) < 60
-            && ends - issued <= 3600
+            && ends - issued <= 3600;
+        claims["scope"].as_str().and_then(token_for).filter(|_| right)
     }
 
     fn key_request(&mut self, asked: &Asked, resource: &str) -> Reply {
@@ -459,7 +456,18 @@ fn metadata(asked: &Asked) -> Reply {
     if asked.header("metadata-flavor") != "Google" {
         return Reply::text(403, "Missing Metadata-Flavor:Google header.");
     }
-    granted(TOKEN).with("metadata-flavor", "Google")
+    match token_for(&asked.field("scopes")) {
+        Some(token) => granted(token).with("metadata-flavor", "Google"),
+        None => error(400, "INVALID_ARGUMENT", "no such scope"),
+    }
+}
+
+fn token_for(scope: &str) -> Option<&'static str> {
+    match scope {
+        SCOPE => Some(TOKEN),
+        "https://www.googleapis.com/auth/cloud-platform" => Some(GoogleKms::REGISTRY_TOKEN),
+        _ => None,
+    }
 }
 
 fn granted(token: &str) -> Reply {

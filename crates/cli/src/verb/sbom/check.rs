@@ -12,6 +12,7 @@ use crate::bills::DocumentFormat;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::seen::{self, Look};
+use crate::verb::sbom::PartyArgs;
 
 /// The packages named for an element that they lack; the number is always said.
 const NAMED: usize = 5;
@@ -27,8 +28,11 @@ pub(crate) struct Check {
     rules: Vec<WhoseRules>,
 
     /// The format in which an image's document is checked: not every one has a place for everything
-    #[arg(long, short = 'f', value_enum, default_value = "spdx-json")]
+    #[arg(long, short = 'f', value_enum, default_value = "cyclonedx-json")]
     format: DocumentFormat,
+
+    #[command(flatten)]
+    parties: PartyArgs,
 
     /// Take the document out of an attestation, whose signature is not verified
     #[arg(long)]
@@ -46,7 +50,7 @@ pub(crate) struct Check {
 enum WhoseRules {
     /// The minimum elements of the U.S. Department of Commerce
     Ntia,
-    /// The required fields of BSI TR-03183-2, version 2.0
+    /// The required fields of BSI TR-03183-2, version 2.1.0
     Bsi,
 }
 
@@ -94,7 +98,8 @@ impl Check {
             unwrap: self.unwrap,
             registry: &self.registry,
         };
-        let seen = seen::look(context, &self.subject, &how).await?;
+        let mut seen = seen::look(context, &self.subject, &how).await?;
+        self.parties.clone().apply(&mut seen.info);
         let bytes = self.format.write(&seen.bill, &seen.info);
         read(&bytes).map_err(|error| Failure::new(Exit::Undecided, error.code(), error))
     }

@@ -9,6 +9,7 @@ use crate::bills::{DocumentFormat, line_of};
 use crate::context::{Context, write_file};
 use crate::failure::Failure;
 use crate::seen;
+use crate::verb::sbom::PartyArgs;
 
 /// Write a document (SPDX, CycloneDX, Syft) in another format
 #[derive(Args, Debug)]
@@ -31,12 +32,16 @@ pub(crate) struct Convert {
     /// Add CPE names by the rule in docs/sbom.md to packages without one
     #[arg(long)]
     cpes: bool,
+
+    #[command(flatten)]
+    parties: PartyArgs,
 }
 
 impl Convert {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let document = seen::document(context, &self.file, self.unwrap)?;
         let mut info = document.info(Context::document_time()?, env!("CARGO_PKG_VERSION"));
+        self.parties.apply(&mut info);
         if self.cpes {
             proofmark_sbom::cpe::add(&document.bill, &mut info);
         }

@@ -1,5 +1,6 @@
 //! What Maven puts into an archive: `pom.properties`, and `pom.xml` as far as it says things without variables.
 
+use super::super::text::named;
 use super::super::xml;
 use super::super::{Draft, Need};
 use super::identity::Coordinates;
@@ -44,6 +45,8 @@ pub(super) struct Pom {
     url: Option<String>,
     description: Option<String>,
     organisation: Option<String>,
+    /// The first developer's name and address.
+    developer: (Option<String>, Option<String>),
     needs: Vec<String>,
 }
 
@@ -57,7 +60,8 @@ impl Pom {
                 pom.dependency(std::mem::take(&mut dependency));
                 return;
             }
-            if !is_told(text) && path != "project/description" {
+            let is_mail = path == "project/developers/developer/email";
+            if !is_told(text) && path != "project/description" && !is_mail {
                 return;
             }
             let text = text.to_owned();
@@ -71,6 +75,8 @@ impl Pom {
                 "project/url" => pom.url = Some(text),
                 "project/description" => pom.description = Some(text).filter(|text| !text.is_empty()),
                 "project/organization/name" => pom.organisation = Some(text),
+                "project/developers/developer/name" => pom.developer.0 = pom.developer.0.take().or(Some(text)),
+                _ if is_mail => pom.developer.1 = pom.developer.1.take().or(Some(text)),
                 "project/dependencies/dependency/groupId" => dependency.group = Some(text),
                 "project/dependencies/dependency/artifactId" => dependency.artifact = Some(text),
                 "project/dependencies/dependency/scope" => dependency.scope = Some(text),
@@ -115,7 +121,8 @@ impl Pom {
         draft.licences.clone_from(&self.licences);
         draft.homepage.clone_from(&self.url);
         draft.description.clone_from(&self.description);
-        draft.supplier.clone_from(&self.organisation);
+        let (developer, mail) = self.developer.clone();
+        draft.supplier = self.organisation.clone().or_else(|| named(developer, mail));
         draft
             .needs
             .extend(self.needs.iter().map(|name| Need::AnyOf(vec![name.clone()])));

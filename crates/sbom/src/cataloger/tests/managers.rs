@@ -17,7 +17,7 @@ fn a_gem_is_what_its_specification_says() {
             (PackageKind::Gem, "hello-gem", Some("1.2.3"))
         );
         assert_eq!(gem.licences, ["MIT", "Ruby"]);
-        assert_eq!(gem.supplier.as_deref(), Some("A. Author"));
+        assert_eq!(gem.supplier.as_deref(), Some("A. Author <a@example.org>"));
         assert_eq!(gem.homepage.as_deref(), Some("https://example.org/hello"));
         assert_eq!(gem.description.as_deref(), Some("Says hello"));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Access tokens of Microsoft Entra for Key Vault, with the variables of Azure's own libraries ("Azure Identity,
+//! Access tokens of Microsoft Entra for Key Vault and Container Registry, with the variables of Azure's own libraries ("Azure Identity,
 //! environment variables"):
 //!
 //! 1. `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_CLIENT_SECRET`;
@@ -101,8 +101,8 @@ pub(super) fn authority_of(settings: &Settings<'_>, vault: &str) -> Result<Url, 
         Some("AZURECHINACLOUD") => china,
         Some("AZUREUSGOVERNMENT" | "AZUREUSGOVERNMENTCLOUD") => government,
         Some(_) => "https://login.microsoftonline.com/",
-        None if vault.ends_with(".azure.cn") => china,
-        None if vault.ends_with(".usgovcloudapi.net") => government,
+        None if vault.ends_with(".azure.cn") || vault.ends_with(".azurecr.cn") => china,
+        None if vault.ends_with(".usgovcloudapi.net") || vault.ends_with(".azurecr.us") => government,
         None => "https://login.microsoftonline.com/",
     };
     address(host).map_err(|reason| KmsError::Setting {

@@ -28,9 +28,6 @@ use crate::kms::settings::{Secret, Settings, address, join, local_address, read_
 use crate::kms::wire::{Wire, json, place, shown};
 use crate::kms::{KmsError, now};
 
-/// All that tokens are used for here.
-const SCOPE: &str = "https://www.googleapis.com/auth/cloudkms";
-
 /// What impersonation asks its own service for.
 const IMPERSONATION_SCOPE: &str = "https://www.googleapis.com/auth/iam";
 
@@ -46,6 +43,8 @@ const LIFE: std::time::Duration = std::time::Duration::from_secs(3600);
 #[derive(Debug)]
 pub(super) struct Source {
     kind: Kind,
+    /// All that the tokens are for.
+    scope: &'static str,
     pub(super) quota_project: Option<String>,
 }
 
@@ -129,7 +128,7 @@ struct Format {
 }
 
 /// Finds where tokens come from, in the order of the module.
-pub(super) fn find(settings: &Settings<'_>) -> Result<Source, KmsError> {
+pub(super) fn find(settings: &Settings<'_>, scope: &'static str) -> Result<Source, KmsError> {
     let usual = "application_default_credentials.json";
     let path = match settings.get(VARIABLE) {
         // A file that is named and not there is an error, not a reason to look elsewhere.
@@ -142,7 +141,7 @@ pub(super) fn find(settings: &Settings<'_>) -> Result<Source, KmsError> {
     };
     let quota = settings.get("GOOGLE_CLOUD_QUOTA_PROJECT");
     if let Some(path) = path {
-        let mut source = of_file(&path)?;
+        let mut source = of_file(&path, scope)?;
         source.quota_project = quota.or(source.quota_project);
         return Ok(source);
     }
@@ -155,11 +154,12 @@ pub(super) fn find(settings: &Settings<'_>) -> Result<Source, KmsError> {
     })?;
     Ok(Source {
         kind: Kind::Metadata { url },
+        scope,
         quota_project: quota,
     })
 }
 
-fn of_file(path: &Path) -> Result<Source, KmsError> {
+fn of_file(path: &Path, scope: &'static str) -> Result<Source, KmsError> {
     let failed = |reason: String| KmsError::File {
         path: path.display().to_string(),
         reason,
@@ -184,6 +184,7 @@ fn of_file(path: &Path) -> Result<Source, KmsError> {
     };
     Ok(Source {
         kind: kind.map_err(failed)?,
+        scope,
         quota_project,
     })
 }
@@ -287,7 +288,7 @@ impl Source {
                 key_id,
                 url,
             } => {
-                let assertion = assertion(email, key, key_id.as_deref(), url)?;
+                let assertion = assertion(email, key, key_id.as_deref(), url, self.scope)?;
                 let fields = [
                     ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
                     ("assertion", assertion.expose()),
@@ -308,24 +309,24 @@ impl Source {
                 ];
                 grant(wire, url, &fields).await
             }
-            Kind::Federated(federated) => federated.fetch(wire).await,
-            Kind::Metadata { url } => metadata(wire, url).await,
+            Kind::Federated(federated) => federated.fetch(wire, self.scope).await,
+            Kind::Metadata { url } => metadata(wire, url, self.scope).await,
         }
     }
 }
 
 impl Federated {
-    async fn fetch(&self, wire: &Wire) -> Result<Token, KmsError> {
+    async fn fetch(&self, wire: &Wire, scope: &str) -> Result<Token, KmsError> {
         let subject = self.subject.fetch(wire).await?;
-        let scope = if self.impersonate.is_some() {
+        let asked = if self.impersonate.is_some() {
             IMPERSONATION_SCOPE
         } else {
-            SCOPE
+            scope
         };
         let fields = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
             ("audience", &self.audience),
-            ("scope", scope),
+            ("scope", asked),
             ("requested_token_type", "urn:ietf:params:oauth:token-type:access_token"),
             ("subject_token_type", &self.subject_type),
             ("subject_token", subject.expose()),
@@ -334,7 +335,7 @@ impl Federated {
         let Some(url) = &self.impersonate else {
             return Ok(token);
         };
-        let body = value!({ "scope": [SCOPE], "lifetime": format!("{}s", LIFE.as_secs()) });
+        let body = value!({ "scope": [scope], "lifetime": format!("{}s", LIFE.as_secs()) });
         let answer = wire
             .ask(
                 url,
@@ -398,7 +399,7 @@ impl Subject {
 }
 
 /// RFC 7523 section 2.1, with the members that Google documents ("Using OAuth 2.0 for Server to Server Applications").
-fn assertion(email: &str, key: &Secret, key_id: Option<&str>, audience: &Url) -> Result<Secret, KmsError> {
+fn assertion(email: &str, key: &Secret, key_id: Option<&str>, audience: &Url, scope: &str) -> Result<Secret, KmsError> {
     let bad = |reason: &str| KmsError::Setting {
         name: VARIABLE,
         reason: format!("the private_key of {email} {reason}"),
@@ -415,7 +416,7 @@ fn assertion(email: &str, key: &Secret, key_id: Option<&str>, audience: &Url) ->
     let issued = now();
     let claims = value!({
         "iss": email,
-        "scope": SCOPE,
+        "scope": scope,
         "aud": audience.as_str(),
         "iat": issued.seconds(),
         "exp": issued.plus(LIFE).seconds(),
@@ -448,7 +449,7 @@ fn granted(answer: &Answer, url: &Url) -> Result<Token, KmsError> {
     })
 }
 
-async fn metadata(wire: &Wire, base: &Url) -> Result<Token, KmsError> {
+async fn metadata(wire: &Wire, base: &Url, scope: &str) -> Result<Token, KmsError> {
     const FLAVOR: &str = "metadata-flavor";
     let path = [
         "computeMetadata",
@@ -459,7 +460,7 @@ async fn metadata(wire: &Wire, base: &Url) -> Result<Token, KmsError> {
         "token",
     ];
     let mut url = join(base, path);
-    url.query_pairs_mut().append_pair("scopes", SCOPE);
+    url.query_pairs_mut().append_pair("scopes", scope);
     let answer = wire
         .ask_metadata(&url, || Ok(wire.request(&Method::GET, &url).header(FLAVOR, "Google")))
         .await
