@@ -27,9 +27,9 @@ pub(crate) struct PolicyKind {
     pub(crate) own: bool,
 }
 
-/// What is followed. The namespaced kinds of the peers are not among them: whoever may write to a namespace would
-/// otherwise say which images need no other policy there.
-pub(crate) const POLICY_KINDS: [PolicyKind; 3] = [
+/// What is followed. The namespaced kinds of the peers are not among them, nor Kyverno's exceptions: whoever may write to a
+/// namespace would otherwise say which images need no other policy there, or none at all.
+pub(crate) const POLICY_KINDS: [PolicyKind; 4] = [
     PolicyKind {
         group: "proofmark.dev",
         versions: &["v1alpha1"],
@@ -42,6 +42,13 @@ pub(crate) const POLICY_KINDS: [PolicyKind; 3] = [
         versions: &["v1"],
         kind: "ClusterPolicy",
         plural: "clusterpolicies",
+        own: false,
+    },
+    PolicyKind {
+        group: "policies.kyverno.io",
+        versions: &["v1", "v1beta1", "v1alpha1"],
+        kind: "ImageValidatingPolicy",
+        plural: "imagevalidatingpolicies",
         own: false,
     },
     PolicyKind {

@@ -16,8 +16,10 @@ use crate::world::{Webhook, World};
 mod objects;
 mod outage;
 mod policies;
+mod pulling;
 mod rotation;
 mod schema;
+mod sharing;
 mod workloads;
 
 /// The label by which the webhook configurations of a test know its namespace.
