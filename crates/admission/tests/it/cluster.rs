@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 
 use crate::world::{Webhook, World};
 
+mod chart;
 mod objects;
 mod outage;
 mod policies;
