@@ -79,11 +79,8 @@ pub(crate) fn assemble(facts: Facts) -> Bill {
                 context.owner(told.path, &system)
             };
             let mut package = context.package(told, owner);
-            // SPDX 2.3, 7.5: what lies in a system package's files comes from whoever supplies that package.
-            if let (None, Some(owner)) = (&package.supplier, &package.owned_by) {
-                let supplier = packages.get(owner).and_then(|owner| owner.supplier.as_ref());
-                package.supplier = supplier.map(|name| format!("Organization: {name}"));
-            }
+            let owner = package.owned_by.as_ref().and_then(|owner| packages.get(owner));
+            package.supplier = supplier::supplier(told.draft, owner);
             if is_system {
                 let name = told.draft.name.clone();
                 if let Some(architecture) = &told.draft.architecture {
@@ -213,7 +210,11 @@ impl<'f> Context<'f> {
         for (told, left_out) in drafts.iter().zip(&mut left_out) {
             let kind = told.draft.kind;
             let from_content = told.draft.uncertain == Some(Uncertainty::FromContent);
-            let is_of_file = kind == PackageKind::Generic || (kind.is_system() && from_content);
+            // A Go program of which nothing is known but the path that its package was built under.
+            let is_bare_program = kind == PackageKind::Golang
+                && told.draft.file.is_some()
+                && told.draft.uncertain == Some(Uncertainty::NoVersion);
+            let is_of_file = kind == PackageKind::Generic || is_bare_program || (kind.is_system() && from_content);
             *left_out |= told.draft.application && !applications.contains(told.path);
             *left_out |= is_of_file && self.owners.contains_key(merged_usr(told.path));
         }
@@ -239,7 +240,7 @@ impl<'f> Context<'f> {
             purl,
             source: draft.source.clone(),
             licences: self.licences(draft),
-            supplier: supplier::supplier(draft),
+            supplier: None,
             homepage: supplier::homepage(draft),
             description: draft.description.clone(),
             locations: vec![Location {

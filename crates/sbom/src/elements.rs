@@ -345,6 +345,13 @@ mod tests {
         assert_eq!(lacking(&document(), Rules::Bsi), [""; 0]);
     }
 
+    fn take(pointer: &str, key: &str) -> serde_json::Value {
+        let mut document = document();
+        let object = document.pointer_mut(pointer).unwrap().as_object_mut().unwrap();
+        object.remove(key);
+        document
+    }
+
     fn property_taken(at: usize) -> serde_json::Value {
         let mut document = document();
         document["components"][0]["properties"]
@@ -400,16 +407,6 @@ mod tests {
     /// Each element taken away is the one that lacks.
     #[test]
     fn what_is_taken_away_lacks() {
-        let take = |pointer: &str, key: &str| {
-            let mut document = document();
-            document
-                .pointer_mut(pointer)
-                .unwrap()
-                .as_object_mut()
-                .unwrap()
-                .remove(key);
-            document
-        };
         for (document, ntia, bsi) in [
             (
                 take("/components/0", "supplier"),
@@ -444,6 +441,10 @@ mod tests {
             assert_eq!(lacking(&document, Rules::Ntia), ntia, "{document}");
             assert_eq!(lacking(&document, Rules::Bsi), bsi, "{document}");
         }
+    }
+
+    #[test]
+    fn what_says_nothing_lacks() {
         let mut unrelated = take("", "dependencies");
         unrelated["compositions"] = json!([]);
         assert_eq!(lacking(&unrelated, Rules::Ntia), ["ntia-relationship"]);

@@ -1,16 +1,19 @@
 //! Who supplies a package that does not say it: the owner of its name, where a registry gives names to owners.
 
-use crate::bill::PackageKind;
+use crate::bill::{Package, PackageKind};
 use crate::cataloger::Draft;
 
 /// Forges, where the first element of a path is a person's or an organisation's.
 const FORGES: [&str; 5] = ["github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "gitee.com"];
 
-/// What the package says, else whose its name is: a Maven group, an npm scope, a Composer vendor, a Go module's account or
-/// domain. A group that is no domain (`commons-io`) is a project's own.
-pub(super) fn supplier(draft: &Draft) -> Option<String> {
+/// What the package says; else, of what lies in a system package's files, who supplies that package (SPDX 2.3, 7.5: the
+/// actual distribution source); else whose its name is: a Maven group, an npm scope, a Composer vendor, a Go module's account
+/// or domain. A group that is no domain (`commons-io`) is a project's own.
+pub(super) fn supplier(draft: &Draft, owned_by: Option<&Package>) -> Option<String> {
     let said = draft.supplier.as_deref().map(str::trim).filter(|text| !text.is_empty());
-    said.map(str::to_owned).or_else(|| owner(draft).map(str::to_owned))
+    let of_system = || Some(format!("Organization: {}", owned_by?.supplier.as_deref()?));
+    let of_name = || owner(draft).map(str::to_owned);
+    said.map(str::to_owned).or_else(of_system).or_else(of_name)
 }
 
 /// The page of the project, where the package says it; of a Go module the address that the `go` command itself asks for it
@@ -74,7 +77,7 @@ mod tests {
     fn of(kind: PackageKind, group: Option<&str>, name: &str) -> Option<String> {
         let mut draft = Draft::new(kind, name, Some("1"));
         draft.group = group.map(str::to_owned);
-        supplier(&draft)
+        supplier(&draft, None)
     }
 
     #[test]
@@ -120,8 +123,8 @@ mod tests {
     fn what_the_package_says_goes_first() {
         let mut draft = Draft::new(PackageKind::Npm, "@babel/core", Some("1"));
         draft.supplier = Some("Ann".to_owned());
-        assert_eq!(supplier(&draft).as_deref(), Some("Ann"));
+        assert_eq!(supplier(&draft, None).as_deref(), Some("Ann"));
         draft.supplier = Some(" ".to_owned());
-        assert_eq!(supplier(&draft).as_deref(), Some("@babel"));
+        assert_eq!(supplier(&draft, None).as_deref(), Some("@babel"));
     }
 }

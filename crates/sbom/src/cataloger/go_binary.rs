@@ -161,7 +161,7 @@ fn facts(go_version: &str, modules: &str) -> Vec<Fact> {
     // that were named has no name.
     if let (None, Some(path)) = (main, package.filter(|path| path.contains('.') && path.contains('/'))) {
         main = Some(drafts.len());
-        drafts.push(module(path, None));
+        drafts.push(Draft::new(PackageKind::Golang, path, None));
     }
     // `go1.22.1 X:experiment`, `devel go1.23-abcdef`.
     let release = go_version

@@ -87,15 +87,15 @@ pub(crate) struct RepositoryName {
     pub(crate) version: Option<String>,
 }
 
-/// The name of `usr/share/maven-repo/org/example/lib/1.2/lib-1.2.jar`, which is a link to the archive or the archive; for
-/// any version Debian has a folder `debian`.
+/// The name of `usr/share/maven-repo/org/example/lib/1.2/lib-1.2.jar`, which is a link to the archive or the archive. For
+/// any version Debian has a folder `debian`, for a series one such as `9.x`: these are no versions.
 pub(crate) fn repository_name(path: &str) -> Option<RepositoryName> {
     let (rest, file) = path.strip_prefix("usr/share/maven-repo/")?.rsplit_once('/')?;
     let (rest, version) = rest.rsplit_once('/')?;
     let (group, artifact) = rest.rsplit_once('/')?;
     let stem = file.strip_suffix(".jar")?.strip_prefix(artifact)?;
-    let version = Some(version).filter(|version| *version != "debian");
-    let is_own = stem.strip_prefix('-') == Some(version.unwrap_or("debian"));
+    let is_own = stem.strip_prefix('-') == Some(version);
+    let version = Some(version).filter(|version| *version != "debian" && !version.ends_with(".x"));
     is_own.then(|| RepositoryName {
         is_unversioned: version.is_none(),
         group: group.replace('/', "."),
@@ -114,15 +114,21 @@ pub(crate) fn name_archive(facts: &mut [Fact], names: &[RepositoryName]) {
         return;
     };
     let is_named = |name: &&RepositoryName| draft.group.as_ref() == Some(&name.group) && draft.name == name.artifact;
-    let known = names.iter().find(is_named);
+    // Those with a version first; in whichever order they were found.
+    let known = names.iter().filter(is_named).min();
     let says_itself = draft.group.is_some() && draft.uncertain.is_none();
     if known.is_none() && says_itself {
         return;
     }
     let name = known.unwrap_or(first);
+    let own = draft.version.take();
+    // A version that the archive says goes before the repository's, one of its file's name does not.
+    draft.version = match says_itself {
+        true => own.or_else(|| name.version.clone()),
+        false => name.version.clone().or(own),
+    };
     draft.group = Some(name.group.clone());
     draft.name.clone_from(&name.artifact);
-    draft.version = draft.version.take().or_else(|| name.version.clone());
     draft.uncertain = draft.version.is_none().then_some(Uncertainty::NoVersion);
     draft.provides.push(format!("{}:{}", name.group, name.artifact));
 }

@@ -217,10 +217,29 @@ fn debians_repository_names_archives() {
     let tool = named(&bill, "tool");
     assert_eq!(
         tool.purl.as_ref().map(ToString::to_string).as_deref(),
-        Some("pkg:maven/org.example/tool@9"),
-        "the version is the archive's own, where its name has one"
+        Some("pkg:maven/org.example/tool@1.2"),
+        "what the repository says goes before the file's name"
     );
     assert_eq!(tool.uncertain, None);
+    let series = archive("tool-9.jar").symlink(&format!("{repository}/9.x/tool-9.x.jar"), link);
+    let bill = Image::of([series]).bill();
+    assert_eq!(
+        named(&bill, "tool").version.as_deref(),
+        Some("9"),
+        "a series is no version"
+    );
+    // Of several names the same counts in whatever order they stand.
+    let other = "usr/share/maven-repo/org/example/another/1.2/another-1.2.jar";
+    for names in [
+        [other, &format!("{repository}/1.2/tool-1.2.jar")],
+        [&format!("{repository}/1.2/tool-1.2.jar"), other],
+    ] {
+        let files = names
+            .iter()
+            .fold(archive("tool-9.jar"), |files, name| files.symlink(name, link));
+        let bill = Image::of([files]).bill();
+        assert_eq!(bill.packages[0].name, "another");
+    }
     // Without the repository, or with links that lead elsewhere or are named for something else, nothing is made up.
     for other in [
         archive("tool-9.jar"),
@@ -270,4 +289,33 @@ fn an_application_is_listed_where_its_packages_are() {
     let shop = named(&bill, "shop");
     assert_eq!(shop.uncertain, Some(Uncertainty::NotFromRegistry));
     assert_eq!(needs(&bill), ["shop -> left"]);
+}
+
+/// A Go program without modules says which package it was built of. Of one that a system package has, that is known.
+#[test]
+fn a_go_program_without_modules_is_its_package() {
+    let program = |path: &str| {
+        let text = [&[0; 16][..], b"path\t", path.as_bytes(), b"\n", &[0; 16]].concat();
+        let mut program = b"\x7fELF\x02\x01\x01".to_vec();
+        program.resize(49 * 1024 * 1024, 0);
+        program.extend_from_slice(b"\xff Go buildinf:\x08\x02");
+        program.resize(program.len().next_multiple_of(32), 0);
+        program.extend_from_slice(b"\x08go1.19.8");
+        program.push(u8::try_from(text.len()).unwrap());
+        program.extend_from_slice(&text);
+        program
+    };
+    let names = |files: Files| -> Vec<String> {
+        let bill = Image::of([files]).bill();
+        bill.packages.iter().map(|package| package.name.clone()).collect()
+    };
+    let tool = program("example.com/tool/cmd/tool");
+    let of = |path: &str| Files::new().program(path, &tool);
+    assert_eq!(names(of("opt/tool")), ["example.com/tool/cmd/tool", "stdlib"]);
+    let owned = of("usr/bin/tool")
+        .file("var/lib/dpkg/status", status(&["tool 1"]))
+        .file("var/lib/dpkg/info/tool.list", "/usr/bin/tool\n");
+    assert_eq!(names(owned), ["tool", "stdlib"]);
+    let nameless = program("command-line-arguments");
+    assert_eq!(names(Files::new().program("opt/tool", &nameless)), ["stdlib"]);
 }
