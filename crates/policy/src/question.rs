@@ -1,6 +1,6 @@
 //! What is asked of a set of policies, and what it answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use proofmark_types::{Digest, ImageRef, Repository, UnixTime};
@@ -74,6 +74,16 @@ pub struct ObjectConcern {
     pub images: Vec<String>,
     /// Some policy looks into manifests or configurations.
     pub needs_data: bool,
+    /// The policies by position, with the images that each is about in their long form.
+    pub(crate) planned: Vec<PlannedPolicy>,
+}
+
+/// A policy over objects that concerns a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PlannedPolicy {
+    pub(crate) position: usize,
+    /// None where it cannot be told: then it is about every image, and deciding says why.
+    pub(crate) images: Option<BTreeSet<String>>,
 }
 
 /// Where an image is to run. What is not known is absent, and a policy that is limited by it then applies.
@@ -98,6 +108,9 @@ pub struct RequestContext<'a> {
     /// The admission request without its objects, for expressions that ask how and by whom: `resource`, `subResource`,
     /// `userInfo`, …
     pub request: Option<&'a Value>,
+    /// What the policies over objects ask about, where it was found out once for all images of the object; who gives it
+    /// asks [`crate::PolicySet::decide_object`] too.
+    pub objects: Option<&'a ObjectConcern>,
 }
 
 /// Who asks the API server.

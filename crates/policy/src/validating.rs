@@ -96,6 +96,17 @@ pub(crate) enum Reference {
     Expression(Expression),
 }
 
+impl Reference {
+    fn selects(&self, image: &ImageRef, written: &str) -> bool {
+        let Self::Glob { source, patterns } = self else {
+            return false;
+        };
+        let long = image.to_string();
+        patterns.iter().any(|pattern| pattern.selects(image))
+            || [written, &long].iter().any(|text| wildcard(source, text))
+    }
+}
+
 impl ObjectPolicy {
     /// Whether expressions look into manifests or configurations of images.
     pub(crate) fn wants_data(&self) -> bool {
@@ -124,15 +135,11 @@ impl ObjectPolicy {
         if self.references.is_empty() {
             return Ok(true);
         }
-        let long = image.to_string();
         for reference in &self.references {
             let about = match reference {
-                Reference::Glob { source, patterns } => {
-                    patterns.iter().any(|pattern| pattern.selects(image))
-                        || [written, long.as_str()].iter().any(|text| wildcard(source, text))
-                }
+                Reference::Glob { .. } => reference.selects(image, written),
                 Reference::Expression(expression) => {
-                    images::holds(expression, written)? || images::holds(expression, &long)?
+                    images::holds(expression, written)? || images::holds(expression, &image.to_string())?
                 }
             };
             if about {
@@ -140,6 +147,17 @@ impl ObjectPolicy {
             }
         }
         Ok(false)
+    }
+
+    /// Whether patterns alone say that the policy is not about an image.
+    fn leaves_out(&self, image: &ImageRef, written: &str) -> bool {
+        let patterns_only = |reference: &Reference| matches!(reference, Reference::Glob { .. });
+        !self.references.is_empty()
+            && self.references.iter().all(patterns_only)
+            && !self
+                .references
+                .iter()
+                .any(|reference| reference.selects(image, written))
     }
 
     /// What summaries call its parts.

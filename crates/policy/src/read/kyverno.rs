@@ -58,7 +58,7 @@ pub(super) fn read(node: &Node<'_>, format: Format) -> Result<Policy, PolicyErro
         root.ignore(&["apiVersion", "kind", "status"]);
         let mut name = metadata_of(root, format == Format::KyvernoNamespaced)?;
         let home = match format {
-            Format::KyvernoNamespaced => Some(home(node, root)?),
+            Format::KyvernoNamespaced => Some(home(node, root, "metadata.namespace; a ClusterPolicy needs none")?),
             _ => None,
         };
         if let Some(home) = &home {
@@ -82,15 +82,15 @@ pub(super) fn read(node: &Node<'_>, format: Format) -> Result<Policy, PolicyErro
     })
 }
 
-/// The namespace of a `Policy`: it says something about nothing else, and reads no Secret of another.
-fn home(node: &Node<'_>, root: &Object<'_>) -> Result<String, PolicyError> {
+/// The namespace of a `Policy` or another kind that lives in one: it says something about nothing else, and reads no Secret of another.
+fn home(node: &Node<'_>, root: &Object<'_>, expected: &str) -> Result<String, PolicyError> {
     let namespace = node.value().pointer("/metadata/namespace");
     let namespace = namespace
         .and_then(serde_json::Value::as_str)
         .filter(|name| !name.is_empty());
     namespace.map(ToOwned::to_owned).ok_or_else(|| PolicyError::Missing {
         place: root.place(),
-        expected: "metadata.namespace; a ClusterPolicy needs none".to_owned(),
+        expected: expected.to_owned(),
     })
 }
 

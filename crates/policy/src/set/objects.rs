@@ -8,7 +8,7 @@ use super::evaluate::{Finding, Ground, Place, record_problem};
 use super::{PolicySet, quorum};
 use crate::model::{Format, Policy, Quorum, Rule, Slot};
 use crate::question::{
-    Accepted, Decision, ImageFacts, Mode, ObjectConcern, ObjectQuestion, Question, RequestContext, Via,
+    Accepted, Decision, ImageFacts, Mode, ObjectConcern, ObjectQuestion, PlannedPolicy, Question, RequestContext, Via,
 };
 use crate::requirement::Requirement;
 use crate::scope::Known;
@@ -20,14 +20,25 @@ impl PolicySet {
     /// What must be known before [`PolicySet::decide_object`] can be asked.
     #[must_use]
     pub fn object_concern(&self, context: &RequestContext<'_>) -> ObjectConcern {
+        self.plan(context, None)
+    }
+
+    fn plan(&self, context: &RequestContext<'_>, image: Option<&ImageRef>) -> ObjectConcern {
         let mut concern = ObjectConcern::default();
-        for policy in &self.objects {
-            let Some(images) = policy.wants(context, None) else {
+        for (position, policy) in self.objects.iter().enumerate() {
+            let Some(images) = policy.wants(context, image) else {
                 continue;
             };
             concern.policies.push(policy.name.clone());
             concern.needs_data |= policy.wants_data();
-            concern.images.extend(images);
+            let images = images.ok();
+            concern
+                .images
+                .extend(images.iter().flat_map(|images| images.values().cloned()));
+            concern.planned.push(PlannedPolicy {
+                position,
+                images: images.map(|images| images.into_keys().collect()),
+            });
         }
         concern.images.sort_unstable();
         concern.images.dedup();
@@ -47,14 +58,23 @@ impl PolicySet {
         self.decide_policies(&concerned, question)
     }
 
-    /// The policies over objects that are about this image, if it is in an object of this kind.
+    /// The policies over objects that are about this image: it is among those that they find in the object. An image that
+    /// only others find is none of theirs, and needs a policy of its own.
     pub(super) fn objects_about(&self, image: &ImageRef, context: &RequestContext<'_>) -> Vec<&Arc<ObjectPolicy>> {
-        let written = image.to_string();
-        let about = |policy: &&Arc<ObjectPolicy>| {
-            // Where it cannot be told, it is: the evaluation then says why.
-            policy.wants(context, Some(image)).is_some() && policy.is_about(image, &written).unwrap_or(true)
+        let name = image.to_string();
+        let about = |plan: &ObjectConcern| {
+            let planned = plan.planned.iter().filter(|planned| {
+                let images = planned.images.as_ref();
+                images.is_none_or(|images| images.contains(&name))
+            });
+            planned
+                .filter_map(|planned| self.objects.get(planned.position))
+                .collect()
         };
-        self.objects.iter().filter(about).collect()
+        match context.objects {
+            Some(plan) => about(plan),
+            None => about(&self.plan(context, Some(image))),
+        }
     }
 
     pub(super) fn decide_policies(&self, policies: &[&Arc<ObjectPolicy>], question: &ObjectQuestion<'_>) -> Decision {

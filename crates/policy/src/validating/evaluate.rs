@@ -67,20 +67,29 @@ impl Run {
 }
 
 impl ObjectPolicy {
-    /// Steps 1, 2 and 4, for whoever gathers evidence: the images that the policy asks about, as they are written. None
-    /// if the policy is not about the request. Where that cannot be told, it is, and [`evaluate`] says why.
-    pub(crate) fn wants(&self, context: &RequestContext<'_>, image: Option<&ImageRef>) -> Option<Vec<String>> {
+    /// Steps 1, 2 and 4, for whoever gathers evidence: the images that the policy asks about, by their long form, as they
+    /// are written. None if the policy is not about the request; an error where that cannot be told.
+    pub(crate) fn wants(
+        &self,
+        context: &RequestContext<'_>,
+        image: Option<&ImageRef>,
+    ) -> Option<Result<BTreeMap<String, String>, Fault>> {
         let object = self.object(context, image)?;
         let variables = request_variables(context, &object, None);
-        if let Ok(false) = self.conditions_hold(&self.conditions, &variables) {
-            return None;
+        match self.conditions_hold(&self.conditions, &variables) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(fault) => return Some(Err(fault)),
         }
         let found = self.find_images(context, &object, &variables);
-        Some(
+        let written = |found: FoundImages| {
             found
-                .map(|found| found.about.into_iter().map(|(_, (written, _))| written).collect())
-                .unwrap_or_default(),
-        )
+                .about
+                .into_iter()
+                .map(|(name, (written, _))| (name, written))
+                .collect()
+        };
+        Some(found.map(written))
     }
 
     /// The object as the policy reads it; none if it is not about the request.
@@ -112,7 +121,7 @@ impl ObjectPolicy {
         for condition in conditions {
             let mut context = Context::with_env(functions::library());
             variables.bind(&mut context)?;
-            let value = condition.expression.evaluate(&context, variables.sizes())?;
+            let value = variables.evaluate(&condition.expression, &context)?;
             if !truth(&condition.expression, value)? {
                 return Ok(false);
             }
@@ -140,6 +149,8 @@ impl ObjectPolicy {
                 if self.is_about(&reference, &text)? {
                     kept.push(text.clone());
                     found.about.insert(reference.to_string(), (text, reference));
+                } else {
+                    found.outside.insert(reference.to_string());
                 }
             }
         }
@@ -160,6 +171,8 @@ struct FoundImages {
     categories: Images,
     /// By their long form, as written and read.
     about: BTreeMap<String, (String, ImageRef)>,
+    /// The other images of the object, by their long form.
+    outside: BTreeSet<String>,
 }
 
 impl FoundImages {
@@ -177,6 +190,7 @@ struct Evaluation<'a> {
     policy: &'a Arc<ObjectPolicy>,
     question: &'a ObjectQuestion<'a>,
     variables: Variables,
+    outside: &'a BTreeSet<String>,
 }
 
 impl<'a> Evaluation<'a> {
@@ -241,6 +255,7 @@ impl<'a> Evaluation<'a> {
             policy,
             question,
             variables,
+            outside: &found.outside,
         };
         evaluation.rounds(&mut run);
         Some(run)
@@ -250,7 +265,7 @@ impl<'a> Evaluation<'a> {
         let mut round = 0;
         loop {
             let about = |name: &str| run.images.contains_key(name);
-            let table = Arc::new(Table::of(self.policy, self.question.images, about));
+            let table = Arc::new(Table::of(self.policy, self.question.images, about, self.outside));
             table.journal().round = round;
             let outcome = self.validations(&table);
             let journal: Journal = std::mem::take(&mut *table.journal());
@@ -392,7 +407,7 @@ impl Values {
         functions::add_lookups(&mut context, table)?;
         let known: std::collections::HashMap<String, CelValue> = self.known.iter().cloned().collect();
         context.add_variable_from_value("variables", CelValue::from(known));
-        expression.evaluate(&context, self.sizes.sizes()).map_err(|fault| {
+        self.sizes.evaluate(expression, &context).map_err(|fault| {
             // Whatever else the expression says: it asked for what nobody could find out, or for a variable that failed.
             if let Some(lacking) = &table.journal().lacking {
                 return Fault {

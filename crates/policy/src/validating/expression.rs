@@ -121,7 +121,8 @@ impl Expression {
             .map_err(|error| Fault::of_evaluation(&self.source, &error))
     }
 
-    fn steps(&self, sizes: Sizes) -> usize {
+    /// At most so many steps, roughly.
+    pub(super) fn steps(&self, sizes: Sizes) -> usize {
         let short = sizes.images.max(MAX_WRITTEN_OUT.min(self.source.len() / 2)).max(1);
         let whole = sizes.list.max(1);
         let power =

@@ -2,6 +2,8 @@
 //!
 //! None does I/O. Images are texts here as in the object, and the functions over them read the text as a reference.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 
 use cel::extractors::This;
@@ -11,9 +13,9 @@ use regex::RegexBuilder;
 use serde_json::Value;
 
 use super::Fault;
-use super::expression::{LIBRARY, Sizes, extent};
+use super::expression::{Expression, LIBRARY, Sizes, extent};
 use super::table::Table;
-use crate::condition::cel::to_cel;
+use crate::condition::cel::{MAX_STEPS, to_cel};
 
 /// The memory that one expression made while evaluating may take.
 const MAX_REGEX_BYTES: usize = 256 * 1024;
@@ -31,7 +33,13 @@ pub(super) struct Variables {
     values: Vec<(&'static str, CelValue)>,
     sizes: Sizes,
     now: Option<UnixTime>,
+    /// Steps taken so far, by all expressions that share these variables.
+    spent: Rc<Cell<usize>>,
 }
+
+/// The steps that all expressions of a policy may take together: some four seconds, which is what is left of the API
+/// server's ten after evidence was fetched.
+const MAX_TOTAL_STEPS: usize = 2 * MAX_STEPS;
 
 impl Variables {
     pub(super) fn at(now: Option<UnixTime>) -> Self {
@@ -61,6 +69,18 @@ impl Variables {
         let (text, list) = extent(value);
         self.sizes.text = self.sizes.text.max(text);
         self.sizes.list = self.sizes.list.max(list);
+    }
+
+    /// Runs an expression, if what is left of the budget allows it.
+    pub(super) fn evaluate(&self, expression: &Expression, context: &Context<'_, '_>) -> Result<CelValue, Fault> {
+        let spent = self.spent.get().saturating_add(expression.steps(self.sizes));
+        if spent > MAX_TOTAL_STEPS {
+            return Err(Fault::expression(
+                "the expressions of the policy together take more steps on this object than are allowed".to_owned(),
+            ));
+        }
+        self.spent.set(spent);
+        expression.evaluate(context, self.sizes)
     }
 
     pub(super) fn sizes(&self) -> Sizes {

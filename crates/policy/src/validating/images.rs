@@ -51,7 +51,7 @@ pub(super) fn extract(
     for extractor in &policy.extractors {
         let mut bound = Context::with_env(functions::library());
         variables.bind(&mut bound)?;
-        let value = extractor.expression.evaluate(&bound, variables.sizes())?;
+        let value = variables.evaluate(&extractor.expression, &bound)?;
         let images = texts(&value).ok_or_else(|| {
             Fault::expression(format!(
                 "images.{}: expected a list of texts, got a {}",

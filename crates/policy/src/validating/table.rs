@@ -4,7 +4,7 @@
 //! A payload is only here for statements that verified and that an attestor of the policy signed, and only given out
 //! after the policy has asked for those signatures (kyverno#17130: there, unverified data on a cache hit).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cel::Value as CelValue;
@@ -27,6 +27,8 @@ pub(super) const MAX_STATEMENTS: usize = 16;
 pub(super) struct Table {
     policy: Arc<ObjectPolicy>,
     images: BTreeMap<String, Entry>,
+    /// Images of the object that the policy is not about.
+    outside: BTreeSet<String>,
     journal: Mutex<Journal>,
 }
 
@@ -84,7 +86,12 @@ pub(crate) struct Call {
 
 impl Table {
     /// `about` says of each image whether the policy is about it.
-    pub(super) fn of(policy: &Arc<ObjectPolicy>, facts: &[ImageFacts<'_>], about: impl Fn(&str) -> bool) -> Self {
+    pub(super) fn of(
+        policy: &Arc<ObjectPolicy>,
+        facts: &[ImageFacts<'_>],
+        about: impl Fn(&str) -> bool,
+        outside: &BTreeSet<String>,
+    ) -> Self {
         let payloads = policy.wants_payloads();
         let entry = |facts: &ImageFacts<'_>| {
             let name = facts.image.to_string();
@@ -98,6 +105,7 @@ impl Table {
         Self {
             policy: Arc::clone(policy),
             images: facts.iter().map(entry).collect(),
+            outside: outside.clone(),
             journal: Mutex::default(),
         }
     }
@@ -120,10 +128,11 @@ impl Table {
         let reference = images::parsed(image).map_err(|fault| fault.message)?;
         let name = reference.to_string();
         let entry = self.images.get(&name);
-        let about = match entry {
-            Some(entry) => entry.about,
-            None => self.policy.is_about(&reference, image).map_err(|fault| fault.message)?,
-        };
+        // Told without an expression: one within another would need twice the stack.
+        let about = entry.map_or_else(|| !self.policy.leaves_out(&reference, image), |entry| entry.about);
+        if self.outside.contains(&name) {
+            return Ok(0);
+        }
         if !about {
             return Ok(0);
         }

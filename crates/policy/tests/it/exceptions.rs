@@ -76,6 +76,18 @@ fn an_exception_ends() {
     }
 }
 
+/// An exception from a policy that says nothing about images leaves nothing alone here.
+#[test]
+fn an_exception_from_policies_of_other_kinds_means_nothing() {
+    let set = with("policyRefs: [{kind: ValidatingPolicy, name: check-images}]");
+    assert_denied(&unsigned(&set).decide(&set), "validation-failed");
+    let notes: Vec<String> = set.notes().into_iter().map(|note| note.text).collect();
+    assert!(
+        notes.iter().any(|note| note.contains("says nothing about images")),
+        "{notes:?}"
+    );
+}
+
 /// In Kyverno an exception with `images` leaves the whole object alone.
 #[test]
 fn images_of_an_exception_are_left_alone_and_no_others() {
@@ -114,7 +126,7 @@ fn values_of_an_exception_are_for_expressions() {
 fn what_is_not_read_in_an_exception_is_an_error() {
     for (text, code) in [
         (
-            "policyRefs: [{kind: ValidatingPolicy, name: x}]".to_owned(),
+            "policyRefs: [{kind: ImagePolicy, name: x}]".to_owned(),
             "policy-value-invalid",
         ),
         (format!("{REFS}\n  expiresAt: tomorrow"), "policy-value-invalid"),

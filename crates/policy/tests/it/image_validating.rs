@@ -1,10 +1,8 @@
 //! Kyverno's `ImageValidatingPolicy` over objects and real proofs. The policies are our own texts, in the shapes of
 //! Kyverno's test corpus; every one that lets something through has twins that do not.
 
-use std::collections::BTreeMap;
-
 use proofmark_policy::{
-    Decision, ImageFacts, Mode, ObjectQuestion, Operation, Outcome, PolicySet, RequestContext, Unavailable,
+    Decision, ImageFacts, Mode, ObjectQuestion, Operation, Outcome, PolicySet, Question, RequestContext, Unavailable,
 };
 use proofmark_types::ImageRef;
 use proofmark_verify::Proofs;
@@ -88,7 +86,7 @@ impl Scene {
         self
     }
 
-    fn asked(mut self, resource: &str, sub_resource: &str, operation: Operation) -> Self {
+    pub(crate) fn asked(mut self, resource: &str, sub_resource: &str, operation: Operation) -> Self {
         let (group, resource) = resource.split_once('/').unwrap_or(("", resource));
         self.request = Some(json!({
             "resource": { "group": group, "version": "v1", "resource": resource }, "subResource": sub_resource,
@@ -135,9 +133,9 @@ impl Scene {
     }
 }
 
-const APP: &str = "registry.example.com/app:1.0";
+pub(crate) const APP: &str = "registry.example.com/app:1.0";
 
-fn app(set: &PolicySet) -> Decision {
+pub(crate) fn app(set: &PolicySet) -> Decision {
     Scene::pod(set, APP, "cosign/v3-sign-p256").decide(set)
 }
 
@@ -249,6 +247,10 @@ fn an_image_outside_of_the_references_counts_nothing() {
         "{PLAIN}matchImageReferences: [{{glob: \"{REGISTRY}/*\"}}]\n  {direct}"
     )));
     assert_pass(&app(&set));
+    let set = load(&policy(&format!(
+        "{PLAIN}matchImageReferences: [{{expression: \"ref.startsWith('ghcr.io/')\"}}]\n  {direct}"
+    )));
+    assert_denied(&app(&set), "validation-failed");
     // The same images by every spelling: braces, short names, an expression over the reference.
     for reference in [
         "{glob: \"{ghcr.io,registry.example.com}/*\"}",
@@ -430,7 +432,7 @@ fn digests_are_wanted_in_pods() {
     let pinned = format!("{APP}@{}", proofs.subject());
     assert_pass(&Scene::pod(&set, &pinned, "cosign/v3-sign-p256").decide(&set));
     // Templates are pinned when their Pods are made.
-    assert_pass(&deployment(&set, "cosign/v3-sign-p256").decide(&set));
+    assert_pass(&crate::image_validating_matching::deployment(&set, "cosign/v3-sign-p256").decide(&set));
     assert!(
         set.concerns(&ImageRef::parse(APP).unwrap(), &RequestContext::default())
             .pin
@@ -439,192 +441,6 @@ fn digests_are_wanted_in_pods() {
     assert!(
         !off.concerns(&ImageRef::parse(APP).unwrap(), &RequestContext::default())
             .pin
-    );
-}
-
-fn deployment(set: &PolicySet, layout: &str) -> Scene {
-    let mut scene = Scene::pod(set, APP, layout);
-    let pod = scene.object.clone();
-    scene.object = json!({
-        "apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": { "name": "web", "namespace": "prod" },
-        "spec": { "replicas": 1, "template": { "metadata": { "labels": pod["metadata"]["labels"] }, "spec": pod["spec"] } },
-    });
-    scene.asked("apps/deployments", "", Operation::Create)
-}
-
-#[test]
-fn what_makes_pods_is_read_as_the_pod_that_it_makes() {
-    let labelled = "matchConditions:\n  - name: prod\n    expression: has(object.metadata.labels) && has(object.metadata.labels.prod) && object.metadata.labels.prod == 'true'\n  ";
-    let set = load(&policy(&format!("{PLAIN}{labelled}{SIGNED}")));
-    assert_pass(&deployment(&set, "cosign/v3-sign-p256").decide(&set));
-    assert_denied(&deployment(&set, "cosign/unsigned").decide(&set), "validation-failed");
-    let mut unlabelled = deployment(&set, "cosign/unsigned");
-    unlabelled.object["spec"]["template"]["metadata"] = json!({});
-    assert!(unlabelled.decide(&set).policies.is_empty());
-    // `spec` is the Pod's, the namespace is the object's own.
-    let paths =
-        "validations: [{expression: \"size(object.spec.containers) == 1 && object.metadata.namespace == 'prod'\"}]\n";
-    let set = load(&policy(&format!("{PLAIN}{paths}")));
-    assert_pass(&deployment(&set, "cosign/unsigned").decide(&set));
-    // Cron jobs have their template elsewhere.
-    let mut cron = deployment(&set, "cosign/unsigned").asked("batch/cronjobs", "", Operation::Create);
-    cron.object["kind"] = json!("CronJob");
-    cron.object["spec"] = json!({ "jobTemplate": { "spec": cron.object["spec"] } });
-    let signed = load(&policy(&format!("{PLAIN}{SIGNED}")));
-    assert_pass(&cron.decide(&set));
-    assert_denied(&cron.decide(&signed), "validation-failed");
-}
-
-#[test]
-fn autogen_can_be_limited_and_is_off_for_what_is_not_about_pods_alone() {
-    let concerned = |text: &str| {
-        let set = load(text);
-        !deployment(&set, "cosign/unsigned").decide(&set).policies.is_empty()
-    };
-    let plain = policy(&format!("{PLAIN}{SIGNED}"));
-    assert!(concerned(&plain));
-    let limited = |list: &str| {
-        policy(&format!(
-            "{PLAIN}autogen: {{podControllers: {{controllers: {list}}}}}\n  {SIGNED}"
-        ))
-    };
-    assert!(concerned(&limited("[deployments, cronjobs]")));
-    assert!(!concerned(&limited("[statefulsets]")));
-    assert!(!concerned(&limited("[]")));
-    assert!(!concerned(
-        &plain.replace("resources: [pods]", "resources: [pods, services]")
-    ));
-    let selected = plain.replace(
-        "    resourceRules:",
-        "    objectSelector: {matchLabels: {prod: \"true\"}}\n    resourceRules:",
-    );
-    assert!(!concerned(&selected));
-    // By its own name it is about the object as it is.
-    let direct = plain
-        .replace("apiGroups: [\"\"]", "apiGroups: [apps]")
-        .replace("resources: [pods]", "resources: [deployments]");
-    assert!(concerned(&direct));
-    let set = load(&direct.replace(
-        SIGNED,
-        "validations: [{expression: \"object.spec.replicas == 1 && size(images.containers) == 1\"}]\n",
-    ));
-    assert_pass(&deployment(&set, "cosign/unsigned").decide(&set));
-}
-
-#[test]
-fn constraints_select_and_what_is_not_known_does_not_exclude() {
-    let concerned = |text: &str, scene: &dyn Fn(Scene) -> Scene| {
-        let set = load(text);
-        let scene = scene(Scene::pod(&set, APP, "cosign/unsigned"));
-        !scene.decide(&set).policies.is_empty()
-    };
-    let same = |scene: Scene| scene;
-    let plain = policy(&format!("{PLAIN}{SIGNED}"));
-    let with = |constraint: &str| plain.replace("    resourceRules:", &format!("    {constraint}\n    resourceRules:"));
-    assert!(concerned(&plain, &same));
-    for (constraint, expected) in [
-        ("objectSelector: {matchLabels: {prod: \"true\"}}", true),
-        ("objectSelector: {matchLabels: {prod: \"false\"}}", false),
-        (
-            "objectSelector: {matchExpressions: [{key: prod, operator: Exists}]}",
-            true,
-        ),
-        (
-            "objectSelector: {matchExpressions: [{key: prod, operator: DoesNotExist}]}",
-            false,
-        ),
-        (
-            "objectSelector: {matchExpressions: [{key: prod, operator: NotIn, values: [\"true\"]}]}",
-            false,
-        ),
-        (
-            "objectSelector: {matchExpressions: [{key: prod, operator: In, values: [\"true\"]}]}",
-            true,
-        ),
-        ("namespaceSelector: {matchLabels: {checked: \"true\"}}", true),
-        (
-            "excludeResourceRules: [{apiGroups: [\"\"], apiVersions: [v1], operations: [\"*\"], resources: [pods]}]",
-            false,
-        ),
-        (
-            "excludeResourceRules: [{apiGroups: [\"\"], apiVersions: [v1], operations: [UPDATE], resources: [pods]}]",
-            true,
-        ),
-        (
-            "excludeResourceRules: [{apiGroups: [\"\"], apiVersions: [v1], operations: [\"*\"], resources: [pods], resourceNames: [web]}]",
-            false,
-        ),
-        (
-            "excludeResourceRules: [{apiGroups: [\"\"], apiVersions: [v1], operations: [\"*\"], resources: [pods], resourceNames: [api]}]",
-            true,
-        ),
-    ] {
-        assert_eq!(concerned(&with(constraint), &same), expected, "{constraint}");
-    }
-    let updated = |scene: Scene| scene.asked("pods", "", Operation::Update);
-    assert!(concerned(&plain, &updated));
-    assert!(!concerned(&plain.replace("[CREATE, UPDATE]", "[CREATE]"), &updated));
-    assert!(concerned(&plain.replace("[CREATE, UPDATE]", "[\"*\"]"), &updated));
-    let cluster = plain.replace("resources: [pods]", "resources: [pods]\n      scope: Cluster");
-    assert!(!concerned(&cluster, &same));
-}
-
-/// Labels of a namespace that somebody looked up do exclude.
-#[test]
-fn labels_of_the_namespace_select() {
-    let plain = policy(&format!("{PLAIN}{SIGNED}"));
-    let with = |constraint: &str| plain.replace("    resourceRules:", &format!("    {constraint}\n    resourceRules:"));
-    let set = load(&with("namespaceSelector: {matchLabels: {checked: \"true\"}}"));
-    let scene = Scene::pod(&set, APP, "cosign/unsigned");
-    for (labels, expected) in [(vec![("checked", "true")], true), (Vec::new(), false)] {
-        let labels: BTreeMap<String, String> = labels
-            .iter()
-            .map(|(key, value)| (key.to_string(), value.to_string()))
-            .collect();
-        let context = RequestContext {
-            namespace_labels: Some(&labels),
-            ..scene.context()
-        };
-        assert_eq!(
-            !set.object_concern(&context).policies.is_empty(),
-            expected,
-            "{labels:?}"
-        );
-    }
-}
-
-#[test]
-fn a_namespaced_policy_is_about_its_own_namespace() {
-    let namespaced = |namespace: &str| {
-        let text = policy(&format!("{PLAIN}{SIGNED}"))
-            .replace("kind: ImageValidatingPolicy", "kind: NamespacedImageValidatingPolicy")
-            .replace(
-                "  name: check-images",
-                &format!("  name: check-images\n  namespace: {namespace}"),
-            );
-        load(&text)
-    };
-    let own = namespaced("prod");
-    assert_eq!(own.summaries()[0].kind, "NamespacedImageValidatingPolicy");
-    assert_eq!(own.summaries()[0].name, "prod/check-images");
-    assert_pass(&app(&own));
-    assert_denied(
-        &Scene::pod(&own, APP, "cosign/unsigned").decide(&own),
-        "validation-failed",
-    );
-    let other = namespaced("dev");
-    assert!(
-        Scene::pod(&other, APP, "cosign/unsigned")
-            .decide(&other)
-            .policies
-            .is_empty()
-    );
-    // Where the namespace is not known, it is not another one.
-    assert!(
-        !other
-            .concerns(&ImageRef::parse(APP).unwrap(), &RequestContext::default())
-            .is_none()
     );
 }
 
@@ -835,6 +651,57 @@ fn an_image_alone_is_asked_about_as_a_pod_of_it() {
     let concern = set.concerns(&ImageRef::parse(APP).unwrap(), &RequestContext::default());
     assert_eq!(concern.policies, ["check-images"]);
     assert!(concern.needs_digest && concern.needs_evidence);
+}
+
+/// An image that the policy does not find in the object is none of its images: the default decides.
+#[test]
+fn an_image_that_the_policy_does_not_find_is_not_let_through_by_it() {
+    let text = policy(&format!("{PLAIN}{SIGNED}"))
+        .replace("apiGroups: [\"\"]", "apiGroups: [tekton.dev]")
+        .replace("resources: [pods]", "resources: [tasks]");
+    let set = load(&text);
+    let mut scene = Scene::pod(&set, APP, "cosign/v3-sign-p256");
+    scene.object = json!({ "apiVersion": "tekton.dev/v1", "kind": "Task", "metadata": {}, "spec": { "steps": [{ "image": APP }] } });
+    let scene = scene.asked("tekton.dev/tasks", "", Operation::Create);
+    let context = scene.context();
+    let plan = set.object_concern(&context);
+    assert_eq!((plan.policies.len(), plan.images.len()), (1, 0));
+    let image = ImageRef::parse(APP).unwrap();
+    for context in [
+        context,
+        RequestContext {
+            objects: Some(&plan),
+            ..context
+        },
+    ] {
+        assert!(set.concerns(&image, &context).is_none());
+        let found = proofs("cosign/v3-sign-p256", "1.0", &verifier(&set.verification_keys()));
+        let decision = set.decide(&Question {
+            image: &image,
+            digest: Some(found.subject()),
+            proofs: Ok(&found),
+            index_proofs: None,
+            elsewhere: &[],
+            held: None,
+            context: &context,
+            now: now(),
+        });
+        assert_denied(&decision, "no-policy-matched");
+    }
+}
+
+#[test]
+fn all_expressions_of_a_policy_share_a_budget() {
+    let loops = "  - expression: object.spec.list.all(a, object.spec.list.all(b, a == b || true))\n";
+    let decide = |number: usize| {
+        let set = load(&policy(&format!("{PLAIN}validations:\n{}", loops.repeat(number))));
+        let scene = Scene::pod(&set, APP, "cosign/unsigned");
+        scene.with("/spec/list", Value::from(vec![1; 500])).decide(&set)
+    };
+    assert_pass(&decide(2));
+    let denied = decide(60);
+    assert_denied(&denied, "condition-error");
+    assert!(denied.reasons[0].message.contains("together"), "{denied:#?}");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 use proofmark_policy::PolicySet;
 
-use crate::image_validating::{PLAIN, SIGNED, policy};
-use crate::world::{load, pem};
+use crate::image_validating::{PLAIN, SIGNED, Scene, policy};
+use crate::world::{assert_denied, assert_pass, load, pem};
 
 fn refused(text: &str) -> (&'static str, String) {
     match PolicySet::load(&[("policy.yaml", text.as_bytes())]) {
@@ -65,6 +65,23 @@ fn everything_at_once() {
     ] {
         assert!(notes.iter().any(|note| note.contains(part)), "{part}: {notes:#?}");
     }
+}
+
+/// A policy may only pin, and name nobody; it then must not want every image vouched for.
+#[test]
+fn nobody_need_be_named() {
+    let text = |configuration: &str| {
+        format!(
+            "apiVersion: policies.kyverno.io/v1\nkind: ImageValidatingPolicy\nmetadata: {{name: pin}}\nspec:\n  matchConstraints:\n    resourceRules: [{{apiGroups: [\"\"], apiVersions: [v1], operations: [CREATE], resources: [pods]}}]\n  attestors: []\n  validationConfigurations: {configuration}\n  validations: [{{expression: \"true\"}}]\n"
+        )
+    };
+    let decide = |configuration: &str| {
+        let set = load(&text(configuration));
+        Scene::pod(&set, "registry.example.com/app:1.0", "cosign/unsigned").decide(&set)
+    };
+    assert_pass(&decide("{required: false, verifyDigest: false}"));
+    assert_denied(&decide("{required: false}"), "digest-required");
+    assert_denied(&decide("{verifyDigest: false}"), "image-not-verified");
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod documentation;
 mod exceptions;
 mod image_validating;
 mod image_validating_fields;
+mod image_validating_matching;
 mod kyverno;
 mod kyverno_fields;
 mod native;

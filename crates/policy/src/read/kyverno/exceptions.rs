@@ -65,7 +65,7 @@ pub(in crate::read) fn objects(node: &Node<'_>) -> Result<Exception, PolicyError
                 node.word(&[("skip", ()), ("pass", ())])?;
             }
             exception.expires = spec.get("expiresAt").map(|node| time(&node)).transpose()?;
-            let detail = detail(spec, own)?;
+            let detail = detail(spec, own, &mut exception.notes)?;
             if detail.conditions.is_empty() {
                 exception
                     .notes
@@ -113,24 +113,47 @@ fn exception(
     })
 }
 
-fn detail(spec: &Object<'_>, own_namespace: Option<&str>) -> Result<ObjectException, PolicyError> {
+/// Kyverno's other policies in CEL: they say nothing about images, and an exception from them means nothing here.
+const OTHERS: [&str; 8] = [
+    "ValidatingPolicy",
+    "NamespacedValidatingPolicy",
+    "MutatingPolicy",
+    "NamespacedMutatingPolicy",
+    "GeneratingPolicy",
+    "NamespacedGeneratingPolicy",
+    "DeletingPolicy",
+    "NamespacedDeletingPolicy",
+];
+
+fn detail(
+    spec: &Object<'_>,
+    own_namespace: Option<&str>,
+    notes: &mut Vec<String>,
+) -> Result<ObjectException, PolicyError> {
     let mut policies = Vec::new();
     for item in entries(&spec.required("policyRefs", "the policies")?)? {
-        policies.push(item.object(&["name", "kind"], &[], |reference| {
+        policies.extend(item.object(&["name", "kind"], &[], |reference| {
             let name = reference.required("name", "the name of a policy")?.string()?;
             let kind = reference.required("kind", "the kind of the policy")?;
+            if OTHERS.contains(&kind.string()?) {
+                notes.push(format!(
+                    "it is from {} {name}, which says nothing about images",
+                    kind.string()?
+                ));
+                return Ok(None);
+            }
             let format = kind.word(&[
                 ("ImageValidatingPolicy", Format::ImageValidating),
                 ("NamespacedImageValidatingPolicy", Format::NamespacedImageValidating),
             ])?;
-            Ok(match (format, own_namespace) {
+            Ok(Some(match (format, own_namespace) {
                 // An exception is from a policy of its own namespace; it does not reach into others.
                 (Format::NamespacedImageValidating, Some(namespace)) => (format, format!("{namespace}/{name}")),
                 (Format::NamespacedImageValidating, None) => {
                     return Err(kind.unsupported("an exception without a namespace names no policy of one"));
                 }
                 _ => (format, name.to_owned()),
-            })
+            }))
         })?);
     }
     let list = |name: &str| spec.get(name).map_or(Ok(Vec::new()), |node| entries(&node));
