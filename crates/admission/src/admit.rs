@@ -23,7 +23,6 @@ use crate::denial;
 use crate::evidence::{Deadline, Known, Lookups};
 use crate::images::{Found, Kinds, operation_runs, sub_resource_has_images};
 use crate::metrics::Metrics;
-use crate::pull::{Keyring, PullSecrets};
 use crate::review::{Answer, Operation, Request};
 use crate::text::{one_line, shortened};
 
@@ -42,7 +41,6 @@ pub struct Admission {
     pub(crate) keeper: Keeper,
     pub(crate) lookups: Lookups,
     pub(crate) metrics: Arc<Metrics>,
-    pull: Option<PullSecrets>,
     clock: Clock,
 }
 
@@ -95,10 +93,6 @@ impl Admission {
             kinds: config.kinds.clone(),
             keeper,
             lookups,
-            pull: config.pull_secrets.clone().map(|cluster| {
-                let (client, clock) = (config.client.clone(), config.clock.clone());
-                PullSecrets::new(cluster, client, clock, config.limits, metrics.clone())
-            }),
             metrics,
             clock: config.clock.clone(),
         })
@@ -134,23 +128,28 @@ impl Admission {
         }
         let attributes = request.attributes();
         let context = context(request, &attributes);
+        // Found out once, whatever the number of images: expressions may be dear.
+        let objects = basis.policies.object_concern(&context);
+        let context = RequestContext {
+            objects: Some(&objects),
+            ..context
+        };
         let distinct: Vec<String> = {
             let mut images: Vec<String> = added.iter().map(|found| found.image.to_owned()).collect();
             images.sort_unstable();
             images.dedup();
             images
         };
-        let keyring = self.keyring(request, object, deadline).await;
         let mut verdicts: Vec<Verdict> = stream::iter(distinct)
             .map(|image| {
-                let (basis, context, keyring) = (&basis, &context, &keyring);
-                async move { self.may_run_with(keyring, basis, &image, context, deadline).await }
+                let (basis, context) = (&basis, &context);
+                async move { self.may_run(basis, &image, context, deadline).await }
             })
             .buffered(IMAGES_AT_ONCE)
             .collect()
             .await;
         verdicts.extend(
-            self.decide_object(&basis, request, &attributes, &verdicts, deadline)
+            self.decide_object(&basis, request, &attributes, &objects, &verdicts, deadline)
                 .await,
         );
         for verdict in &verdicts {
@@ -160,53 +159,6 @@ impl Admission {
             .review_requests(verdicts.iter().map(|verdict| verdict.requests).sum());
         // 6.
         denial::answer(request, &verdicts)
-    }
-
-    /// Decides with each pull secret that has something for the image's repository, and then with our own credentials,
-    /// until one is not turned away. What one finds is never mixed with what another does.
-    async fn may_run_with(
-        &self,
-        keyring: &Keyring,
-        basis: &Arc<Basis>,
-        image: &str,
-        context: &RequestContext<'_>,
-        deadline: Deadline,
-    ) -> Verdict {
-        let mut refused: Option<Verdict> = None;
-        if let (Some(pull), Ok(reference)) = (&self.pull, ImageRef::parse(image)) {
-            for lookups in pull.lookups(keyring, reference.repository()).await {
-                let verdict = self.may_run(&lookups, basis, image, context, deadline).await;
-                if !verdict.unavailable.as_ref().is_some_and(turned_away) {
-                    return verdict;
-                }
-                refused.get_or_insert(verdict);
-            }
-        }
-        let own = self.may_run(&self.lookups, basis, image, context, deadline).await;
-        if !own.unavailable.as_ref().is_some_and(turned_away) {
-            return own;
-        }
-        let mut verdict = refused.unwrap_or(own);
-        if let Some(trouble) = keyring.trouble() {
-            verdict.decision.warnings.push(format!(
-                "{}: not every pull secret could be used: {trouble}",
-                verdict.image
-            ));
-        }
-        verdict
-    }
-
-    /// The pull secrets of the object's Pods, if they are to be used and something may be looked up.
-    async fn keyring(&self, request: &Request, object: &Value, deadline: Deadline) -> Keyring {
-        let Some(pull) = &self.pull else {
-            return Keyring::default();
-        };
-        let Some(namespace) = &request.namespace else {
-            return Keyring::default();
-        };
-        let spec = self.kinds.pod_spec(&request.kind.group, &request.kind.kind, object);
-        // A custom resource has its images run by somebody; the namespace's default account is the best guess.
-        pull.keyring(namespace, spec.unwrap_or(&Value::Null), deadline).await
     }
 
     /// Decides whether one image may run. **This is the function that says so**; everything else in this crate
@@ -225,7 +177,6 @@ impl Admission {
     /// 6. A refusal over proofs that were held is decided once more over fresh ones: signatures arrive after images.
     pub(crate) async fn may_run(
         &self,
-        lookups: &Lookups,
         basis: &Arc<Basis>,
         image: &str,
         context: &RequestContext<'_>,
@@ -252,7 +203,7 @@ impl Admission {
         };
         // 3.
         if concern.needs_digest || concern.needs_evidence {
-            let (resolved, requests) = lookups.resolve(&reference, deadline).await;
+            let (resolved, requests) = self.lookups.resolve(&reference, deadline).await;
             verdict.requests += requests;
             match resolved {
                 Ok(digest) => verdict.digest = Some(digest),
@@ -263,7 +214,8 @@ impl Admission {
         for again in [false, true] {
             let mut held = None;
             if let Some(digest) = verdict.digest.as_ref().filter(|_| concern.needs_evidence) {
-                let lookup = lookups
+                let lookup = self
+                    .lookups
                     .proofs(basis, reference.repository(), digest, again, deadline)
                     .await;
                 verdict.requests += lookup.requests;
@@ -284,7 +236,7 @@ impl Admission {
                 .map(|known| known.as_ref().map(|known| &known.proofs))
                 .collect();
             let unavailable = verdict.unavailable.clone().unwrap_or_else(not_needed);
-            verdict.decision = basis.policies.decide_image(&Question {
+            let question = Question {
                 image: &reference,
                 digest: verdict.digest.as_ref(),
                 proofs: verdict.known.as_ref().map(|known| &known.proofs).ok_or(&unavailable),
@@ -294,7 +246,8 @@ impl Admission {
                 held: held.as_ref().map(|known| &known.proofs),
                 context,
                 now: (self.clock)(),
-            });
+            };
+            verdict.decision = ask(basis, &question);
             if verdict.decision.reasons.is_empty() || verdict.evidence != "held" {
                 break;
             }
@@ -425,6 +378,14 @@ pub(crate) fn outcome_name(outcome: Outcome) -> &'static str {
     }
 }
 
+/// Who knows all images of the object asks the policies over objects once; for whoever does not, they are asked here.
+fn ask(basis: &Basis, question: &Question<'_>) -> Decision {
+    match question.context.objects {
+        Some(_) => basis.policies.decide_image(question),
+        None => basis.policies.decide(question),
+    }
+}
+
 /// `attributes` are those of the request ([`Request::attributes`]).
 fn context<'r>(request: &'r Request, attributes: &'r Value) -> RequestContext<'r> {
     RequestContext {
@@ -446,6 +407,7 @@ fn context<'r>(request: &'r Request, attributes: &'r Value) -> RequestContext<'r
             groups: &request.user.groups,
         }),
         request: Some(attributes),
+        objects: None,
     }
 }
 
@@ -481,11 +443,6 @@ fn unreadable(basis: &Basis, image: &str, error: &proofmark_types::ReferenceErro
         requests: 0,
         took: started.elapsed(),
     }
-}
-
-/// Whether other credentials may fare better: registries also hide what they do not show.
-pub(super) fn turned_away(unavailable: &Unavailable) -> bool {
-    ["unauthorized", "denied", "not-found", "credentials", "realm-refused"].contains(&unavailable.code.as_str())
 }
 
 /// Denies until something decided.

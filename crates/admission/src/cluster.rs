@@ -19,7 +19,6 @@ use crate::text::{one_line, shortened};
 
 mod dry_run;
 pub(crate) mod policies;
-pub(crate) mod share;
 pub(crate) mod status;
 pub(crate) mod watch;
 

@@ -45,12 +45,12 @@ impl Admission {
         basis: &Arc<Basis>,
         request: &Request,
         attributes: &Value,
+        concern: &ObjectConcern,
         verdicts: &[Verdict],
         deadline: Deadline,
     ) -> Option<Verdict> {
         let started = Instant::now();
         // 1.
-        let concern = basis.policies.object_concern(&context(request, attributes));
         if concern.policies.is_empty() {
             return None;
         }
@@ -58,7 +58,7 @@ impl Admission {
         let mut decision = super::nothing_decided();
         for again in [false, true] {
             // 2.
-            let gathered = self.gather(basis, &concern, verdicts, again, deadline).await;
+            let gathered = self.gather(basis, concern, verdicts, again, deadline).await;
             requests += gathered.iter().map(|image| image.requests).sum::<u64>();
             let held = gathered.iter().any(|image| image.held);
             if again && gathered.iter().any(|image| image.known.is_err()) {
@@ -73,7 +73,7 @@ impl Admission {
                 gathered,
                 now: (self.clock)(),
             };
-            decision = asked.decide(&concern, deadline).await;
+            decision = asked.decide(concern, deadline).await;
             // 4.
             if decision.reasons.is_empty() || !held {
                 break;

@@ -27,8 +27,8 @@ pub(crate) struct PolicyKind {
     pub(crate) own: bool,
 }
 
-/// What is followed. The namespaced kinds of the peers are not among them, nor Kyverno's exceptions: whoever may write to a
-/// namespace would otherwise say which images need no other policy there, or none at all.
+/// What is followed. The namespaced kinds of the peers are not among them, nor are exceptions, which live in namespaces:
+/// whoever may write to a namespace would otherwise say which images need no other policy there.
 pub(crate) const POLICY_KINDS: [PolicyKind; 4] = [
     PolicyKind {
         group: "proofmark.dev",
@@ -45,17 +45,17 @@ pub(crate) const POLICY_KINDS: [PolicyKind; 4] = [
         own: false,
     },
     PolicyKind {
-        group: "policies.kyverno.io",
-        versions: &["v1", "v1beta1", "v1alpha1"],
-        kind: "ImageValidatingPolicy",
-        plural: "imagevalidatingpolicies",
-        own: false,
-    },
-    PolicyKind {
         group: "policy.sigstore.dev",
         versions: &["v1beta1", "v1alpha1"],
         kind: "ClusterImagePolicy",
         plural: "clusterimagepolicies",
+        own: false,
+    },
+    PolicyKind {
+        group: "policies.kyverno.io",
+        versions: &["v1", "v1beta1", "v1alpha1"],
+        kind: "ImageValidatingPolicy",
+        plural: "imagevalidatingpolicies",
         own: false,
     },
 ];
@@ -294,8 +294,15 @@ fn document(policy: &PolicyObject) -> Value {
 /// Kyverno's policies are about everything; those that say nothing about images are Kyverno's alone. Whatever might be
 /// about images is read, and is an error if it cannot be.
 fn concerns_images(policy: &PolicyObject) -> bool {
-    if policy.kind.kind != "ClusterPolicy" {
-        return true;
+    let evaluation = &policy.object["spec"]["evaluation"];
+    match policy.kind.kind {
+        "ClusterPolicy" => {}
+        // About documents that are no objects of the cluster, or about what runs already.
+        "ImageValidatingPolicy" => {
+            let mode = evaluation["mode"].as_str().unwrap_or("Kubernetes");
+            return mode == "Kubernetes" && evaluation["admission"]["enabled"] != false;
+        }
+        _ => return true,
     }
     let rules = policy.object["spec"]["rules"].as_array();
     rules.is_none_or(|rules| {
@@ -354,6 +361,16 @@ mod tests {
             "metadata": { "name": "p", "labels": { "a": "b" } }, "spec": { "x": 1 }, "unheardOf": true,
         });
         assert_eq!(document, expected);
+    }
+
+    #[test]
+    fn a_policy_in_cel_is_left_to_kyverno_only_if_it_is_not_about_admission() {
+        let with = |evaluation: Value| {
+            let spec = json!({ "spec": { "evaluation": evaluation } });
+            concerns_images(&policy(&POLICY_KINDS[3], spec))
+        };
+        assert!(with(Value::Null) && with(json!({ "mode": "Kubernetes", "background": { "enabled": false } })));
+        assert!(!with(json!({ "mode": "JSON" })) && !with(json!({ "admission": { "enabled": false } })));
     }
 
     #[test]

@@ -11,7 +11,6 @@
 mod bad_input;
 mod blobs;
 mod certified;
-mod cluster;
 mod concurrency;
 mod cosign_flags;
 mod cosign_name;
