@@ -23,6 +23,7 @@ use crate::denial;
 use crate::evidence::{Deadline, Known, Lookups};
 use crate::images::{Found, Kinds, operation_runs, sub_resource_has_images};
 use crate::metrics::Metrics;
+use crate::pull::{Keyring, PullSecrets};
 use crate::review::{Answer, Operation, Request};
 use crate::text::{one_line, shortened};
 
@@ -41,6 +42,7 @@ pub struct Admission {
     pub(crate) keeper: Keeper,
     pub(crate) lookups: Lookups,
     pub(crate) metrics: Arc<Metrics>,
+    pull: Option<PullSecrets>,
     clock: Clock,
 }
 
@@ -93,6 +95,10 @@ impl Admission {
             kinds: config.kinds.clone(),
             keeper,
             lookups,
+            pull: config.pull_secrets.clone().map(|cluster| {
+                let (client, clock) = (config.client.clone(), config.clock.clone());
+                PullSecrets::new(cluster, client, clock, config.limits, metrics.clone())
+            }),
             metrics,
             clock: config.clock.clone(),
         })
@@ -140,10 +146,11 @@ impl Admission {
             images.dedup();
             images
         };
+        let keyring = self.keyring(request, object, deadline).await;
         let mut verdicts: Vec<Verdict> = stream::iter(distinct)
             .map(|image| {
-                let (basis, context) = (&basis, &context);
-                async move { self.may_run(basis, &image, context, deadline).await }
+                let (basis, context, keyring) = (&basis, &context, &keyring);
+                async move { self.may_run_with(keyring, basis, &image, context, deadline).await }
             })
             .buffered(IMAGES_AT_ONCE)
             .collect()
@@ -159,6 +166,53 @@ impl Admission {
             .review_requests(verdicts.iter().map(|verdict| verdict.requests).sum());
         // 6.
         denial::answer(request, &verdicts)
+    }
+
+    /// Decides with each pull secret that has something for the image's repository, and then with our own credentials,
+    /// until one is not turned away. What one finds is never mixed with what another does.
+    async fn may_run_with(
+        &self,
+        keyring: &Keyring,
+        basis: &Arc<Basis>,
+        image: &str,
+        context: &RequestContext<'_>,
+        deadline: Deadline,
+    ) -> Verdict {
+        let mut refused: Option<Verdict> = None;
+        if let (Some(pull), Ok(reference)) = (&self.pull, ImageRef::parse(image)) {
+            for lookups in pull.lookups(keyring, reference.repository()).await {
+                let verdict = self.may_run(&lookups, basis, image, context, deadline).await;
+                if !verdict.unavailable.as_ref().is_some_and(turned_away) {
+                    return verdict;
+                }
+                refused.get_or_insert(verdict);
+            }
+        }
+        let own = self.may_run(&self.lookups, basis, image, context, deadline).await;
+        if !own.unavailable.as_ref().is_some_and(turned_away) {
+            return own;
+        }
+        let mut verdict = refused.unwrap_or(own);
+        if let Some(trouble) = keyring.trouble() {
+            verdict.decision.warnings.push(format!(
+                "{}: not every pull secret could be used: {trouble}",
+                verdict.image
+            ));
+        }
+        verdict
+    }
+
+    /// The pull secrets of the object's Pods, if they are to be used and something may be looked up.
+    async fn keyring(&self, request: &Request, object: &Value, deadline: Deadline) -> Keyring {
+        let Some(pull) = &self.pull else {
+            return Keyring::default();
+        };
+        let Some(namespace) = &request.namespace else {
+            return Keyring::default();
+        };
+        let spec = self.kinds.pod_spec(&request.kind.group, &request.kind.kind, object);
+        // A custom resource has its images run by somebody; the namespace's default account is the best guess.
+        pull.keyring(namespace, spec.unwrap_or(&Value::Null), deadline).await
     }
 
     /// Decides whether one image may run. **This is the function that says so**; everything else in this crate
@@ -177,6 +231,7 @@ impl Admission {
     /// 6. A refusal over proofs that were held is decided once more over fresh ones: signatures arrive after images.
     pub(crate) async fn may_run(
         &self,
+        lookups: &Lookups,
         basis: &Arc<Basis>,
         image: &str,
         context: &RequestContext<'_>,
@@ -203,7 +258,7 @@ impl Admission {
         };
         // 3.
         if concern.needs_digest || concern.needs_evidence {
-            let (resolved, requests) = self.lookups.resolve(&reference, deadline).await;
+            let (resolved, requests) = lookups.resolve(&reference, deadline).await;
             verdict.requests += requests;
             match resolved {
                 Ok(digest) => verdict.digest = Some(digest),
@@ -214,8 +269,7 @@ impl Admission {
         for again in [false, true] {
             let mut held = None;
             if let Some(digest) = verdict.digest.as_ref().filter(|_| concern.needs_evidence) {
-                let lookup = self
-                    .lookups
+                let lookup = lookups
                     .proofs(basis, reference.repository(), digest, again, deadline)
                     .await;
                 verdict.requests += lookup.requests;
@@ -443,6 +497,11 @@ fn unreadable(basis: &Basis, image: &str, error: &proofmark_types::ReferenceErro
         requests: 0,
         took: started.elapsed(),
     }
+}
+
+/// Whether other credentials may fare better: registries also hide what they do not show.
+pub(super) fn turned_away(unavailable: &Unavailable) -> bool {
+    ["unauthorized", "denied", "not-found", "credentials", "realm-refused"].contains(&unavailable.code.as_str())
 }
 
 /// Denies until something decided.

@@ -25,6 +25,7 @@ use thiserror::Error;
 mod folder;
 
 use folder::Folder;
+pub(crate) use folder::Stored;
 
 /// How far back a certificate's start is dated: the API server's clock may be behind ours.
 const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
@@ -231,6 +232,30 @@ impl Certificates {
         });
         self.folder.store_bundle(&self.ca_bundle_pem())?;
         Ok(renewal)
+    }
+
+    /// Reads the folder again: another process has put a renewed authority there.
+    pub(crate) fn reload(&self, now: UnixTime) -> Result<(), TlsError> {
+        let state = self.state();
+        let Some(current) = self.folder.authority()? else {
+            return Ok(());
+        };
+        let next = self
+            .folder
+            .next_authority()?
+            .filter(|authority| authority.window.end > now);
+        let (serving, serving_window) = if current.pem == state.current.pem {
+            (state.serving.clone(), state.serving_window)
+        } else {
+            make_serving(&self.config, &current, now)?
+        };
+        self.swap(State {
+            current,
+            next,
+            serving,
+            serving_window,
+        });
+        self.folder.store_bundle(&self.ca_bundle_pem())
     }
 
     /// The authorities that the webhook configuration has to trust, in PEM: its `caBundle` before base64.

@@ -19,6 +19,7 @@ use crate::text::{one_line, shortened};
 
 mod dry_run;
 pub(crate) mod policies;
+pub(crate) mod share;
 pub(crate) mod status;
 pub(crate) mod watch;
 

@@ -14,6 +14,7 @@ use proofmark_types::{KeyReference, UnixTime};
 
 use crate::certificates::TlsConfig;
 use crate::cluster::Cluster;
+use crate::cluster::share::Sharing;
 use crate::hold::Bounds;
 use crate::images::Kinds;
 
@@ -54,6 +55,10 @@ pub struct Config {
     pub policies: Option<PathBuf>,
     /// The cluster whose policy objects are followed, beside the folder.
     pub policies_of: Option<Cluster>,
+    /// The cluster whose pull secrets evidence is fetched with: those that a Pod and its service account name.
+    pub pull_secrets: Option<Cluster>,
+    /// Where replicas share their authority, and who is told of it.
+    pub sharing: Option<Sharing>,
     /// What happens to an image that no policy concerns; it is denied unless this says otherwise.
     pub no_match: NoMatch,
     /// Whom to believe; needed for keyless signatures.
@@ -89,6 +94,8 @@ impl Config {
             tls,
             policies: Some(policies),
             policies_of: None,
+            pull_secrets: None,
+            sharing: None,
             no_match: NoMatch::default(),
             trust_root: None,
             open_keys: None,

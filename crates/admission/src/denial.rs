@@ -139,7 +139,7 @@ fn fix(code: &str) -> Option<&'static str> {
             "check the name and the tag: the registry knows no such image, or hides it from the webhook's credentials"
         }
         "unauthorized" | "denied" | "credentials" | "realm-refused" => {
-            "give the webhook credentials that may read this repository; the Pod's imagePullSecrets are not used"
+            "give the webhook credentials that may read this repository, or let it use the pull secrets of Pods (--pull-secrets)"
         }
         "throttled" => "wait and try again; credentials for the webhook usually raise the registry's limit",
         "unreachable" | "unexpected-status" => "check that the registry is up and that the webhook can reach it",

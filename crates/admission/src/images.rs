@@ -259,6 +259,13 @@ impl Kinds {
         Ok(walk.found)
     }
 
+    /// The PodSpec of an object of a built-in kind.
+    #[must_use]
+    pub(crate) fn pod_spec<'o>(&self, group: &str, kind: &str, object: &'o Value) -> Option<&'o Value> {
+        let path = workload_of(group, kind)?.pod_spec;
+        path.iter().try_fold(object, |value, name| value.get(name))
+    }
+
     /// What the API server has to ask about for every place above to be seen.
     #[must_use]
     pub fn rules(&self) -> Vec<Rule> {

@@ -12,7 +12,7 @@ mod definition;
 mod workload;
 
 pub use definition::policy_definition;
-pub use workload::{Workload, objects};
+pub use workload::{Workload, made_by_the_webhook, object_path, objects};
 
 /// Namespaces that are never asked about: with `failurePolicy: Fail`, a cluster that restarts with no webhook running
 /// must be able to start what the webhook needs (kyverno#16177).
@@ -153,7 +153,7 @@ pub fn objects_yaml(objects: &[Value]) -> String {
 }
 
 /// What every object of the installation has.
-fn labels() -> Value {
+pub(crate) fn labels() -> Value {
     json!({ "app.kubernetes.io/name": "proofmark", "app.kubernetes.io/component": "admission" })
 }
 

@@ -9,6 +9,7 @@
 //! | `admit` | the decision, step by step; `admit::pin`: tags to digests |
 //! | `images` | every image of an object, and the rules that follow from it |
 //! | `evidence` | resolving, gathering and verifying once, held in memory; `hold`: the bounded store and the single flight |
+//! | `pull` | pull secrets of Pods, and what is held with them apart from the rest |
 //! | `basis` | policies and trust root, from disk or from the cluster, swapped whole |
 //! | `cluster` | the API server as we ask it: policies followed, their status written |
 //! | `review`, `denial` | AdmissionReview v1, and answers that a person can act on |
@@ -31,6 +32,7 @@ mod hold;
 mod images;
 mod installation;
 mod metrics;
+mod pull;
 mod review;
 mod server;
 mod text;
@@ -38,14 +40,15 @@ mod text;
 pub use admit::Admission;
 pub use basis::BasisError;
 pub use certificates::{Certificates, Renewal, TlsConfig, TlsError};
+pub use cluster::share::{ShareError, Sharing};
 pub use cluster::{Cluster, ClusterError, Resource, Trial};
 pub use config::{Clock, Config, KeptTrust, Limits, OpenKeys, TrustSource};
 pub use evidence::Deadline;
 pub use hold::Bounds;
 pub use images::{CustomKind, Found, ImagePath, Kinds, MAX_IMAGES, Rule, WalkError};
 pub use installation::{
-    Installation, InstallationError, SYSTEM_NAMESPACES, Target, Workload, objects, objects_yaml, policy_definition,
-    webhook_configuration, webhook_configuration_yaml,
+    Installation, InstallationError, SYSTEM_NAMESPACES, Target, Workload, made_by_the_webhook, object_path, objects,
+    objects_yaml, policy_definition, webhook_configuration, webhook_configuration_yaml,
 };
 pub use review::{
     Answer, GroupVersionKind, GroupVersionResource, MAX_MESSAGE_BYTES, MAX_REVIEW_BYTES, Operation, PatchOperation,

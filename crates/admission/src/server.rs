@@ -22,6 +22,7 @@ use crate::admit::Admission;
 use crate::basis::{BasisError, Looked, with_causes};
 use crate::certificates::{Certificates, TlsError};
 use crate::cluster::policies::PolicyObjects;
+use crate::cluster::share::{Share, ShareError};
 use crate::cluster::status;
 use crate::config::{Clock, Config, Limits, TrustSource};
 
@@ -76,6 +77,9 @@ pub enum StartError {
     /// The TLS library refuses its settings.
     #[error("cannot set up TLS")]
     TlsSettings(#[source] rustls::Error),
+    /// The authority that the replicas share cannot be had.
+    #[error(transparent)]
+    Share(#[from] ShareError),
     /// The policies or the trust root cannot be used; there is nothing to fall back to at the start.
     #[error(transparent)]
     Basis(#[from] BasisError),
@@ -89,6 +93,7 @@ impl StartError {
             Self::Listen { .. } => "listen",
             Self::Tls(error) => error.code(),
             Self::TlsSettings(_) => "tls-settings",
+            Self::Share(error) => error.code(),
             Self::Basis(error) => error.code(),
         }
     }
@@ -120,7 +125,18 @@ impl Server {
             None => None,
         };
         let admission = Admission::with_objects(&config, objects.clone())?;
+        let share = config
+            .sharing
+            .clone()
+            .map(|sharing| Share::new(sharing, config.tls.clone()));
+        if let Some(share) = &share {
+            // Before anything is made: what the others have is what counts.
+            share.settle().await?;
+        }
         let certificates = Arc::new(Certificates::open(config.tls.clone(), (config.clock)())?);
+        if let Some(share) = &share {
+            share.round(&certificates, (config.clock)()).await;
+        }
         let acceptor = acceptor(certificates.clone())?;
         let listen = |source| StartError::Listen {
             address: config.listen,
@@ -139,7 +155,7 @@ impl Server {
         });
         shared.report_basis();
         background.spawn(reload(shared.clone(), objects, config.limits.reload));
-        background.spawn(renew(shared.clone(), config.limits.renewal));
+        background.spawn(renew(shared.clone(), share, config.limits.renewal));
         background.spawn(upkeep(shared.clone()));
         if let Some(TrustSource::Kept(kept)) = config.trust_root
             && let Some(repository) = kept.repository
@@ -308,9 +324,12 @@ async fn reload(shared: Arc<Shared>, objects: Option<Arc<PolicyObjects>>, period
     }
 }
 
-async fn renew(shared: Arc<Shared>, period: Duration) {
+async fn renew(shared: Arc<Shared>, share: Option<Arc<Share>>, period: Duration) {
     loop {
         tokio::time::sleep(period).await;
+        if let Some(share) = &share {
+            share.round(&shared.certificates, (shared.clock)()).await;
+        }
         let (certificates, now) = (shared.certificates.clone(), (shared.clock)());
         match tokio::task::spawn_blocking(move || certificates.renew(now)).await {
             Ok(Ok(renewal)) => {

@@ -90,6 +90,8 @@ pub const GO_SEMVER: Peer = Peer::new("go-semver", "PROOFMARK_GO_SEMVER", "go-se
 pub const ETCD: Peer = Peer::new("etcd", "PROOFMARK_ETCD", "etcd");
 /// Kubernetes' API server, see `interop/kube-apiserver`.
 pub const KUBE_APISERVER: Peer = Peer::new("kube-apiserver", "PROOFMARK_KUBE_APISERVER", "kube-apiserver");
+/// Helm's template engine, see `interop/helm-template`.
+pub const HELM_TEMPLATE: Peer = Peer::new("Helm's engine", "PROOFMARK_HELM_TEMPLATE", "helm-template");
 
 impl Peer {
     /// A program known by `name` in messages, found by `variable` or as `program` on `PATH`.

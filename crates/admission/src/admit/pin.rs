@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use proofmark_policy::{Question, RequestContext};
-use proofmark_types::ImageRef;
+use proofmark_policy::{Question, RequestContext, Unavailable};
+use proofmark_types::{Digest, ImageRef};
 
-use super::{Admission, Verdict, context};
+use super::{Admission, Verdict, context, turned_away};
 use crate::basis::Basis;
 use crate::denial;
 use crate::evidence::Deadline;
+use crate::pull::Keyring;
 use crate::review::{Answer, PatchOperation, Request};
 
 /// What became of one image.
@@ -57,7 +58,11 @@ impl Admission {
         let mut distinct: Vec<&str> = added.iter().map(|found| found.image).collect();
         distinct.sort_unstable();
         distinct.dedup();
-        let pins = futures::future::join_all(distinct.iter().map(|image| self.pin(&basis, image, &context, deadline)));
+        let keyring = self.keyring(request, object, deadline).await;
+        let pins = distinct
+            .iter()
+            .map(|image| self.pin(&keyring, &basis, image, &context, deadline));
+        let pins = futures::future::join_all(pins);
         for (image, pinned) in distinct.iter().zip(pins.await) {
             outcomes.insert(image, pinned);
         }
@@ -91,7 +96,14 @@ impl Admission {
         judged
     }
 
-    async fn pin(&self, basis: &Basis, image: &str, context: &RequestContext<'_>, deadline: Deadline) -> Pinned {
+    async fn pin(
+        &self,
+        keyring: &Keyring,
+        basis: &Basis,
+        image: &str,
+        context: &RequestContext<'_>,
+        deadline: Deadline,
+    ) -> Pinned {
         let Ok(reference) = ImageRef::parse(image) else {
             return Pinned::Untouched;
         };
@@ -99,7 +111,7 @@ impl Admission {
             return Pinned::Untouched;
         }
         let started = tokio::time::Instant::now();
-        let (resolved, requests) = self.lookups.resolve(&reference, deadline).await;
+        let (resolved, requests) = self.resolve_with(keyring, &reference, deadline).await;
         let unavailable = match resolved {
             Ok(digest) => {
                 let tagged = ImageRef::tagged(reference.repository().clone(), reference.tag_or_latest());
@@ -128,5 +140,28 @@ impl Admission {
             requests,
             took: started.elapsed(),
         }))
+    }
+
+    /// Asks with each pull secret that has something for the repository, then with our own credentials, until one is not
+    /// turned away.
+    async fn resolve_with(
+        &self,
+        keyring: &Keyring,
+        reference: &ImageRef,
+        deadline: Deadline,
+    ) -> (Result<Digest, Unavailable>, u64) {
+        let mut refused = None;
+        if let Some(pull) = &self.pull {
+            for lookups in pull.lookups(keyring, reference.repository()).await {
+                match lookups.resolve(reference, deadline).await {
+                    (Err(error), requests) if turned_away(&error) => refused = refused.or(Some((Err(error), requests))),
+                    resolved => return resolved,
+                }
+            }
+        }
+        match self.lookups.resolve(reference, deadline).await {
+            (Err(error), requests) if turned_away(&error) => refused.unwrap_or((Err(error), requests)),
+            resolved => resolved,
+        }
     }
 }

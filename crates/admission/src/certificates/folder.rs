@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Authority, TlsError, failed};
+use super::{Authority, TlsConfig, TlsError, failed};
 
 const AUTHORITY: &str = "authority.pem";
 const NEXT_AUTHORITY: &str = "authority-next.pem";
@@ -14,6 +14,52 @@ const BUNDLE: &str = "ca.crt";
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 pub(super) struct Folder(PathBuf);
+
+/// The authority and its successor as they are stored: private key and certificate in PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) authority: Option<String>,
+    pub(crate) next: Option<String>,
+}
+
+impl Stored {
+    /// What is in the folder.
+    pub(crate) fn read(config: &TlsConfig) -> Result<Self, TlsError> {
+        let folder = Folder::open(&config.folder)?;
+        Ok(Self {
+            authority: folder.authority()?.map(|authority| authority.pem),
+            next: folder.next_authority()?.map(|authority| authority.pem),
+        })
+    }
+
+    /// Puts this into the folder in place of what is there, if it is what this program writes.
+    pub(crate) fn write(&self, config: &TlsConfig) -> Result<(), TlsError> {
+        let folder = Folder::open(&config.folder)?;
+        for (name, pem) in [(AUTHORITY, &self.authority), (NEXT_AUTHORITY, &self.next)] {
+            let target = folder.0.join(name);
+            let Some(pem) = pem else {
+                match fs::remove_file(&target) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed("remove", &target)(error)),
+                    _ => continue,
+                }
+            };
+            let unreadable = |reason| TlsError::Unreadable {
+                path: target.clone(),
+                reason,
+            };
+            Authority::read(pem.clone()).map_err(unreadable)?;
+            let temporary = folder.write_private(pem)?;
+            fs::rename(&temporary, &target).map_err(failed("replace", &target))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Stored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stored").finish_non_exhaustive()
+    }
+}
 
 impl Folder {
     /// Makes the folder, for its owner alone, if it is not there.

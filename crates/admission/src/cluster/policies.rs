@@ -27,8 +27,8 @@ pub(crate) struct PolicyKind {
     pub(crate) own: bool,
 }
 
-/// What is followed. The namespaced kinds of the peers are not among them, nor are exceptions, which live in namespaces:
-/// whoever may write to a namespace would otherwise say which images need no other policy there.
+/// What is followed. The namespaced kinds of the peers are not among them, nor Kyverno's exceptions: whoever may write to a
+/// namespace would otherwise say which images need no other policy there, or none at all.
 pub(crate) const POLICY_KINDS: [PolicyKind; 4] = [
     PolicyKind {
         group: "proofmark.dev",
@@ -45,17 +45,17 @@ pub(crate) const POLICY_KINDS: [PolicyKind; 4] = [
         own: false,
     },
     PolicyKind {
-        group: "policy.sigstore.dev",
-        versions: &["v1beta1", "v1alpha1"],
-        kind: "ClusterImagePolicy",
-        plural: "clusterimagepolicies",
-        own: false,
-    },
-    PolicyKind {
         group: "policies.kyverno.io",
         versions: &["v1", "v1beta1", "v1alpha1"],
         kind: "ImageValidatingPolicy",
         plural: "imagevalidatingpolicies",
+        own: false,
+    },
+    PolicyKind {
+        group: "policy.sigstore.dev",
+        versions: &["v1beta1", "v1alpha1"],
+        kind: "ClusterImagePolicy",
+        plural: "clusterimagepolicies",
         own: false,
     },
 ];

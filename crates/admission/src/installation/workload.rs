@@ -65,6 +65,33 @@ pub fn objects(installation: &Installation, workload: &Workload) -> Result<Vec<V
     Ok(objects)
 }
 
+/// Where the API server has an object of those above, and the collection that it is in.
+#[must_use]
+pub fn object_path(object: &Value) -> Option<String> {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    let (api_version, kind, name) = (text("/apiVersion")?, text("/kind")?, text("/metadata/name")?);
+    // True of every kind above, and of not every kind there is.
+    let plural = format!("{}s", kind.to_ascii_lowercase());
+    let root = if api_version.contains('/') { "apis" } else { "api" };
+    let namespace = text("/metadata/namespace").map(|namespace| format!("/namespaces/{namespace}"));
+    Some(format!(
+        "/{root}/{api_version}{}/{plural}/{name}",
+        namespace.unwrap_or_default()
+    ))
+}
+
+/// What the webhook makes itself, which goes with the rest: the secret that the replicas share.
+#[must_use]
+pub fn made_by_the_webhook(installation: &Installation) -> Option<String> {
+    match &installation.target {
+        Target::Service { namespace, name, .. } => {
+            let place = Place { namespace, name };
+            Some(format!("/api/v1/namespaces/{namespace}/secrets/{}", place.tls_secret()))
+        }
+        Target::Url(_) => None,
+    }
+}
+
 struct Place<'a> {
     namespace: &'a str,
     name: &'a str,
@@ -184,6 +211,7 @@ fn pod(place: &Place<'_>, installation: &Installation, workload: &Workload) -> V
         "--from-cluster".to_owned(),
         format!("--listen=0.0.0.0:{PORT}"),
         format!("--tls-name={service}"),
+        "--tls-dir=/var/lib/proofmark/tls".to_owned(),
         format!("--tls-secret={}/{}", place.namespace, place.tls_secret()),
         format!("--register={}", installation.name),
     ];

@@ -13,11 +13,14 @@ use tokio::sync::OnceCell;
 
 use crate::world::{Webhook, World};
 
+mod chart;
 mod objects;
 mod outage;
 mod policies;
+mod pulling;
 mod rotation;
 mod schema;
+mod sharing;
 mod workloads;
 
 /// The label by which the webhook configurations of a test know its namespace.

@@ -16,8 +16,8 @@ use proofmark_evidence::layout::{EMPTY_CONFIG, bundle_referrer};
 use proofmark_evidence::predicate::PredicateType;
 use proofmark_evidence::statement::Statement;
 use proofmark_oci::{Descriptor, ImageManifest, media_types};
-use proofmark_registry::Client;
-use proofmark_types::{Digest, MediaType, Repository, Tag, UnixTime};
+use proofmark_registry::{Client, Credential, CredentialStore, Secret};
+use proofmark_types::{Digest, MediaType, RegistryHost, Repository, Tag, UnixTime};
 use rcgen::{KeyPair, SigningKey};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -53,9 +53,28 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// One whose registry shows nothing to who is not `user` with `password`.
+    pub(crate) async fn private(user: &str, password: &str) -> Self {
+        let users = proofmark_registry_server::Htpasswd::single(user, password).unwrap();
+        let mut world = Self::with(|config| config.htpasswd = Some(users)).await;
+        let host = RegistryHost::parse(&world.registry.address().to_string()).unwrap();
+        let credential = Credential::Password {
+            username: user.to_owned(),
+            password: Secret::new(password.to_owned()),
+        };
+        let credentials = CredentialStore::anonymous().with_host(host, credential);
+        world.direct = world.direct.with_credentials(credentials);
+        world
+    }
+
+    async fn with(change: impl FnOnce(&mut proofmark_registry_server::Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listen = "127.0.0.1:0".parse().unwrap();
-        let config = proofmark_registry_server::Config::new(folder.path().join("registry"), listen);
+        let mut config = proofmark_registry_server::Config::new(folder.path().join("registry"), listen);
+        change(&mut config);
         let registry = proofmark_registry_server::Server::start(config).await.unwrap();
         let (wire, state) = watch::channel(Wire::Open);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,18 +1,18 @@
 //! `admission`: the Kubernetes webhook, and the objects that register it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use install::{Install, Uninstall};
 use proofmark_admission::{
-    BasisError, Config, Installation, KeptTrust, Server, StartError, Target, TlsConfig, TrustSource,
-    webhook_configuration, webhook_configuration_yaml,
+    BasisError, Cluster, ClusterError, Config, KeptTrust, Server, Sharing, StartError, TlsConfig, TrustSource,
 };
 use proofmark_policy::NoMatch;
 use serde_json::json;
 
 use crate::args::RegistryArgs;
-use crate::context::{Context, read_text};
+use crate::context::Context;
 use crate::failure::{Exit, Failure, chain};
 use crate::keys;
 use crate::trusting;
@@ -20,21 +20,45 @@ use crate::verb::initialize::repository;
 use crate::verb::policy::policy_files;
 use crate::verb::up::until_stopped;
 
+mod install;
+
 /// The Kubernetes admission webhook
 #[derive(Subcommand, Debug)]
 pub(crate) enum Admission {
     /// Answer AdmissionReviews over HTTPS
     Serve(Box<Serve>),
-    /// Print the webhook configurations that make a cluster ask
-    Install(Install),
+    /// Print or apply what runs the webhook in a cluster, or only what makes a cluster ask one that runs elsewhere
+    Install(Box<Install>),
+    /// Remove what `install` has applied
+    Uninstall(Uninstall),
 }
 
 /// Answer AdmissionReviews over HTTPS
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
     /// Folder of policies (.yaml, .yml, .json); looked at again when it changes
-    #[arg(long, value_name = "FOLDER")]
-    policies: PathBuf,
+    #[arg(long, value_name = "FOLDER", required_unless_present = "from_cluster")]
+    policies: Option<PathBuf>,
+
+    /// Follow the policies that are objects of the cluster: ImagePolicy, ClusterPolicy, ImageValidatingPolicy, ClusterImagePolicy
+    #[arg(long)]
+    from_cluster: bool,
+
+    /// Fetch evidence with the pull secrets of Pods and of their service accounts, before our own credentials
+    #[arg(long)]
+    pull_secrets: bool,
+
+    /// Secret that the replicas share their certificate authority in
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    tls_secret: Option<String>,
+
+    /// Webhook configurations that are given the authority's certificate, now and when it is renewed
+    #[arg(long, value_name = "NAME")]
+    register: Option<String>,
+
+    /// The cluster (default: KUBECONFIG, ~/.kube/config, or the one that this runs in)
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
 
     /// Folder for the certificates that it makes and renews itself
     #[arg(long, default_value = "proofmark-tls", value_name = "FOLDER")]
@@ -60,76 +84,93 @@ pub(crate) struct Serve {
     registry: RegistryArgs,
 }
 
-/// Print the webhook configurations
-#[derive(Args, Debug)]
-pub(crate) struct Install {
-    /// The certificate authority of the webhook: ca.crt in its --tls-dir
-    #[arg(long, value_name = "FILE")]
-    ca: PathBuf,
-
-    /// Namespace of the webhook's Service
-    #[arg(long, default_value = "proofmark", value_name = "NAMESPACE", conflicts_with = "url")]
-    namespace: String,
-
-    /// Name of the webhook's Service
-    #[arg(
-        long,
-        default_value = "proofmark-admission",
-        value_name = "NAME",
-        conflicts_with = "url"
-    )]
-    service: String,
-
-    /// Address of the webhook, where it does not run in the cluster: https://host:port
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
-
-    /// Namespace that is not asked about, beside the system's (may be repeated)
-    #[arg(long, value_name = "NAMESPACE")]
-    exclude_namespace: Vec<String>,
-}
-
 impl Admission {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Serve(args) => args.run(context).await,
-            Self::Install(args) => args.run(context),
+            Self::Install(args) => args.run(context).await,
+            Self::Uninstall(args) => args.run(context).await,
         }
     }
 }
 
 impl Serve {
+    /// The cluster, if anything is wanted of one.
+    async fn cluster(&self) -> Result<Option<Cluster>, Failure> {
+        let wanted = self.from_cluster || self.pull_secrets || self.tls_secret.is_some() || self.register.is_some();
+        if !wanted {
+            return Ok(None);
+        }
+        cluster(self.kubeconfig.as_deref()).await.map(Some)
+    }
+
     async fn run(self, context: &Context) -> Result<(), Failure> {
         let client = Context::client(&self.registry)?;
-        let tls = TlsConfig::new(self.tls_dir.clone(), self.tls_names);
-        let mut config = Config::new(self.listen, tls, self.policies.clone(), client);
+        let tls = TlsConfig::new(self.tls_dir.clone(), self.tls_names.clone());
+        let secret = self.tls_secret.as_deref().map(namespace_and_name).transpose()?;
+        let cluster = self.cluster().await?;
+        let mut config = match (&self.policies, &cluster) {
+            (Some(folder), _) => Config::new(self.listen, tls, folder.clone(), client),
+            (None, Some(cluster)) => Config::of_cluster(self.listen, tls, cluster.clone(), client),
+            // The command line asks for one of them.
+            (None, None) => {
+                return Err(Failure::usage(
+                    "flag-missing",
+                    "give --policies FOLDER or --from-cluster",
+                ));
+            }
+        };
+        config.policies_of = cluster.clone().filter(|_| self.from_cluster);
+        config.pull_secrets = cluster.clone().filter(|_| self.pull_secrets);
+        config.sharing = cluster
+            .filter(|_| self.tls_secret.is_some() || self.register.is_some())
+            .map(|cluster| Sharing {
+                cluster,
+                secret,
+                configurations: self.register.clone(),
+            });
         config.trust_root = trust_source(context, self.trusted_root)?;
         config.open_keys = Some(keys::open_keys());
         if self.allow_unmatched {
             config.no_match = NoMatch::Allow;
         }
         let server = Server::start(config).await.map_err(|error| {
-            // An address that is taken is no mistake in what was written, nor a key that cannot be reached.
+            // An address that is taken is no mistake in what was written, nor a key or a cluster that cannot be reached.
             let exit = match error {
-                StartError::Listen { .. } | StartError::Basis(BasisError::Keys { .. }) => Exit::Undecided,
+                StartError::Listen { .. } | StartError::Share(_) | StartError::Basis(BasisError::Keys { .. }) => {
+                    Exit::Undecided
+                }
                 _ => Exit::Usage,
             };
             Failure::new(exit, error.code(), chain(&error))
         })?;
-        if !self.allow_unmatched && policy_files(&self.policies).is_ok_and(|files| files.is_empty()) {
+        let none_yet = |folder: &PathBuf| policy_files(folder).is_ok_and(|files| files.is_empty());
+        if let Some(folder) = self
+            .policies
+            .as_ref()
+            .filter(|_| !self.allow_unmatched && !self.from_cluster)
+            && none_yet(folder)
+        {
             context.output.warn(&format!(
                 "no policy is in {} yet: every image is denied",
-                self.policies.display()
+                folder.display()
             ));
         }
+        let from = match (&self.policies, self.from_cluster) {
+            (Some(folder), false) => folder.display().to_string(),
+            (Some(folder), true) => format!("{} and of the cluster", folder.display()),
+            (None, _) => "the cluster".to_owned(),
+        };
         context.output.result(
             &format!(
-                "admission webhook at https://{} with the policies in {}; stop it with Ctrl-C\n  register it: proofmark admission install --ca {}",
+                "admission webhook at https://{} with the policies in {from}; stop it with Ctrl-C\n  register it: proofmark admission install --ca {}",
                 server.address(),
-                self.policies.display(),
                 self.tls_dir.join("ca.crt").display(),
             ),
-            &json!({ "address": server.address(), "policies": self.policies, "ca": self.tls_dir.join("ca.crt") }),
+            &json!({
+                "address": server.address(), "policies": self.policies, "fromCluster": self.from_cluster,
+                "ca": self.tls_dir.join("ca.crt"),
+            }),
         );
         until_stopped().await;
         server.stop().await;
@@ -167,40 +208,27 @@ fn trust_source(context: &Context, file: Option<PathBuf>) -> Result<Option<Trust
     Ok(Some(TrustSource::Kept(Box::new(KeptTrust { place, repository }))))
 }
 
-impl Install {
-    fn run(self, context: &Context) -> Result<(), Failure> {
-        let target = match self.url {
-            Some(url) => Target::Url(url),
-            None => Target::Service {
-                namespace: self.namespace,
-                name: self.service,
-                port: 443,
-            },
-        };
-        let authorities = read_text(&self.ca)?;
-        if authorities.contains("PRIVATE KEY-----") {
-            // authority.pem lies beside ca.crt; what is printed here everyone in the cluster can read.
-            return Err(Failure::usage(
-                "installation-unusable",
-                format!(
-                    "{} holds a private key, which is not for the cluster",
-                    self.ca.display()
-                ),
-            )
-            .with_hint("give ca.crt of the webhook's --tls-dir"));
+/// The cluster that is named, or the one that kubectl would use.
+async fn cluster(kubeconfig: Option<&Path>) -> Result<Cluster, Failure> {
+    Cluster::connect(kubeconfig).await.map_err(|error| unreachable(&error))
+}
+
+fn unreachable(error: &ClusterError) -> Failure {
+    let exit = match error {
+        ClusterError::Settings { .. } => Exit::Usage,
+        _ => Exit::Undecided,
+    };
+    Failure::new(exit, error.code(), chain(error))
+}
+
+fn namespace_and_name(text: &str) -> Result<(String, String), Failure> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok((namespace.to_owned(), name.to_owned()))
         }
-        let mut installation = Installation::new(target, authorities);
-        installation.excluded_namespaces = self.exclude_namespace;
-        let unusable = |error| Failure::usage("installation-unusable", chain(&error));
-        if context.output.is_json() {
-            let items = webhook_configuration(&installation).map_err(unusable)?;
-            context
-                .output
-                .result("", &json!({ "apiVersion": "v1", "kind": "List", "items": items }));
-        } else {
-            let yaml = webhook_configuration_yaml(&installation).map_err(unusable)?;
-            context.output.document(yaml.trim_end().as_bytes());
-        }
-        Ok(())
+        _ => Err(Failure::usage(
+            "tls-secret-malformed",
+            format!("expected --tls-secret NAMESPACE/NAME, got \"{text}\""),
+        )),
     }
 }

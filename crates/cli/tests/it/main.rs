@@ -11,6 +11,7 @@
 mod bad_input;
 mod blobs;
 mod certified;
+mod cluster;
 mod concurrency;
 mod cosign_flags;
 mod cosign_name;
