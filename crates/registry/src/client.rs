@@ -29,7 +29,7 @@ pub use self::bring::Brought;
 pub use self::builder::ClientBuilder;
 pub use self::copy::Copied;
 pub(crate) use self::copy::{is_distributable, plan};
-pub use self::evidence::{Gathering, NOT_READ};
+pub use self::evidence::{Gathering, NOT_READ, Piece, PieceContent, Pieces, Share, Space};
 pub use self::manifests::{Head, Resolved};
 pub use self::referrers::{Referrers, ReferrersSource};
 use crate::counts::RequestCounts;
@@ -62,6 +62,17 @@ impl Client {
     pub fn with_fresh_counts(&self) -> Self {
         Self {
             transport: Arc::new(self.transport.with_fresh_counts()),
+            options: Arc::clone(&self.options),
+        }
+    }
+
+    /// The same client for a process that asks one registry many things at once: while one request was told to wait
+    /// (429 with `Retry-After`), this client and those made from it send nothing else to that registry. A request that
+    /// would have to wait longer than [`crate::Timeouts::throttle`] fails at once.
+    #[must_use]
+    pub fn with_shared_patience(&self) -> Self {
+        Self {
+            transport: Arc::new(self.transport.with_brakes()),
             options: Arc::clone(&self.options),
         }
     }

@@ -33,8 +33,8 @@ mod transport;
 
 pub use attachment::{Attachment, Attachments, Place};
 pub use client::{
-    BlobReader, BlobStream, Brought, Client, ClientBuilder, Copied, Gathering, Head, NOT_READ, Referrers,
-    ReferrersSource, Resolved,
+    BlobReader, BlobStream, Brought, Client, ClientBuilder, Copied, Gathering, Head, NOT_READ, Piece, PieceContent,
+    Pieces, Referrers, ReferrersSource, Resolved, Share, Space,
 };
 pub use counts::RequestCounts;
 pub use credentials::{Credential, CredentialError, CredentialProvider, CredentialStore, Kept, Secret, store_login};

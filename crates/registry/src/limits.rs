@@ -33,6 +33,10 @@ pub const MAX_EVIDENCE_LAYERS: usize = 256;
 /// Bytes of evidence held for one digest, all pieces together: four of the largest, twenty SBOMs of 6 MB.
 pub const MAX_EVIDENCE_TOTAL_BYTES: u64 = 128 * 1024 * 1024;
 
+/// Bytes of evidence that a gathering takes without waiting for a place ([`crate::Space`]): signatures and provenance have
+/// kilobytes, the bill of a usual image under a megabyte.
+pub const SMALL_EVIDENCE_BYTES: u64 = 1024 * 1024;
+
 /// Requests in flight when evidence of one digest is gathered; browsers use 6 a host, containerd 3 for layers.
 pub const EVIDENCE_CONCURRENCY: usize = 16;
 
@@ -65,6 +69,10 @@ pub const MAX_AUTH_ROUNDS: u32 = 2;
 
 /// Requests repeated because the registry asked to slow down.
 pub const MAX_THROTTLE_RETRIES: u32 = 5;
+
+/// The longest that a registry is left alone after it said "later": Docker Hub's windows are hours, and an answer that
+/// means a day, by a fault or on purpose, must not outlast whoever could mend it.
+pub const MAX_HOLD: Duration = Duration::from_secs(300);
 
 /// Requests (GET and HEAD only) repeated after 500, 502 or 504.
 pub const MAX_SERVER_ERROR_RETRIES: u32 = 2;

@@ -2,6 +2,7 @@
 //! timeouts and counting happen here and nowhere else.
 
 pub(crate) mod address;
+mod brakes;
 mod redirect;
 pub(crate) mod response;
 mod retry;
@@ -20,6 +21,7 @@ use http::header::AUTHORIZATION;
 use proofmark_types::RegistryHost;
 use url::Url;
 
+use self::brakes::Brakes;
 pub(crate) use self::response::Response;
 use self::retry::Patience;
 pub(crate) use self::wire::{Body, Outgoing, Wire};
@@ -27,7 +29,7 @@ use crate::RegistryError;
 use crate::auth::{Access, Auth};
 use crate::counts::Operation;
 use crate::credentials::CredentialStore;
-use crate::limits::MAX_AUTH_ROUNDS;
+use crate::limits::{MAX_AUTH_ROUNDS, MAX_HOLD};
 
 /// One request to a registry.
 #[derive(Debug)]
@@ -88,6 +90,8 @@ pub(crate) struct Transport {
     /// For hosts where plain HTTP is what a failure of TLS left: nobody's credentials.
     nobody: Arc<Auth>,
     schemes: Arc<Schemes>,
+    /// Where requests wait for each other's "later".
+    brakes: Option<Arc<Brakes>>,
 }
 
 /// Which registries are spoken to without TLS.
@@ -145,22 +149,36 @@ impl Transport {
             auth,
             nobody,
             schemes,
+            brakes: None,
         }
     }
 
     /// The same connections and counters with other credentials.
     pub(crate) fn with_credentials(&self, credentials: CredentialStore) -> Self {
         let auth = Arc::new(self.auth.with_credentials(credentials));
-        Self::new(self.wire.clone(), auth, Arc::clone(&self.schemes))
+        Self {
+            brakes: self.brakes.clone(),
+            ..Self::new(self.wire.clone(), auth, Arc::clone(&self.schemes))
+        }
+    }
+
+    /// The same, and what a registry says to one request holds for the others.
+    pub(crate) fn with_brakes(&self) -> Self {
+        Self {
+            brakes: Some(Arc::default()),
+            ..self.with_fresh_counts()
+        }
     }
 
     /// The same connections and credentials, counted from zero.
     pub(crate) fn with_fresh_counts(&self) -> Self {
-        Self::new(
-            self.wire.with_fresh_counts(),
-            Arc::clone(&self.auth),
-            Arc::clone(&self.schemes),
-        )
+        Self {
+            wire: self.wire.with_fresh_counts(),
+            auth: Arc::clone(&self.auth),
+            nobody: Arc::clone(&self.nobody),
+            schemes: Arc::clone(&self.schemes),
+            brakes: self.brakes.clone(),
+        }
     }
 
     /// Sends a call and returns the answer, whatever its status except 401, 403, 429, 503 and refused redirects, which
@@ -170,7 +188,8 @@ impl Transport {
     ///    credentials are shown: a failure is within the power of anyone on the way.
     /// 2. Send, with what is known to be wanted as authorization (nothing at first).
     /// 3. 401: learn what is asked for, authorize, repeat; bounded.
-    /// 4. 429 and 503: wait as told, repeat; bounded in number and time.
+    /// 4. 429 and 503: wait as told, repeat; bounded in number and time. Where requests think of each other, the others
+    ///    to the same registry wait as well; one that would have to wait longer than it may is throttled unasked.
     /// 5. Redirect (GET and HEAD): follow without authorization, by the rules of [`redirect`]; bounded.
     pub(crate) async fn send(&self, mut call: Call) -> Result<Response, RegistryError> {
         let registry = call.access.repository.registry().clone();
@@ -189,6 +208,7 @@ impl Transport {
             let replayable = call.body.is_replayable();
             outgoing.body = call.body.take();
             outgoing.retried = rounds > 0 || patience.attempts() > 0;
+            self.hold_back(&mut patience, &registry).await?;
             let response = match self.wire.send(outgoing).await {
                 // Step 1, where plain HTTP is allowed and it is not known whether the host has TLS. A certificate that
                 // does not hold is TLS: who can present one must not get the request in the clear instead.
@@ -228,6 +248,7 @@ impl Transport {
                 continue;
             }
             let repeat = replayable && (retry::is_throttle(status) || is_read(&call.method));
+            self.take_note(&response, &registry);
             let Some(response) = pause(&mut patience, response, repeat, &registry).await? else {
                 continue;
             };
@@ -239,6 +260,32 @@ impl Transport {
             }
             return self.follow(&call, &registry, response).await;
         }
+    }
+
+    /// What a registry says to one request holds for the others.
+    fn take_note(&self, response: &Response, registry: &RegistryHost) {
+        if response.status() == StatusCode::TOO_MANY_REQUESTS
+            && let Some(wait) = retry::retry_after(response.headers())
+            && let Some(brakes) = &self.brakes
+        {
+            brakes.pull(registry, wait.min(MAX_HOLD));
+        }
+    }
+
+    /// Waits while the registry is to be left alone, for as long as this request may wait.
+    async fn hold_back(&self, patience: &mut Patience, registry: &RegistryHost) -> Result<(), RegistryError> {
+        while let Some(wait) = self.brakes.as_ref().and_then(|brakes| brakes.wait(registry)) {
+            if !patience.spend(wait) {
+                return Err(RegistryError::Throttled {
+                    registry: registry.to_string(),
+                    status: StatusCode::TOO_MANY_REQUESTS.as_u16(),
+                    attempts: patience.attempts(),
+                    retry_after: Some(wait),
+                });
+            }
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
     }
 
     fn auth_for(&self, registry: &RegistryHost) -> &Auth {

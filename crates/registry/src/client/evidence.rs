@@ -12,27 +12,30 @@
 //! there nothing. The caps protect against a registry, or anyone who may push to it, making us work for ever
 //! (CVE-2023-46737, CVE-2024-29902, CVE-2024-29903).
 
+mod piece;
+mod space;
+
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream;
 use proofmark_evidence::layout::{Promise, att_tag, is_evidence, is_evidence_layer, sig_tag};
-use proofmark_evidence::legacy::read_layer;
-use proofmark_evidence::{EvidenceSet, Incomplete, Item, ItemContent, MAX_EVIDENCE_BYTES, Origin};
+use proofmark_evidence::{EvidenceSet, Incomplete, MAX_EVIDENCE_BYTES, Origin};
 use proofmark_oci::{Descriptor, ImageManifest, Manifest};
 use proofmark_types::{Digest, Repository, Tag};
 
+pub use self::piece::{Piece, PieceContent, Pieces};
+pub use self::space::{Share, Space};
 use super::Client;
 use crate::RegistryError;
 use crate::limits::{EVIDENCE_CONCURRENCY, MAX_EVIDENCE_LAYERS, MAX_EVIDENCE_TOTAL_BYTES, MAX_REFERRERS_CONSIDERED};
 
-/// Items and gaps from one place.
+/// Pieces and gaps from one place.
 #[derive(Default)]
 struct Found {
-    items: Vec<Item>,
+    pieces: Vec<Piece>,
     incomplete: Vec<Incomplete>,
 }
 
@@ -55,7 +58,7 @@ struct Rest {
     home: Repository,
     /// In order; none of them is empty.
     steps: VecDeque<Vec<Descriptor>>,
-    bytes_left: AtomicU64,
+    share: Arc<Share>,
 }
 
 impl Gathering {
@@ -68,9 +71,9 @@ impl Gathering {
     pub async fn read_more(&mut self) {
         let Some(mut rest) = self.rest.take() else { return };
         let step = rest.steps.pop_front().unwrap_or_default();
-        let found = rest.client.open_referrers(&rest.home, step, &rest.bytes_left).await;
+        let found = rest.client.open_referrers(&rest.home, step, &rest.share).await;
         self.set.incomplete.retain(|gap| gap.code != NOT_READ);
-        self.set.items.extend(found.items);
+        self.set.items.extend(found.pieces.iter().map(Piece::read));
         self.set.incomplete.extend(found.incomplete);
         self.leave(rest);
     }
@@ -118,14 +121,30 @@ impl Client {
     ///
     /// Fails only if nothing could be asked at all: an unreachable registry, refused credentials.
     pub async fn evidence(&self, repository: &Repository, digest: &Digest) -> Result<EvidenceSet, RegistryError> {
-        let gathering = self.begin(repository, digest, false).await?;
-        Ok(gathering.into_evidence())
+        let share = Arc::new(Share::default());
+        Ok(self.pieces(repository, digest, &share).await?.evidence())
+    }
+
+    /// The same as the registry gave it, to be kept. What it takes in memory is booked to `share`, which lives as long as
+    /// what was gathered does.
+    pub async fn pieces(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        share: &Arc<Share>,
+    ) -> Result<Pieces, RegistryError> {
+        let (pieces, _) = self.begin(repository, digest, false, share.clone()).await?;
+        Ok(pieces)
     }
 
     /// The same in order of promise: both tags and the referrers that are listed as evidence now, then, asked for with
     /// [`Gathering::read_more`], those of which the list says nothing, and last those that it says are something else.
     pub async fn gather(&self, repository: &Repository, digest: &Digest) -> Result<Gathering, RegistryError> {
-        self.begin(repository, digest, true).await
+        let share = Arc::new(Share::default());
+        let (pieces, rest) = self.begin(repository, digest, true, share).await?;
+        let mut gathering = Gathering::whole(pieces.evidence());
+        gathering.leave(rest);
+        Ok(gathering)
     }
 
     async fn begin(
@@ -133,9 +152,9 @@ impl Client {
         repository: &Repository,
         digest: &Digest,
         in_steps: bool,
-    ) -> Result<Gathering, RegistryError> {
+        share: Arc<Share>,
+    ) -> Result<(Pieces, Rest), RegistryError> {
         let home = self.evidence_home(repository);
-        let bytes_left = AtomicU64::new(MAX_EVIDENCE_TOTAL_BYTES);
         let (sig, att) = (sig_tag(digest), att_tag(digest));
         let mut steps = VecDeque::new();
         let referrers = async {
@@ -146,23 +165,17 @@ impl Client {
                 VecDeque::from([candidates])
             };
             let first = steps.pop_front().unwrap_or_default();
-            let opened = self.open_referrers(home, first, &bytes_left).await;
-            found.items.extend(opened.items);
+            let opened = self.open_referrers(home, first, &share).await;
+            found.pieces.extend(opened.pieces);
             found.incomplete.extend(opened.incomplete);
             Ok(found)
         };
         let (referrers, signatures, attestations) = futures::join!(
             referrers,
-            self.evidence_of_tag(home, &sig, &bytes_left, |tag, layer| Origin::SignatureTag {
-                tag,
-                layer
-            }),
-            self.evidence_of_tag(home, &att, &bytes_left, |tag, layer| Origin::AttestationTag {
-                tag,
-                layer
-            }),
+            self.evidence_of_tag(home, &sig, &share, |tag, layer| Origin::SignatureTag { tag, layer }),
+            self.evidence_of_tag(home, &att, &share, |tag, layer| Origin::AttestationTag { tag, layer }),
         );
-        let mut set = EvidenceSet::new(digest.clone());
+        let mut set = Pieces::new(digest.clone());
         let mut failure = None;
         let mut asked = false;
         let places = [
@@ -174,7 +187,7 @@ impl Client {
             match found {
                 Ok(found) => {
                     asked = true;
-                    set.items.extend(found.items);
+                    set.pieces.extend(found.pieces);
                     set.incomplete.extend(found.incomplete);
                 }
                 Err(error) => {
@@ -186,14 +199,13 @@ impl Client {
         if let Some(error) = failure.filter(|_| !asked) {
             return Err(error);
         }
-        let mut gathering = Gathering::whole(set);
-        gathering.leave(Rest {
+        let rest = Rest {
             client: self.clone(),
             home: home.clone(),
             steps,
-            bytes_left,
-        });
-        Ok(gathering)
+            share,
+        };
+        Ok((set, rest))
     }
 
     /// The referrers to open, and why they are not all, if they are not.
@@ -224,25 +236,20 @@ impl Client {
         Ok((found, candidates))
     }
 
-    async fn open_referrers(
-        &self,
-        repository: &Repository,
-        candidates: Vec<Descriptor>,
-        bytes_left: &AtomicU64,
-    ) -> Found {
+    async fn open_referrers(&self, repository: &Repository, candidates: Vec<Descriptor>, share: &Share) -> Found {
         let mut found = Found::default();
         let mut opened = stream::iter(candidates)
-            .map(|candidate| self.evidence_of_referrer(repository, candidate, bytes_left))
+            .map(|candidate| self.evidence_of_referrer(repository, candidate, share))
             .buffered(EVIDENCE_CONCURRENCY);
         while let Some(each) = opened.next().await {
-            found.items.extend(each.items);
+            found.pieces.extend(each.pieces);
             found.incomplete.extend(each.incomplete);
         }
         found
     }
 
     /// One referrer: its manifest decides what it is, not the list that named it.
-    async fn evidence_of_referrer(&self, repository: &Repository, listed: Descriptor, bytes_left: &AtomicU64) -> Found {
+    async fn evidence_of_referrer(&self, repository: &Repository, listed: Descriptor, share: &Share) -> Found {
         let digest = listed.digest;
         let origin = Origin::Referrer {
             manifest: digest.clone(),
@@ -255,7 +262,7 @@ impl Client {
         match resolved.parse() {
             Ok(Manifest::Image(image)) if is_evidence(&image) => {
                 let origins = vec![origin; image.layers.len()];
-                self.evidence_of_layers(repository, &image, origins, bytes_left).await
+                self.evidence_of_layers(repository, &image, origins, share).await
             }
             // An SBOM pushed bare, a chart, an index of something: no evidence, and no failure either.
             Ok(_) => Found::default(),
@@ -267,7 +274,7 @@ impl Client {
         &self,
         repository: &Repository,
         tag: &Tag,
-        bytes_left: &AtomicU64,
+        share: &Share,
         origin: impl Fn(Tag, Digest) -> Origin,
     ) -> Result<Found, RegistryError> {
         let resolved = match self.tagged(repository, tag).await {
@@ -282,7 +289,7 @@ impl Client {
                     .iter()
                     .map(|layer| origin(tag.clone(), layer.digest.clone()));
                 let origins = origins.collect();
-                Ok(self.evidence_of_layers(repository, &image, origins, bytes_left).await)
+                Ok(self.evidence_of_layers(repository, &image, origins, share).await)
             }
             Ok(Manifest::Index(_)) => {
                 let error = RegistryError::Malformed {
@@ -309,7 +316,7 @@ impl Client {
         repository: &Repository,
         image: &ImageManifest,
         origins: Vec<Origin>,
-        bytes_left: &AtomicU64,
+        share: &Share,
     ) -> Found {
         let mut found = Found::default();
         // Owned, so that the future is `Send` for every lifetime and can be spawned.
@@ -328,20 +335,20 @@ impl Client {
         }
         let mut read = stream::iter(wanted)
             .map(async |(layer, origin)| {
-                let blob = self.evidence_blob(repository, &layer, bytes_left).await;
+                let blob = self.evidence_blob(repository, &layer, share).await;
                 (layer, origin, blob)
             })
             .buffered(EVIDENCE_CONCURRENCY);
         while let Some((layer, origin, blob)) = read.next().await {
             match blob {
-                Ok(blob) => found.items.push(Item {
+                Ok(blob) => found.pieces.push(Piece {
                     origin,
-                    content: read_layer(&layer, &blob),
+                    content: PieceContent::Layer { layer, blob },
                 }),
                 Err(error) => {
                     let place = origin.to_string();
                     let each = unread(origin, place, &error);
-                    found.items.extend(each.items);
+                    found.pieces.extend(each.pieces);
                     found.incomplete.extend(each.incomplete);
                 }
             }
@@ -353,13 +360,10 @@ impl Client {
         &self,
         repository: &Repository,
         layer: &Descriptor,
-        bytes_left: &AtomicU64,
+        share: &Share,
     ) -> Result<Bytes, RegistryError> {
         // Taken before anything is read, so that many at once cannot pass the limit together.
-        let taken = bytes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-            left.checked_sub(layer.size)
-        });
-        if taken.is_err() && layer.size <= MAX_EVIDENCE_BYTES {
+        if layer.size <= MAX_EVIDENCE_BYTES && !share.take(layer.size).await {
             return Err(RegistryError::TooLarge {
                 what: "the evidence of one image".to_owned(),
                 limit: MAX_EVIDENCE_TOTAL_BYTES,
@@ -408,9 +412,9 @@ fn unread(origin: Origin, place: String, error: &RegistryError) -> Found {
     };
     let mut found = Found::default();
     if for_certain {
-        found.items.push(Item {
+        found.pieces.push(Piece {
             origin,
-            content: ItemContent::Unreadable {
+            content: PieceContent::Unreadable {
                 code: error.code(),
                 reason: error.to_string(),
             },

@@ -46,6 +46,15 @@ impl Patience {
         }
     }
 
+    /// Takes `wait` from what is left; false where that is not enough.
+    pub(super) fn spend(&mut self, wait: Duration) -> bool {
+        let Some(left) = self.left.checked_sub(wait) else {
+            return false;
+        };
+        self.left = left;
+        true
+    }
+
     /// How many answers said "later" or failed so far.
     pub(super) fn attempts(&self) -> u32 {
         self.throttled + self.failed

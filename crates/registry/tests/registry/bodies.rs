@@ -275,6 +275,56 @@ async fn a_registry_that_says_later_is_heeded_within_limits() {
     assert!(hostile.seen().len() <= 6);
 }
 
+/// What one request is told holds for all of them, and for no other registry.
+#[tokio::test]
+async fn while_a_registry_wants_to_be_left_alone_nobody_asks_it() {
+    let hostile = Hostile::start(|_| Reply::new(429, "").header("retry-after", 3600)).await;
+    let other = Hostile::start(|_| Reply::new(404, "")).await;
+    let client = impatient().build().unwrap().with_shared_patience();
+    assert_eq!(code(client.resolve(&hostile.image("a/b:1")).await), "throttled");
+    for number in 0..20 {
+        let asked = client.with_fresh_counts();
+        let error = asked
+            .resolve(&hostile.image(&format!("a/b:{number}")))
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), "throttled");
+        assert!(error.is_unreachable());
+        assert_eq!(asked.counts().total(), 0);
+    }
+    assert_eq!(hostile.seen().len(), 1);
+    assert_eq!(code(client.resolve(&other.image("a/b:1")).await), "not-found");
+}
+
+/// A short wait is sat out, by those who were not told as well.
+#[tokio::test]
+async fn a_short_wait_is_sat_out_by_all() {
+    let (told, first) = (std::sync::atomic::AtomicBool::new(false), Instant::now());
+    let early = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = early.clone();
+    let hostile = Hostile::start(move |_| {
+        use std::sync::atomic::Ordering;
+        if !told.swap(true, Ordering::SeqCst) {
+            return Reply::new(429, "").header("retry-after", 1);
+        }
+        if first.elapsed() < Duration::from_secs(1) {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+        Reply::new(404, "")
+    })
+    .await;
+    let client = client().with_shared_patience();
+    let image = hostile.image("a/b:1");
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        client.resolve(&image).await
+    };
+    let (one, two) = tokio::join!(client.resolve(&image), late);
+    assert_eq!((code(one), code(two)), ("not-found", "not-found"));
+    assert_eq!(early.load(std::sync::atomic::Ordering::SeqCst), 0);
+    assert_eq!(hostile.seen().len(), 3);
+}
+
 #[tokio::test]
 async fn error_bodies_are_bounded_and_harmless() {
     let hostile = Hostile::start(|_| Reply::new(400, format!("\x1b[31m{}", "A".repeat(1_000_000)))).await;
