@@ -6,29 +6,37 @@
 //! annotation, no label, no digest that another webhook wrote.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream;
 use proofmark_policy::{Concern, Decision, DecisionReason, Mode, Outcome, Question, RequestContext, Unavailable, User};
-use proofmark_types::{Digest, ImageRef};
+use proofmark_types::{Digest, ImageRef, UnixTime};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::basis::{Basis, BasisError, Keeper, Sources};
+use crate::basis::{Basis, Keeper, Sources};
 use crate::cluster::policies::PolicyObjects;
 use crate::config::{Clock, Config};
 use crate::denial;
-use crate::evidence::{Deadline, Known, Lookups};
+use crate::evidence::{Deadline, Known, Lookups, was_held};
+use crate::exceptions::queue::{Queue, Waiting};
+use crate::exceptions::{self, Exception, Watched};
 use crate::images::{Found, Kinds, operation_runs, sub_resource_has_images};
+use crate::kept;
 use crate::metrics::Metrics;
 use crate::pull::{Keyring, PullSecrets};
 use crate::review::{Answer, Operation, Request};
+use crate::server::StartError;
 use crate::text::{one_line, shortened};
 
 pub(crate) mod object;
 mod pin;
+mod warm;
+
+pub use warm::{MAX_WARMED, Warmed};
 
 /// Images of one request that are looked at side by side: registries answer a handful of connections well.
 const IMAGES_AT_ONCE: usize = 16;
@@ -43,6 +51,9 @@ pub struct Admission {
     pub(crate) lookups: Lookups,
     pub(crate) metrics: Arc<Metrics>,
     pull: Option<PullSecrets>,
+    exceptions: Watched,
+    queue: Option<Queue>,
+    namespace_modes: Vec<(String, Mode)>,
     clock: Clock,
 }
 
@@ -58,9 +69,11 @@ pub(crate) struct Verdict {
     pub(crate) known: Option<Arc<Known>>,
     /// Why something could not be found out.
     pub(crate) unavailable: Option<Unavailable>,
-    /// Where the proofs are from: `held`, `fetched`, `joined`, `failed`, or `none` when nothing needed them.
+    /// Where the proofs are from: `held`, `restored`, `fetched`, `joined`, `failed`, or `none` when nothing needed them.
     pub(crate) evidence: &'static str,
     pub(crate) decision: Decision,
+    /// By which exception it runs although policies said no.
+    pub(crate) exception: Option<Arc<Exception>>,
     /// Registry requests made for it.
     pub(crate) requests: u64,
     pub(crate) took: Duration,
@@ -68,13 +81,13 @@ pub(crate) struct Verdict {
 
 impl Admission {
     /// Reads and compiles the policies and the trust root that `config` names, but for those of a cluster, which a
-    /// [`crate::Server`] follows. Blocking, and done once.
-    pub fn open(config: &Config) -> Result<Self, BasisError> {
+    /// [`crate::Server`] follows, and opens where evidence is kept. Blocking, and done once.
+    pub fn open(config: &Config) -> Result<Self, StartError> {
         Self::with_objects(config, None)
     }
 
     /// The same with the policies of a cluster that are followed.
-    pub(crate) fn with_objects(config: &Config, objects: Option<Arc<PolicyObjects>>) -> Result<Self, BasisError> {
+    pub(crate) fn with_objects(config: &Config, objects: Option<Arc<PolicyObjects>>) -> Result<Self, StartError> {
         let keeper = Keeper::open(Sources {
             policies: config.policies.clone(),
             cluster: objects,
@@ -84,12 +97,15 @@ impl Admission {
             keys: config.limits.keys,
             keys_retry: config.limits.keys_retry,
         })?;
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::new(config.peer_names));
+        let keeping = config.keeping.as_ref();
+        let kept = keeping.map(|keeping| kept::Store::open(keeping, config.limits.evidence_held, metrics.clone()));
         let lookups = Lookups::new(
-            config.client.clone(),
+            &config.client,
             config.clock.clone(),
             config.limits,
             metrics.clone(),
+            kept.transpose()?,
         );
         Ok(Self {
             kinds: config.kinds.clone(),
@@ -100,6 +116,9 @@ impl Admission {
                 PullSecrets::new(cluster, client, clock, config.limits, metrics.clone())
             }),
             metrics,
+            exceptions: Watched::new(config.exceptions.clone()),
+            queue: config.queue.clone().map(start_queue).transpose()?,
+            namespace_modes: config.namespace_modes.clone(),
             clock: config.clock.clone(),
         })
     }
@@ -113,7 +132,8 @@ impl Admission {
     /// 4. An update passes if it adds no image, compared with the stored object and with nothing that the object
     ///    says: old workloads stay operable when policies change.
     /// 5. Every distinct image that is added is decided, side by side, against one generation of policies; then the
-    ///    policies over whole objects, once, against the same.
+    ///    policies over whole objects, once, against the same. Then it is seen how strictly the namespace is held, and
+    ///    whether an exception names the digest.
     /// 6. The object is stored only if every image passes. Time that runs out, a registry that is down and an
     ///    internal error are not passes.
     pub async fn validate(&self, request: &Request, deadline: Deadline) -> Answer {
@@ -159,7 +179,8 @@ impl Admission {
             self.decide_object(&basis, request, &attributes, &objects, &verdicts, deadline)
                 .await,
         );
-        for verdict in &verdicts {
+        for verdict in &mut verdicts {
+            self.ease(request, verdict);
             self.record(request, &basis, verdict);
         }
         self.metrics
@@ -253,6 +274,7 @@ impl Admission {
             unavailable: None,
             evidence: "none",
             decision: nothing_decided(),
+            exception: None,
             requests: 0,
             took: Duration::ZERO,
         };
@@ -302,7 +324,7 @@ impl Admission {
                 now: (self.clock)(),
             };
             verdict.decision = ask(basis, &question);
-            if verdict.decision.reasons.is_empty() || verdict.evidence != "held" {
+            if verdict.decision.reasons.is_empty() || !was_held(verdict.evidence) {
                 break;
             }
         }
@@ -335,6 +357,54 @@ impl Admission {
             found.push(lookup.known);
         }
         found
+    }
+
+    /// What the operator says beside the policies: how strictly a namespace is held, and exceptions. What is denied after
+    /// that waits for approval.
+    fn ease(&self, request: &Request, verdict: &mut Verdict) {
+        let namespace = request.namespace.as_deref();
+        if let Some(mode) = self.mode_of(namespace) {
+            exceptions::with_mode(&mut verdict.decision, mode);
+        }
+        if verdict.decision.is_pass() {
+            return;
+        }
+        let written = verdict.reference.as_ref().and_then(|reference| reference.digest());
+        let Some(digest) = verdict.digest.clone().or_else(|| written.cloned()) else {
+            return;
+        };
+        let (now, known) = ((self.clock)(), self.exceptions.current());
+        if let Some(exception) = known.find(&digest, namespace, &verdict.decision, now) {
+            exceptions::excuse(&mut verdict.decision, &exception, &verdict.image);
+            self.metrics.exception_used(&exception.name, known.exceptions.len());
+            tracing::warn!(
+                exception = exception.name, owner = exception.owner, reason = exception.reason,
+                expires = %exception.expires, image.digest = %digest, object = request.subject(),
+                "an image runs by an exception"
+            );
+            verdict.exception = Some(exception);
+        } else if let Some(queue) = self.queue.as_ref().filter(|_| !request.dry_run) {
+            self.metrics.queued(queue.offer(waiting(request, verdict, digest, now)));
+        }
+    }
+
+    pub(crate) fn mode_of(&self, namespace: Option<&str>) -> Option<Mode> {
+        let namespace = namespace?;
+        let mut modes = self.namespace_modes.iter();
+        modes
+            .find(|(pattern, _)| exceptions::matches(pattern, namespace))
+            .map(|(_, mode)| *mode)
+    }
+
+    /// Looks at the folder of exceptions again, and counts them. Blocking.
+    pub(crate) fn look_at_exceptions(&self) {
+        self.exceptions.look();
+        let (current, now) = (self.exceptions.current(), (self.clock)());
+        let in_force = current.exceptions.iter().filter(|exception| exception.is_in_force(now));
+        let in_force = in_force.count();
+        self.metrics.exceptions("in-force", in_force);
+        self.metrics.exceptions("expired", current.exceptions.len() - in_force);
+        self.metrics.exceptions("refused", current.refused.len());
     }
 
     /// Steps 1 and 2: the object, if the request can make something of it run.
@@ -410,6 +480,7 @@ impl Admission {
             "policies": decision.policies,
             "exceptions": decision.exceptions,
             "accepted": decision.accepted,
+            "exception": verdict.exception,
             "reasons": decision.reasons.iter().map(|reason| serde_json::json!({
                 "policy": reason.policy, "rule": reason.rule, "mode": reason.mode, "code": reason.code,
                 "message": shortened(&reason.message, 500),
@@ -420,6 +491,37 @@ impl Admission {
             "duration_ms": verdict.took.as_secs_f64() * 1000.0,
         });
         tracing::info!(target: "proofmark::decision", "{line}");
+    }
+}
+
+fn start_queue(folder: PathBuf) -> Result<Queue, StartError> {
+    Queue::start(folder.clone()).map_err(|source| StartError::Queue { folder, source })
+}
+
+/// A denied image, for the queue.
+fn waiting(request: &Request, verdict: &Verdict, digest: Digest, now: UnixTime) -> Waiting {
+    let words = |word: fn(&DecisionReason) -> &str| {
+        let mut words: Vec<String> = verdict
+            .decision
+            .denials()
+            .map(|reason| word(reason).to_owned())
+            .collect();
+        words.sort_unstable();
+        words.dedup();
+        words
+    };
+    Waiting {
+        id: Waiting::name(&digest, request.namespace.as_deref()),
+        image: verdict.image.clone(),
+        digest,
+        namespace: request.namespace.clone(),
+        object: request.subject(),
+        requested_by: request.user.username.clone(),
+        policies: words(|reason| &reason.policy),
+        codes: words(|reason| &reason.code),
+        first: now,
+        last: now,
+        times: 1,
     }
 }
 
@@ -494,6 +596,7 @@ fn unreadable(basis: &Basis, image: &str, error: &proofmark_types::ReferenceErro
         unavailable: None,
         evidence: "none",
         decision,
+        exception: None,
         requests: 0,
         took: started.elapsed(),
     }

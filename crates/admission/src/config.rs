@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use proofmark_policy::{KeyAnswers, NoMatch};
+use proofmark_policy::{KeyAnswers, Mode, NoMatch};
 use proofmark_registry::Client;
 use proofmark_trust_root::Place;
 use proofmark_trust_root::tuf::Repository;
@@ -17,6 +17,8 @@ use crate::cluster::Cluster;
 use crate::cluster::share::Sharing;
 use crate::hold::Bounds;
 use crate::images::Kinds;
+use crate::kept::Keeping;
+use crate::metrics::PeerNames;
 
 /// Tells the time; another than the system's in tests.
 pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
@@ -67,6 +69,17 @@ pub struct Config {
     pub open_keys: Option<OpenKeys>,
     /// How registries are reached, with which credentials.
     pub client: Client,
+    /// Where evidence is kept beyond this process; in memory it is held in any case.
+    pub keeping: Option<Keeping>,
+    /// Folder of exceptions, looked at with the policies.
+    pub exceptions: Option<PathBuf>,
+    /// Folder in which denied images wait for approval.
+    pub queue: Option<PathBuf>,
+    /// How strictly namespaces are held whatever the policies say, by name or beginning (`dev-*`); the first that matches
+    /// holds.
+    pub namespace_modes: Vec<(String, Mode)>,
+    /// Under whose names metrics are shown beside their own.
+    pub peer_names: PeerNames,
     /// Kinds whose images are looked at.
     pub kinds: Kinds,
     /// Bounds and periods.
@@ -100,6 +113,11 @@ impl Config {
             trust_root: None,
             open_keys: None,
             client,
+            keeping: None,
+            exceptions: None,
+            queue: None,
+            namespace_modes: Vec::new(),
+            peer_names: PeerNames::default(),
             kinds: Kinds::default(),
             limits: Limits::default(),
             clock: Arc::new(|| UnixTime::from_system(SystemTime::now())),
@@ -126,6 +144,10 @@ impl fmt::Debug for Config {
 pub struct Limits {
     /// Proofs held.
     pub held: Bounds,
+    /// Lookups of evidence at once, in all and of one registry: one that hangs must leave room for the others.
+    pub gatherings: usize,
+    /// Of those, of one registry.
+    pub gatherings_of_a_registry: usize,
     /// How long proofs are used without asking the registry again. They cannot become wrong (a digest is what it is,
     /// and proofs that rest on the current time are not held); what can change is that more evidence appears.
     pub evidence_fresh: Duration,
@@ -165,6 +187,9 @@ impl Default for Limits {
                 entries: 10_000,
                 bytes: 32 * 1024 * 1024,
             },
+            // Each takes some 200 ms and megabytes at most (`Space`); eight registries may hang at once.
+            gatherings: 256,
+            gatherings_of_a_registry: 32,
             evidence_fresh: Duration::from_secs(10 * 60),
             evidence_held: Duration::from_secs(24 * 3600),
             refusal_kept: Duration::from_secs(2),

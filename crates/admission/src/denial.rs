@@ -185,6 +185,13 @@ fn annotate(mut answer: Answer, verdicts: &[Verdict]) -> Answer {
         codes.extend(decision.denials().map(|reason| reason.code.as_str()));
     }
     answer = answer.noted("images", images.join("; "));
+    let used = verdicts.iter().filter_map(|verdict| verdict.exception.as_deref());
+    let used: Vec<String> = used
+        .map(|exception| format!("{} of {} until {}", exception.name, exception.owner, exception.expires))
+        .collect();
+    if !used.is_empty() {
+        answer = answer.noted("exceptions", one_line(&used.join("; ")));
+    }
     if !audited.is_empty() {
         answer = answer.noted("findings", one_line(&audited.join("; ")));
     }

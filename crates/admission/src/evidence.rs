@@ -10,21 +10,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proofmark_policy::Unavailable;
-use proofmark_registry::{Client, RegistryError};
-use proofmark_types::{Digest, ImageRef, Repository, Tag, UnixTime};
+use proofmark_registry::{Client, Pieces, RegistryError, Space};
+use proofmark_types::{Digest, ImageRef, RegistryHost, Repository, Tag, UnixTime};
 use proofmark_verify::{Proofs, TimeSource};
 use serde_json::Value;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::basis::Basis;
 use crate::config::{Clock, Limits};
+use crate::gates::Gates;
 use crate::hold::{Bounds, Flights, Store};
+use crate::kept;
 use crate::metrics::Metrics;
 
-/// Gatherings of evidence at once. Each may hold up to the registry client's own limit in memory (128 MiB, if a registry
-/// or whoever pushes to it wants us to); a cold image takes some 200 ms with a registry at 50 ms.
-const MAX_GATHERINGS: usize = 8;
+/// Gatherings at once that take more than a megabyte of evidence. Each may hold up to the registry client's own limit in
+/// memory (128 MiB, if a registry or whoever pushes to it wants us to).
+const MAX_LARGE: usize = 8;
 
 /// Tags kept; each entry is some 200 bytes.
 const MAX_TAGS: usize = 8192;
@@ -59,7 +60,7 @@ pub(crate) struct Lookup {
     pub(crate) known: Result<Arc<Known>, Unavailable>,
     /// When the lookup failed: what was proven earlier, if it is still kept.
     pub(crate) held: Option<Arc<Known>>,
-    /// `held`, `fetched`, `joined` or `failed`.
+    /// `held`, `restored`, `fetched`, `joined` or `failed`.
     pub(crate) source: &'static str,
     /// Registry requests that this lookup caused; none when another had started it.
     pub(crate) requests: u64,
@@ -70,7 +71,15 @@ pub(crate) struct Lookup {
 struct Landed<T> {
     answer: Result<T, Unavailable>,
     requests: u64,
+    /// No registry was asked: it was kept beyond the process.
+    restored: bool,
 }
+
+/// How far a gathering is: what it has asked, and whom.
+type Asking = (Client, RegistryHost);
+
+/// A key, and whether what is kept beyond the process is to be left aside.
+type Wanted = (Key, bool);
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
@@ -88,20 +97,28 @@ pub(crate) struct Lookups {
     limits: Limits,
     metrics: Arc<Metrics>,
     known: Arc<Store<Key, Arc<Known>>>,
-    gathering: Flights<Key, Landed<Arc<Known>>, Client>,
+    gathering: Flights<Wanted, Landed<Arc<Known>>, Asking>,
     tags: Arc<Store<TagKey, (Digest, Instant)>>,
     resolving: Flights<TagKey, Landed<Digest>>,
     /// Manifests that the registry has given out, their bytes hashed.
     seen: Arc<Store<(Repository, Digest), ()>>,
-    gatherings: Arc<Semaphore>,
+    gates: Arc<Gates>,
+    space: Space,
+    kept: Option<Arc<kept::Store>>,
     /// Manifests and configurations, by reference as written and digest.
     data: Store<(String, Digest), Arc<Value>>,
 }
 
 impl Lookups {
-    pub(crate) fn new(client: Client, clock: Clock, limits: Limits, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        client: &Client,
+        clock: Clock,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+        kept: Option<kept::Store>,
+    ) -> Self {
         Self {
-            client,
+            client: client.with_shared_patience(),
             clock,
             metrics,
             known: Arc::new(Store::new(limits.held)),
@@ -115,7 +132,9 @@ impl Lookups {
                 entries: MAX_TAGS,
                 bytes: usize::MAX,
             })),
-            gatherings: Arc::new(Semaphore::new(MAX_GATHERINGS)),
+            gates: Arc::new(Gates::new(limits.gatherings, limits.gatherings_of_a_registry)),
+            space: Space::new(MAX_LARGE),
+            kept: kept.map(Arc::new),
             data: Store::new(Bounds {
                 entries: MAX_TAGS,
                 bytes: MAX_DATA_BYTES,
@@ -180,10 +199,8 @@ impl Lookups {
             generation: basis.generation.clone(),
         };
         let now = (self.clock)();
-        let kept = self
-            .known
-            .get(&key)
-            .filter(|known| now.since(known.fetched) < self.limits.evidence_held);
+        let of_use = |known: &Arc<Known>| now.since(known.fetched) < self.limits.evidence_held;
+        let kept = self.known.get(&key).filter(of_use);
         let fresh_for = if again {
             self.limits.refusal_kept
         } else {
@@ -198,23 +215,29 @@ impl Lookups {
                 requests: 0,
             };
         }
-        let (flight, client, started) = self.gathering.join(&key, || {
+        let (flight, asking, started) = self.gathering.join(&(key.clone(), again), || {
             let client = self.client.with_fresh_counts();
-            (client.clone(), self.gather(basis.clone(), key.clone(), client))
+            let asking = (client.clone(), repository.registry().clone());
+            (asking, self.gather(basis.clone(), key.clone(), client, again))
         });
         let mut landed = landed(flight, deadline).await;
         if let Err(unavailable) = &mut landed.answer {
-            self.blame(unavailable, &client);
+            self.blame(unavailable, &asking);
         }
         let requests = if started { landed.requests } else { 0 };
         let known = landed.answer;
         let source = match (&known, started) {
+            (Ok(_), _) if landed.restored => "restored",
             (Ok(_), true) => "fetched",
             (Ok(_), false) => "joined",
             (Err(_), _) => "failed",
         };
         self.metrics.evidence_lookup(source);
-        let held = if known.is_err() { kept } else { None };
+        // What was kept beyond the process is in memory by now, if it is of use.
+        let held = match &known {
+            Ok(_) => None,
+            Err(_) => kept.or_else(|| self.known.get(&key).filter(of_use)),
+        };
         Lookup {
             known,
             held,
@@ -226,19 +249,21 @@ impl Lookups {
     /// Says of a lookup that ran out of time whether the registry is the reason. One that answers is not out of reach:
     /// whoever may push can hang so much on an image that reading it takes longer than anybody waits, and must not get a
     /// pass by that where the policy lets images run in an outage. The same holds for what waits behind such an image.
-    fn blame(&self, unavailable: &mut Unavailable, client: &Client) {
+    fn blame(&self, unavailable: &mut Unavailable, (client, registry): &Asking) {
         if !["deadline", "timeout"].contains(&unavailable.code.as_str()) {
             return;
         }
         let counts = client.counts();
-        let answered = |client: &Client| client.counts().answers > 0;
+        // Those of other registries are in the way only where there is no room left at all.
+        let full = self.gates.is_full();
+        let in_the_way = |other: &Asking| (full || other.1 == *registry) && other.0.counts().answers > 0;
         if counts.answers > 0 {
             unavailable.code = "evidence-too-slow".to_owned();
             unavailable.reason = format!(
                 "the registry answered {} requests, and there is more than could be read in time; the lookup goes on, try again",
                 counts.answers
             );
-        } else if counts.total() == 0 && self.gathering.states().iter().any(answered) {
+        } else if counts.total() == 0 && self.gathering.states().iter().any(in_the_way) {
             unavailable.code = "overloaded".to_owned();
             unavailable.reason = "the evidence of other images is still being read; try again".to_owned();
         }
@@ -277,56 +302,108 @@ impl Lookups {
         self.known.size()
     }
 
+    /// Finds out what is proven about a digest.
+    ///
+    /// 1. What is kept beyond the process: young enough, it is the answer; older, it is held for policies that let an
+    ///    image run on it while the registry is out of reach. Either way it is verified as if it came from the registry.
+    /// 2. A place among the gatherings, of which each registry has only some.
+    /// 3. A digest that was never resolved is fetched once: that it is there, and that the registry does not lie about
+    ///    it, is better said here than by the kubelet. Beside that, everything that hangs on it.
+    /// 4. It is verified, held in memory, and kept.
     fn gather(
         &self,
         basis: Arc<Basis>,
         key: Key,
         client: Client,
+        again: bool,
     ) -> impl Future<Output = Landed<Arc<Known>>> + Send + 'static {
-        let (clock, metrics) = (self.clock.clone(), self.metrics.clone());
-        let (store, gatherings, limit) = (self.known.clone(), self.gatherings.clone(), self.limits.lookup);
-        let seen = self.seen.clone();
+        let (metrics, limit, seen) = (self.metrics.clone(), self.limits.lookup, self.seen.clone());
+        let (gates, share) = (self.gates.clone(), Arc::new(self.space.share()));
+        let place = kept::Place {
+            repository: key.repository.clone(),
+            home: client.evidence_home(&key.repository).clone(),
+            digest: key.digest.clone(),
+        };
+        let ledger = Ledger {
+            key,
+            basis,
+            store: self.known.clone(),
+            clock: self.clock.clone(),
+        };
+        let (kept, fresh) = (self.kept.clone(), self.limits.evidence_fresh);
         async move {
-            // The semaphore is never closed; if it were, going on without a permit would only cost memory.
-            let permit = gatherings.acquire_owned().await.ok();
-            let place = (key.repository.clone(), key.digest.clone());
-            // A digest that was never resolved is fetched once: that it is there, and that the registry does not lie about
-            // it, is better said here than by the kubelet.
+            // 1.
+            if let Some(kept) = kept.as_deref().filter(|_| !again)
+                && let Some(found) = kept.get(&place, (ledger.clock)()).await
+            {
+                let young = (ledger.clock)().since(found.fetched) < fresh;
+                let answer = ledger.verify(found.pieces, found.fetched).await;
+                if young && answer.is_ok() {
+                    return Landed {
+                        answer: answer.map(|(known, _)| known),
+                        requests: 0,
+                        restored: true,
+                    };
+                }
+            }
+            // 2.
+            let _permits = gates.enter(place.repository.registry()).await;
+            // 3.
+            let resolved = (place.repository.clone(), place.digest.clone());
             let image = async {
-                if seen.get(&place).is_none() {
-                    client.manifest(&place.0, &place.1).await?;
-                    seen.put(place.clone(), (), 0);
+                if seen.get(&resolved).is_none() {
+                    client.manifest(&resolved.0, &resolved.1).await?;
+                    seen.put(resolved.clone(), (), 0);
                 }
                 Ok(())
             };
-            let both = async { futures::try_join!(image, client.evidence(&key.repository, &key.digest)) };
-            let evidence = match within(limit, both).await {
-                Ok(((), evidence)) => evidence,
+            let both = async { futures::try_join!(image, client.pieces(&place.repository, &place.digest, &share)) };
+            let pieces = match within(limit, both).await {
+                Ok(((), pieces)) => pieces,
                 Err(unavailable) => return counted(Err(unavailable), &client, &metrics),
             };
-            let now = clock();
-            // Signatures are checked off the threads that answer: one certificate chain is a millisecond.
-            let verified = tokio::task::spawn_blocking(move || {
-                let proofs = basis.verifier.verify(&evidence, now);
-                drop(permit);
-                proofs
-            });
-            let answer = match verified.await {
-                Ok(proofs) => {
-                    let known = Arc::new(Known { fetched: now, proofs });
-                    if is_durable(&known.proofs) {
-                        store.put(key, known.clone(), weight(&known.proofs));
-                    }
-                    Ok(known)
-                }
-                Err(_) => Err(Unavailable {
-                    code: "internal-error".to_owned(),
-                    reason: "the verification ended in an internal error".to_owned(),
-                }),
-            };
-            counted(answer, &client, &metrics)
+            // 4.
+            let fetched = (ledger.clock)();
+            let answer = ledger.verify(pieces, fetched).await;
+            if let (Some(kept), Ok((known, pieces))) = (kept, &answer)
+                && is_durable(&known.proofs)
+            {
+                kept.put(place, pieces, fetched);
+            }
+            counted(answer.map(|(known, _)| known), &client, &metrics)
         }
     }
+}
+
+/// Where what was gathered is verified, and entered.
+struct Ledger {
+    key: Key,
+    basis: Arc<Basis>,
+    store: Arc<Store<Key, Arc<Known>>>,
+    clock: Clock,
+}
+
+impl Ledger {
+    /// Verifies, and holds in memory what will still be true in some minutes.
+    async fn verify(&self, pieces: Pieces, fetched: UnixTime) -> Result<(Arc<Known>, Pieces), Unavailable> {
+        let (basis, now) = (self.basis.clone(), (self.clock)());
+        // Signatures are checked off the threads that answer: one certificate chain is a millisecond.
+        let verified = tokio::task::spawn_blocking(move || (basis.verifier.verify(&pieces.evidence(), now), pieces));
+        let (proofs, pieces) = verified.await.map_err(|_| Unavailable {
+            code: "internal-error".to_owned(),
+            reason: "the verification ended in an internal error".to_owned(),
+        })?;
+        let known = Arc::new(Known { fetched, proofs });
+        if is_durable(&known.proofs) {
+            self.store.put(self.key.clone(), known.clone(), weight(&known.proofs));
+        }
+        Ok((known, pieces))
+    }
+}
+
+/// Whether the answer was known before it was asked for: a refusal over it is worth another look.
+pub(crate) fn was_held(source: &str) -> bool {
+    ["held", "restored"].contains(&source)
 }
 
 /// Books the requests that `client` has sent since it began to count.
@@ -347,6 +424,7 @@ fn counted<T>(answer: Result<T, Unavailable>, client: &Client, metrics: &Metrics
     Landed {
         answer,
         requests: counts.total(),
+        restored: false,
     }
 }
 
@@ -385,6 +463,7 @@ async fn landed<T: Clone>(flight: impl Future<Output = Option<Landed<T>>>, deadl
             reason: reason.to_owned(),
         }),
         requests: 0,
+        restored: false,
     }
 }
 

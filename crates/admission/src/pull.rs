@@ -117,11 +117,13 @@ impl PullSecrets {
             return lookups;
         }
         let client = self.client.with_credentials(store.clone());
+        // What one tenant's secrets have fetched is kept in memory alone, and for that tenant.
         let lookups = Arc::new(Lookups::new(
-            client,
+            &client,
             self.clock.clone(),
             self.limits,
             self.metrics.clone(),
+            None,
         ));
         self.tenants.put(content.clone(), lookups.clone(), 0);
         lookups

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use crate::cluster::policies::PolicyObjects;
 use crate::cluster::share::{Share, ShareError};
 use crate::cluster::status;
 use crate::config::{Clock, Config, Limits, TrustSource};
+use crate::kept::KeepingError;
 
 mod http;
 mod trust;
@@ -83,6 +85,18 @@ pub enum StartError {
     /// The policies or the trust root cannot be used; there is nothing to fall back to at the start.
     #[error(transparent)]
     Basis(#[from] BasisError),
+    /// Evidence cannot be kept where it is to be kept.
+    #[error(transparent)]
+    Keeping(#[from] KeepingError),
+    /// The folder of the queue cannot be made.
+    #[error("cannot make the folder {folder}")]
+    Queue {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl StartError {
@@ -95,6 +109,8 @@ impl StartError {
             Self::TlsSettings(_) => "tls-settings",
             Self::Share(error) => error.code(),
             Self::Basis(error) => error.code(),
+            Self::Keeping(error) => error.code(),
+            Self::Queue { .. } => "queue-folder",
         }
     }
 }
@@ -300,7 +316,11 @@ async fn reload(shared: Arc<Shared>, objects: Option<Arc<PolicyObjects>>, period
         }
         let seen = objects.as_ref().map(|objects| status::Seen::before(objects));
         let looking = shared.clone();
-        let looked = tokio::task::spawn_blocking(move || looking.admission.keeper.look()).await;
+        let looked = tokio::task::spawn_blocking(move || {
+            looking.admission.look_at_exceptions();
+            looking.admission.keeper.look()
+        });
+        let looked = looked.await;
         match looked {
             Ok(Looked::Unchanged) => {}
             Ok(Looked::Replaced) => {

@@ -2,12 +2,16 @@
 
 mod docker_registry;
 mod kube_api_server;
+#[cfg(unix)]
+mod postgresql;
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 pub use docker_registry::DockerRegistry;
 pub use kube_api_server::KubeApiServer;
+#[cfg(unix)]
+pub use postgresql::PostgreSql;
 
 /// A program of someone else's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +76,8 @@ pub const VALIDATORS_PYTHON: Peer = Peer::new(
     "PROOFMARK_VALIDATORS_PYTHON",
     "sbom-validators-python",
 );
+/// PostgreSQL's server, with `initdb` and `psql` beside it.
+pub const POSTGRESQL: Peer = Peer::new("PostgreSQL", "PROOFMARK_POSTGRESQL", "postgres");
 /// Debian's package manager.
 pub const DPKG: Peer = Peer::new("dpkg", "PROOFMARK_DPKG", "dpkg");
 /// Red Hat's package manager.

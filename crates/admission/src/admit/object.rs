@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Admission, IMAGES_AT_ONCE, Verdict, context};
 use crate::basis::Basis;
-use crate::evidence::{Deadline, Known};
+use crate::evidence::{Deadline, Known, was_held};
 use crate::review::Request;
 
 /// What verdicts and logs call the object as a whole, in the place of an image.
@@ -87,6 +87,7 @@ impl Admission {
             unavailable: None,
             evidence: "none",
             decision,
+            exception: None,
             requests,
             took: started.elapsed(),
         })
@@ -136,7 +137,7 @@ impl Admission {
                     .proofs(basis, image.repository(), &digest, again, deadline)
                     .await;
                 requests += lookup.requests;
-                (Some(digest), lookup.known, lookup.source == "held")
+                (Some(digest), lookup.known, was_held(lookup.source))
             }
         };
         Gathered {
@@ -162,7 +163,7 @@ fn of_verdict(verdict: &Verdict) -> Option<Gathered> {
         digest: verdict.digest.clone(),
         known,
         data: None,
-        held: verdict.evidence == "held",
+        held: was_held(verdict.evidence),
         requests: 0,
     })
 }

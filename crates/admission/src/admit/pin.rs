@@ -9,6 +9,7 @@ use super::{Admission, Verdict, context, turned_away};
 use crate::basis::Basis;
 use crate::denial;
 use crate::evidence::Deadline;
+use crate::exceptions;
 use crate::pull::Keyring;
 use crate::review::{Answer, PatchOperation, Request};
 
@@ -76,7 +77,7 @@ impl Admission {
             }
         }
         // 4.
-        let unresolved: Vec<Verdict> = outcomes
+        let mut unresolved: Vec<Verdict> = outcomes
             .into_values()
             .filter_map(|pinned| match pinned {
                 Pinned::Unresolved(verdict) => Some(*verdict),
@@ -86,7 +87,10 @@ impl Admission {
         if unresolved.is_empty() {
             return answer;
         }
-        for verdict in &unresolved {
+        for verdict in &mut unresolved {
+            if let Some(mode) = self.mode_of(request.namespace.as_deref()) {
+                exceptions::with_mode(&mut verdict.decision, mode);
+            }
             self.record(request, &basis, verdict);
         }
         let mut judged = denial::answer(request, &unresolved);
@@ -137,6 +141,7 @@ impl Admission {
             unavailable: Some(unavailable),
             evidence: "failed",
             decision,
+            exception: None,
             requests,
             took: started.elapsed(),
         }))

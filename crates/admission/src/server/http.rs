@@ -12,7 +12,7 @@ use proofmark_types::UnixTime;
 use proofmark_types::go_duration;
 
 use super::Shared;
-use crate::admit::Admission;
+use crate::admit::{Admission, MAX_WARMED};
 use crate::evidence::Deadline;
 use crate::review::{Answer, MAX_REVIEW_BYTES, Request, ReviewError};
 
@@ -67,14 +67,15 @@ where
     match (request.method(), request.uri().path()) {
         (&Method::POST, "/validate") => review(shared, Hook::Validate, request).await,
         (&Method::POST, "/mutate") => review(shared, Hook::Mutate, request).await,
+        (&Method::POST, "/warm") => warm(shared, request).await,
         (&Method::GET, "/healthz") => plain(StatusCode::OK, "ok\n"),
         (&Method::GET, "/readyz") => readiness(&shared),
         (&Method::GET, "/metrics") => plain(StatusCode::OK, metrics(&shared)),
-        (_, "/validate" | "/mutate") => wrong_method("POST"),
+        (_, "/validate" | "/mutate" | "/warm") => wrong_method("POST"),
         (_, "/healthz" | "/readyz" | "/metrics") => wrong_method("GET"),
         _ => plain(
             StatusCode::NOT_FOUND,
-            "expected /validate, /mutate, /metrics, /healthz or /readyz\n",
+            "expected /validate, /mutate, /warm, /metrics, /healthz or /readyz\n",
         ),
     }
 }
@@ -87,7 +88,8 @@ where
     let started = Instant::now();
     let budget = budget(request.uri().query());
     let deadline = Deadline::after(budget);
-    let parsed = match read(&shared, request.into_body(), deadline).await {
+    let parse = |bytes: &[u8]| Request::parse(bytes).map_err(|error| Box::new(bad_review(&error)));
+    let parsed = match read(&shared, request.into_body(), deadline, parse).await {
         Ok(parsed) => parsed,
         Err(refusal) => {
             shared
@@ -115,6 +117,51 @@ where
     json(StatusCode::OK, answer.to_json(&uid))
 }
 
+/// What `/warm` is sent.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ahead {
+    images: Vec<String>,
+}
+
+/// Looks images up ahead. Whoever can ask this can have the same looked up by asking whether they may run.
+async fn warm<B>(shared: Arc<Shared>, request: HttpRequest<B>) -> Reply
+where
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Send + 'static,
+{
+    let deadline = Deadline::after(budget(request.uri().query()));
+    let ahead = match small_document::<Ahead, B>(&shared, request.into_body(), deadline).await {
+        Ok(ahead) => ahead,
+        Err(refusal) => return refusal,
+    };
+    if ahead.images.len() > MAX_WARMED {
+        let text = format!("expected at most {MAX_WARMED} images, got {}\n", ahead.images.len());
+        return plain(StatusCode::PAYLOAD_TOO_LARGE, text);
+    }
+    let warmed = shared.admission.warm(&ahead.images, deadline).await;
+    json(
+        StatusCode::OK,
+        serde_json::json!({ "images": warmed }).to_string().into_bytes(),
+    )
+}
+
+/// A document that is no review, bounded as reviews are.
+async fn small_document<T, B>(shared: &Shared, body: B, deadline: Deadline) -> Result<T, Reply>
+where
+    T: serde::de::DeserializeOwned,
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static>,
+{
+    let parse = |bytes: &[u8]| {
+        serde_json::from_slice(bytes).map_err(|error| {
+            Box::new(plain(
+                StatusCode::BAD_REQUEST,
+                format!("the body is not what was expected: {error}\n"),
+            ))
+        })
+    };
+    read(shared, body, deadline, parse).await
+}
+
 /// Runs `answering` as a task of its own: a panic in it is this request's denial and nobody else's matter.
 async fn isolated(admission: &Admission, answering: impl Future<Output = Answer> + Send + 'static) -> Answer {
     match tokio::spawn(answering).await {
@@ -131,7 +178,12 @@ async fn isolated(admission: &Admission, answering: impl Future<Output = Answer>
     }
 }
 
-async fn read<B>(shared: &Shared, body: B, deadline: Deadline) -> Result<Request, Reply>
+async fn read<T, B>(
+    shared: &Shared,
+    body: B,
+    deadline: Deadline,
+    parse: impl FnOnce(&[u8]) -> Result<T, Box<Reply>>,
+) -> Result<T, Reply>
 where
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static>,
 {
@@ -165,7 +217,7 @@ where
                 ));
             }
         };
-        Request::parse(&bytes).map_err(|error| bad_review(&error))
+        parse(&bytes).map_err(|reply| *reply)
     };
     match tokio::time::timeout_at(deadline.0, reading).await {
         Ok(read) => read,

@@ -294,7 +294,9 @@ async fn to_wait_behind_a_flood_is_no_outage() {
             pinned.push(format!("{}@{}", world.image("app"), image.digest));
         }
         let policy = [world.policy("signed", "onUnreachable: warn\n")];
-        let webhook = world.webhook(&policy, |_| {}).await;
+        let webhook = world
+            .webhook(&policy, |config| config.limits.gatherings_of_a_registry = 8)
+            .await;
         let wire = if flooded {
             Wire::Slow(Duration::from_millis(600))
         } else {

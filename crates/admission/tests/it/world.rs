@@ -36,6 +36,8 @@ pub(crate) enum Wire {
     Hanging,
     /// Connections are closed at once.
     Down,
+    /// The last byte of everything that comes back is another.
+    Lying,
 }
 
 pub(crate) struct World {
@@ -270,8 +272,20 @@ async fn carry(client: TcpStream, to: SocketAddr, mut state: watch::Receiver<Wir
     server.set_nodelay(true)?;
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let down = state.clone();
-    let answers = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+    let (down, back) = (state.clone(), state.clone());
+    let answers = tokio::spawn(async move {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let read = from_server.read(&mut buffer).await?;
+            if read == 0 {
+                return Ok::<_, std::io::Error>(());
+            }
+            if *back.borrow() == Wire::Lying {
+                buffer[read - 1] ^= 1;
+            }
+            to_client.write_all(&buffer[..read]).await?;
+        }
+    });
     let questions = async {
         let mut buffer = vec![0; 64 * 1024];
         loop {
@@ -281,7 +295,7 @@ async fn carry(client: TcpStream, to: SocketAddr, mut state: watch::Receiver<Wir
             }
             let wire = *state.borrow();
             match wire {
-                Wire::Open => {}
+                Wire::Open | Wire::Lying => {}
                 Wire::Slow(delay) => tokio::time::sleep(delay).await,
                 Wire::Hanging => {
                     let _ = state.wait_for(|wire| *wire != Wire::Hanging).await;

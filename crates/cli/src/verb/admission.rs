@@ -1,5 +1,9 @@
 //! `admission`: the Kubernetes webhook, and the objects that register it.
 
+mod holding;
+mod queue;
+mod warm;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +35,14 @@ pub(crate) enum Admission {
     Install(Box<Install>),
     /// Remove what `install` has applied
     Uninstall(Uninstall),
+    /// Have a webhook look images up before they are to run
+    Warm(warm::Warm),
+    /// List denied images that wait for approval
+    Queue(queue::Queue),
+    /// Approve a denied image for a time
+    Approve(queue::Approve),
+    /// List the exceptions of a folder
+    Exceptions(queue::ListExceptions),
 }
 
 /// Answer AdmissionReviews over HTTPS
@@ -81,6 +93,9 @@ pub(crate) struct Serve {
     allow_unmatched: bool,
 
     #[command(flatten)]
+    holding: holding::Holding,
+
+    #[command(flatten)]
     registry: RegistryArgs,
 }
 
@@ -90,6 +105,10 @@ impl Admission {
             Self::Serve(args) => args.run(context).await,
             Self::Install(args) => args.run(context).await,
             Self::Uninstall(args) => args.run(context).await,
+            Self::Warm(args) => args.run(context).await,
+            Self::Queue(args) => args.run(context),
+            Self::Approve(args) => args.run(context),
+            Self::Exceptions(args) => args.run(context),
         }
     }
 }
@@ -131,6 +150,7 @@ impl Serve {
             });
         config.trust_root = trust_source(context, self.trusted_root)?;
         config.open_keys = Some(keys::open_keys());
+        self.holding.apply(&mut config, &self.tls_dir);
         if self.allow_unmatched {
             config.no_match = NoMatch::Allow;
         }
