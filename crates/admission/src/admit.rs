@@ -142,7 +142,7 @@ impl Admission {
             Err(answer) => return answer,
         };
         // 3. and 4.
-        let added = match self.added_images(request, object) {
+        let added = match self.added_images(request) {
             Ok(added) if added.is_empty() => return Answer::allow().noted("images", "none added"),
             Ok(added) => added,
             Err(answer) => return answer,
@@ -424,12 +424,9 @@ impl Admission {
             .ok_or_else(|| Answer::deny(400, "proofmark: the request has no object [review-no-object]"))
     }
 
-    /// The images that the request adds: all of a new object; of a changed one those strings that occur more often
-    /// than in the stored object, so that moving a container changes nothing and adding one does.
-    fn added_images<'r>(&self, request: &'r Request, object: &'r Value) -> Result<Vec<Found<'r>>, Answer> {
-        let (group, kind) = (&request.kind.group, &request.kind.kind);
-        let kinds = self.kinds();
-        let images = kinds.images(group, kind, object).map_err(|error| {
+    /// The images that the request adds.
+    fn added_images<'r>(&self, request: &'r Request) -> Result<Vec<Found<'r>>, Answer> {
+        self.kinds().added(request).map_err(|error| {
             Answer::deny(
                 403,
                 format!(
@@ -438,25 +435,7 @@ impl Admission {
                     error.code()
                 ),
             )
-        })?;
-        let mut stored: BTreeMap<&str, usize> = BTreeMap::new();
-        if request.operation == Operation::Update
-            && let Some(old) = &request.old_object
-            // What is stored and cannot be walked excuses nothing.
-            && let Ok(old) = kinds.images(group, kind, old)
-        {
-            for found in old {
-                *stored.entry(found.image).or_default() += 1;
-            }
-        }
-        let mut wanted: BTreeMap<&str, usize> = BTreeMap::new();
-        for found in &images {
-            *wanted.entry(found.image).or_default() += 1;
-        }
-        Ok(images
-            .into_iter()
-            .filter(|found| wanted.get(found.image) > stored.get(found.image))
-            .collect())
+        })
     }
 
     /// One line of JSON for every decision, and the counters.

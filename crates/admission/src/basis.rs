@@ -475,7 +475,7 @@ impl Raw {
         Ok(Basis {
             names_keys: !policies.named_keys().is_empty(),
             number: summaries.len(),
-            enforces: sources.no_match == NoMatch::Deny || modes.any(|mode| mode == Mode::Enforce),
+            enforces: policies.no_match() == NoMatch::Deny || modes.any(|mode| mode == Mode::Enforce),
             policies,
             verifier,
             generation: hasher.finish(),

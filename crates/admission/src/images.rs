@@ -5,13 +5,14 @@
 //! containers or image volumes because those were two lists. Not looked for: images inside annotations, environment
 //! variables or config maps, which the kubelet does not pull.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proofmark_policy::ImagePlace;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::review::Operation;
+use crate::review::{Operation, Request};
 
 /// The most images of one object: the API server's 3 MiB hold some 40,000, a Pod that a node can run has far below
 /// this many. Bounds the registry requests that one review can cause.
@@ -218,7 +219,7 @@ impl Kinds {
     /// These kinds, and the places that policies name (`imageExtractors`). The API server must be asked about those kinds:
     /// [`Kinds::rules`] cannot say so, because no policy names their resource.
     #[must_use]
-    pub(crate) fn with_places(&self, places: &[ImagePlace]) -> Self {
+    pub fn with_places(&self, places: &[ImagePlace]) -> Self {
         let place = |place: &ImagePlace| {
             let mut parts = place.kind.rsplit('/');
             let kind = parts.next()?.to_owned();
@@ -264,6 +265,36 @@ impl Kinds {
     pub(crate) fn pod_spec<'o>(&self, group: &str, kind: &str, object: &'o Value) -> Option<&'o Value> {
         let path = workload_of(group, kind)?.pod_spec;
         path.iter().try_fold(object, |value, name| value.get(name))
+    }
+
+    /// The images that a request adds: all of a new object; of a changed one those strings that occur more often than in
+    /// the stored object, so that moving a container changes nothing and adding one does. None, where nothing runs because
+    /// of the request, or no places are known.
+    pub fn added<'r>(&self, request: &'r Request) -> Result<Vec<Found<'r>>, WalkError> {
+        let (group, kind) = (&request.kind.group, &request.kind.kind);
+        let runs = operation_runs(request.operation) && sub_resource_has_images(request.sub_resource.as_deref());
+        let Some(object) = request.object.as_ref().filter(|_| runs) else {
+            return Ok(Vec::new());
+        };
+        let images = self.images(group, kind, object)?;
+        let mut stored: BTreeMap<&str, usize> = BTreeMap::new();
+        if request.operation == Operation::Update
+            && let Some(old) = &request.old_object
+            // What is stored and cannot be walked excuses nothing.
+            && let Ok(old) = self.images(group, kind, old)
+        {
+            for found in old {
+                *stored.entry(found.image).or_default() += 1;
+            }
+        }
+        let mut wanted: BTreeMap<&str, usize> = BTreeMap::new();
+        for found in &images {
+            *wanted.entry(found.image).or_default() += 1;
+        }
+        Ok(images
+            .into_iter()
+            .filter(|found| wanted.get(found.image) > stored.get(found.image))
+            .collect())
     }
 
     /// What the API server has to ask about for every place above to be seen.

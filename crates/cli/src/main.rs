@@ -255,7 +255,7 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Registry(verb) => verb.run(context).await,
         Verb::Admission(verb) => verb.run(context).await,
         Verb::Kubectl(verb) => verb.run(context).await,
-        Verb::Policy(verb) => verb.run(context),
+        Verb::Policy(verb) => verb.run(context).await,
         Verb::Completion(_) | Verb::Man(_) => Ok(()),
     }
 }

@@ -1,7 +1,7 @@
 //! What the words of a command line mean to be looked at: an image, a folder, a tarball, or a document that someone made;
 //! and what is inside. Shared by `sbom`, its verbs, and `scan`.
 
-mod place;
+pub(crate) mod place;
 mod rootfs;
 
 use std::collections::BTreeMap;

@@ -5,8 +5,10 @@
 //! and not "true": it refuses the attestation under a code of its own.
 
 pub(crate) mod cel;
+mod cue;
 mod jmespath;
 mod kyverno;
+mod statement;
 mod value;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +19,7 @@ use thiserror::Error;
 
 pub(crate) use cel::CelCondition;
 pub(crate) use kyverno::{Block, Comparison, Operator};
+pub(crate) use statement::StatementCondition;
 
 /// A compiled condition.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub(crate) enum Condition {
     Cel(Box<CelCondition>),
     /// Kyverno's blocks; every one must hold.
     Kyverno(Vec<Block>),
+    /// Rego or CUE over the whole statement, as policy-controller has them.
+    Statement(Box<StatementCondition>),
 }
 
 /// What a condition may look at.
@@ -75,6 +80,7 @@ impl Condition {
         let run = || match self {
             Self::Cel(condition) => condition.check(facts),
             Self::Kyverno(blocks) => kyverno::check(blocks, facts),
+            Self::Statement(policy) => policy.check(facts),
         };
         catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(failed()))
     }

@@ -10,6 +10,7 @@
 use std::fmt;
 
 use proofmark_types::{ImageRef, Repository};
+use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::text::{wildcard, wildcard_within};
@@ -64,6 +65,9 @@ impl ImagePattern {
             other => other,
         };
         let parts = split(expanded)?;
+        if text.starts_with("**") && !text.contains('/') && !text.trim_start_matches('*').is_empty() {
+            return Self::anywhere(text);
+        }
         if parts.host.is_none() && text != "**" {
             // policy-controller falls back to the text as the user wrote it, with short names: expand them once instead.
             let expanded = if expanded.contains('/') {
@@ -74,6 +78,23 @@ impl ImagePattern {
             return Ok(Self::from_parts(text, &split(&expanded)?, false));
         }
         Ok(Self::from_parts(text, &parts, false))
+    }
+
+    /// `**demo**`: a name that may begin in the host and end in the path. Other wildcards beside it would have to stay within
+    /// a component that nobody can tell.
+    fn anywhere(text: &str) -> Result<Self, PatternError> {
+        let single = text.replace("**", "").contains(['*', '?']);
+        let parts = split(text)?;
+        if single || parts.tag.is_some() || parts.digest.is_some() {
+            return Err(PatternError::Malformed { text: text.to_owned() });
+        }
+        let whole = Parts {
+            host: None,
+            path: text,
+            tag: None,
+            digest: None,
+        };
+        Ok(Self::from_parts(text, &whole, true))
     }
 
     /// Reads a wildcard of Kyverno, which there runs over the whole normalised reference: `*` crosses slashes, but here
@@ -198,6 +219,17 @@ impl ImagePattern {
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// The pattern as our own format writes it: a text, or which dialect it is of.
+    pub(crate) fn written(&self) -> Value {
+        if self.crosses && Self::kyverno(&self.source).is_ok_and(|same| same == *self) {
+            return json!({ "kyverno": self.source });
+        }
+        match Self::native(&self.source) {
+            Ok(same) if same == *self => json!(self.source),
+            _ => json!({ "sigstore": self.source }),
+        }
     }
 
     /// Whether the host ends in a wildcard behind a name (`registry.example.com*`), which matches hosts of others.
@@ -356,6 +388,10 @@ fn split(text: &str) -> Result<Parts<'_>, PatternError> {
             text: text.to_owned(),
             character,
         });
+    }
+    // Brackets are of an address of IPv6; anywhere else they would be a pattern that no image matches.
+    if text.contains(['[', ']']) && !(text.starts_with('[') && text.contains("]")) {
+        return Err(PatternError::Malformed { text: text.to_owned() });
     }
     let (name, digest) = match text.split_once('@') {
         Some((name, digest)) => (name, Some(digest)),

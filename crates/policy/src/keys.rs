@@ -148,7 +148,7 @@ pub(crate) struct Keys<'k> {
 }
 
 impl<'k> Keys<'k> {
-    fn new(places: KeyPlaces, answers: Option<&'k KeyAnswers>) -> Self {
+    pub(crate) fn new(places: KeyPlaces, answers: Option<&'k KeyAnswers>) -> Self {
         Self {
             places,
             answers,

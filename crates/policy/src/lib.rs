@@ -17,6 +17,7 @@
 //! | `validating` | policies over whole objects, in CEL: Kyverno's `ImageValidatingPolicy` |
 //! | `condition` | CEL and JMESPath conditions over a predicate |
 //! | `statement_policy` | CEL and Rego files over one verified statement |
+//! | `write` | the model as our own format |
 //! | `image_pattern`, `text` | patterns over parsed references, and over identities |
 
 #![warn(clippy::as_conversions, clippy::indexing_slicing)]
@@ -35,6 +36,7 @@ mod set;
 mod statement_policy;
 mod text;
 mod validating;
+mod write;
 
 pub use condition::ConditionError;
 pub use error::{Place, PolicyError};
@@ -45,9 +47,11 @@ pub use question::{
     Accepted, Concern, Decision, DecisionReason, ImageFacts, Mode, ObjectConcern, ObjectQuestion, OnUnreachable,
     Operation, Outcome, Question, RequestContext, Unavailable, User, Via,
 };
+pub use read::import_policies;
 pub use requirement::{
     GithubField, KeylessRule, LogRule, Refusal, Requirement, SignerRule, SubjectKind, Verdict, Wanted,
 };
 pub use set::{NoMatch, Note, PolicySet, PolicySummary};
 pub use statement_policy::{StatementFacts, StatementPolicies, StatementPolicyError, StatementRefusal};
 pub use text::{TextError, TextMatch};
+pub use write::{ConvertError, write_yaml};

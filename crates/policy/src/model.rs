@@ -12,6 +12,7 @@ use crate::image_pattern::ImagePattern;
 use crate::question::{Mode, OnUnreachable, RequestContext};
 use crate::requirement::Requirement;
 use crate::scope::{Filter, Known, Scope};
+use crate::set::NoMatch;
 
 /// The format that a policy was written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(crate) enum Format {
     ClusterImagePolicy,
     ImageValidating,
     NamespacedImageValidating,
+    /// The ConfigMap of policy-controller.
+    ControllerConfig,
 }
 
 impl Format {
@@ -34,6 +37,7 @@ impl Format {
             Self::ClusterImagePolicy => "ClusterImagePolicy",
             Self::ImageValidating => "ImageValidatingPolicy",
             Self::NamespacedImageValidating => "NamespacedImageValidatingPolicy",
+            Self::ControllerConfig => "ConfigMap",
         }
     }
 }
@@ -49,6 +53,8 @@ pub(crate) struct Policy {
     /// Keys that its signers need, for the verifier.
     pub(crate) keys: Vec<PublicKey>,
     pub(crate) notes: Vec<String>,
+    /// What it says of images that no policy concerns.
+    pub(crate) no_match: Option<NoMatch>,
     /// Where custom resources name images.
     pub(crate) image_places: Vec<ImagePlace>,
     /// Repositories in which evidence lies, beside the images' own.
@@ -92,6 +98,7 @@ impl Policy {
             rules: Vec::new(),
             keys: Vec::new(),
             notes: Vec::new(),
+            no_match: None,
             image_places: Vec::new(),
             sources: Vec::new(),
             credentials: Vec::new(),

@@ -4,11 +4,13 @@
 //! field by its path, and a field that no reader asks for is an error and never a rule that is silently not enforced.
 
 mod cluster_image_policy;
+mod import;
 mod kyverno;
 mod native;
 mod node;
 mod signers;
 
+pub use import::import_policies;
 use proofmark_verify::PublicKey;
 use serde_json::Value;
 
@@ -253,12 +255,19 @@ fn read_document(node: &Node<'_>) -> Result<Document, PolicyError> {
         ("policy.sigstore.dev/v1beta1" | "policy.sigstore.dev/v1alpha1", "ClusterImagePolicy") => {
             cluster_image_policy::read(node).map(Document::Policy)
         }
+        ("v1", "ConfigMap") if word_of(node, "/metadata/name") == Some("config-policy-controller") => {
+            cluster_image_policy::controller_config(node).map(Document::Policy)
+        }
         _ => Err(PolicyError::Kind {
             place: node.place(),
             api_version,
             kind,
         }),
     }
+}
+
+fn word_of<'a>(node: &Node<'a>, pointer: &str) -> Option<&'a str> {
+    node.value().pointer(pointer).and_then(Value::as_str)
 }
 
 #[cfg(test)]

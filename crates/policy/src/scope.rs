@@ -113,7 +113,7 @@ impl Scope {
 
 /// What Kyverno's expressions see of a request.
 pub(crate) fn request_data(context: &RequestContext<'_>) -> Value {
-    let groups: &[String] = context.user.map_or(&[], |user| user.groups);
+    let groups = context.user.map(|user| user.groups);
     let name = context.user.map(|user| user.name);
     let mut request = json!({
         "operation": context.operation.map(Operation::name),

@@ -21,6 +21,7 @@ use crate::model::{Check, ImagePlace, Policy, RegistryCredentials, Rule};
 use crate::question::{Concern, Decision, ImageFacts, Mode, ObjectQuestion, OnUnreachable, Question, RequestContext};
 use crate::read::Read;
 use crate::validating::{Exception, ObjectPolicy};
+use crate::write::{self, ConvertError};
 
 /// Policies that were understood whole.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub enum NoMatch {
     /// It does not run, as in policy-controller.
     #[default]
     Deny,
+    /// It runs and the user is warned.
+    Warn,
     /// It runs, as in Kyverno.
     Allow,
 }
@@ -84,11 +87,12 @@ impl PolicySet {
     }
 
     pub(crate) fn of(read: Read, named: Vec<NamedKey>) -> Self {
+        let no_match = read.policies.iter().filter_map(|policy| policy.no_match).min();
         Self {
             policies: read.policies,
             objects: read.objects.into_iter().map(Arc::new).collect(),
             exceptions: read.exceptions,
-            no_match: NoMatch::default(),
+            no_match: no_match.unwrap_or_default(),
             named,
         }
     }
@@ -99,10 +103,13 @@ impl PolicySet {
         Self::of(Read::default(), Vec::new())
     }
 
-    /// The same policies, with another answer for images that none concerns.
+    /// The same policies, with another answer for images that none concerns. Where the files say it themselves (the
+    /// ConfigMap of policy-controller), they decide.
     #[must_use]
     pub fn with_no_match(mut self, no_match: NoMatch) -> Self {
-        self.no_match = no_match;
+        if self.policies.iter().all(|policy| policy.no_match.is_none()) {
+            self.no_match = no_match;
+        }
         self
     }
 
@@ -248,6 +255,40 @@ impl PolicySet {
     #[must_use]
     pub fn named_keys(&self) -> &[NamedKey] {
         &self.named
+    }
+
+    /// Each policy as a document of our own format, with the name that it had: what is written decides the same.
+    pub fn convert(&self) -> Result<Vec<serde_json::Value>, ConvertError> {
+        let one = |policy: &Policy| {
+            let of_policy = self.named.iter().filter(|key| {
+                key.place.policy == policy.name || policy.name.ends_with(&format!("/{}", key.place.policy))
+            });
+            let named = of_policy
+                .map(|key| (key.fingerprint.to_string(), key.reference.to_string()))
+                .collect();
+            if let Some(no_match) = policy.no_match {
+                return Err(ConvertError::NoWords {
+                    policy: policy.name.clone(),
+                    what: format!("no-match-policy ({no_match:?}), which --allow-unmatched of the webhook says,"),
+                });
+            }
+            write::document(&write::Writer::new(policy, named), policy)
+        };
+        let beside = self
+            .objects
+            .first()
+            .map(|policy| (&policy.name, "a policy over whole objects (ImageValidatingPolicy)"));
+        let exception = self
+            .exceptions
+            .first()
+            .map(|exception| (&exception.name, "an exception"));
+        if let Some((policy, what)) = beside.or(exception) {
+            return Err(ConvertError::NoWords {
+                policy: policy.clone(),
+                what: what.to_owned(),
+            });
+        }
+        self.policies.iter().map(one).collect()
     }
 
     /// Where custom resources name images, as the policies say it.

@@ -16,7 +16,7 @@ use proofmark_types::{ImageRef, UnixTime};
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use self::rego::Rego;
+pub(crate) use self::rego::{Asked, Rego};
 use crate::condition::{CelCondition, Condition, ConditionError, Facts};
 
 /// The policies of one run.
@@ -59,7 +59,7 @@ impl StatementPolicies {
             }
         }
         if !modules.is_empty() {
-            policies.rego = Some(Rego::compile(modules)?);
+            policies.rego = Some(Rego::compile(modules, Asked::Cosign)?);
         }
         Ok(policies)
     }
@@ -135,10 +135,12 @@ pub enum StatementPolicyError {
         reason: String,
     },
     /// Rego that never says what cosign asks.
-    #[error("{names}: no rule `allow` in a package `signature`, which is what is asked")]
+    #[error("{names}: there is no {query}, which is what is asked")]
     NoAllow {
         /// The files.
         names: String,
+        /// What is asked.
+        query: &'static str,
     },
     /// More than anyone can review.
     #[error("{name} has {length} bytes, at most {limit} are read")]

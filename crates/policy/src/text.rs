@@ -80,6 +80,27 @@ impl TextMatch {
         matches!(self.0, Kind::Regexp { .. })
     }
 
+    /// Whether it is one text and no pattern.
+    pub(crate) fn is_exact(&self) -> bool {
+        matches!(self.0, Kind::Exact(_))
+    }
+
+    /// A regular expression that matches the same texts.
+    pub(crate) fn as_regexp(&self) -> String {
+        match &self.0 {
+            Kind::Exact(text) => regex::escape(text),
+            Kind::Regexp { source, .. } => source.clone(),
+            Kind::Glob(pattern) => pattern
+                .chars()
+                .map(|c| match c {
+                    '*' => "(?s:.*)".to_owned(),
+                    '?' => "(?s:.)".to_owned(),
+                    other => regex::escape(other.encode_utf8(&mut [0; 4])),
+                })
+                .collect(),
+        }
+    }
+
     /// The pattern as it was written.
     #[must_use]
     pub fn source(&self) -> &str {

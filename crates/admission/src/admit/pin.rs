@@ -44,7 +44,7 @@ impl Admission {
             Ok(object) => object,
             Err(answer) => return answer,
         };
-        let added = match self.added_images(request, object) {
+        let added = match self.added_images(request) {
             Ok(added) => added,
             Err(answer) => return answer,
         };

@@ -1,4 +1,7 @@
-//! `policy check`: are these policies understood, and what do they mean here?
+//! `policy`: are these policies understood and what do they mean here; what would they decide; and as our own format.
+
+mod convert;
+mod test;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +19,8 @@ use crate::keys;
 pub(crate) enum Policy {
     /// Read policies as the admission webhook would, and say what they mean here
     Check(Check),
+    Test(test::Test),
+    Convert(convert::Convert),
 }
 
 /// Read policies
@@ -27,9 +32,18 @@ pub(crate) struct Check {
 }
 
 impl Policy {
-    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let Self::Check(check) = self;
-        let set = load(&check.paths)?;
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Check(check) => check.run(context),
+            Self::Test(test) => test.run(context).await,
+            Self::Convert(convert) => convert.run(context),
+        }
+    }
+}
+
+impl Check {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let set = load(&self.paths)?;
         let mut text = String::new();
         for policy in set.summaries() {
             let _ = writeln!(text, "{} {} ({})", policy.kind, policy.name, policy.file);
@@ -87,6 +101,11 @@ impl Policy {
 
 /// Reads policy files, and folders of them.
 fn load(paths: &[PathBuf]) -> Result<PolicySet, Failure> {
+    compile(&contents(paths)?)
+}
+
+/// The files, each with the name that messages call it.
+fn contents(paths: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {
@@ -107,6 +126,10 @@ fn load(paths: &[PathBuf]) -> Result<PolicySet, Failure> {
     for file in &files {
         contents.push((file.display().to_string(), read_file(file)?));
     }
+    Ok(contents)
+}
+
+fn compile(contents: &[(String, Vec<u8>)]) -> Result<PolicySet, Failure> {
     let named: Vec<(&str, &[u8])> = contents
         .iter()
         .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))

@@ -201,3 +201,154 @@ fn keys_that_are_not_there_are_no_policy() {
         assert!(failed.stderr.contains("(release)"), "{reference}: {}", failed.stderr);
     }
 }
+
+/// What the API server sends for a Pod of one image.
+fn review(operation: &str, image: &str, before: Option<&str>) -> String {
+    let pod = |image: &str| {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "prod"},
+            "spec": {"containers": [{"name": "c", "image": image}]}})
+    };
+    json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": "1", "kind": {"group": "", "version": "v1", "kind": "Pod"},
+        "resource": {"group": "", "version": "v1", "resource": "pods"},
+        "name": "p", "namespace": "prod", "operation": operation, "userInfo": {"username": "alice"},
+        "object": pod(image), "oldObject": before.map(pod),
+    }})
+    .to_string()
+}
+
+/// Digests of two layouts of the fixtures.
+const GITHUB: &str = "keyless/keyless-github";
+const UNSIGNED: &str = "cosign/unsigned";
+
+fn digest_of(layout: &str) -> String {
+    let index = std::fs::read_to_string(fixture_path(&format!("{layout}/index.json"))).unwrap();
+    let index: Value = serde_json::from_str(&index).unwrap();
+    index["manifests"][0]["digest"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_review_is_decided_without_a_cluster() {
+    let home = Sandbox::new();
+    let policy = std::fs::read_to_string(fixture_path("policies/kyverno-require-signed.yaml")).unwrap();
+    let policy = write(
+        home.path(),
+        "policy.yaml",
+        policy.replace("example-org/example-app", "alpha-corp/payments"),
+    );
+    let root = fixture_path("keyless/trusted_root.json");
+    let decide = |operation: &str, layout: Option<&str>, image: &str, before: Option<&str>| {
+        let review = write(home.path(), "review.json", review(operation, image, before));
+        let layout = layout.map(fixture_path);
+        let mut arguments = vec!["policy", "test", &policy, "--review", &review, "--trusted-root", &root];
+        arguments.extend(layout.iter().flat_map(|layout| ["--layout", layout.as_str()]));
+        arguments.extend(["--at", "2026-11-21T12:00:00Z"]);
+        run(&home, arguments)
+    };
+    let named = |layout: &str| format!("registry.example.com/app:1.0@{}", digest_of(layout));
+    let good = decide("CREATE", Some(GITHUB), &named(GITHUB), None);
+    let text = &good.expect_success().stdout;
+    assert!(text.starts_with("pass Pod prod/p"), "{text}");
+    assert!(
+        text.contains(&digest_of(GITHUB)) && text.contains("require-signed-images/check-image-signature: signature by"),
+        "{text}"
+    );
+    // Unsigned; signed by nobody that the policy names; another image; no image at all; no digest.
+    let denied = decide("CREATE", Some(UNSIGNED), &named(UNSIGNED), None);
+    fails(&denied, 3, "policy-denied");
+    assert!(denied.stderr.contains("[unsigned]"), "{denied:?}");
+    let other = decide(
+        "CREATE",
+        Some("keyless/keyless-gitlab"),
+        &named("keyless/keyless-gitlab"),
+        None,
+    );
+    fails(&other, 3, "policy-denied");
+    assert!(other.stderr.contains("issuer-mismatch"), "{other:?}");
+    fails(
+        &decide("CREATE", Some(UNSIGNED), &named(GITHUB), None),
+        1,
+        "policy-undecided",
+    );
+    fails(&decide("CREATE", None, &named(GITHUB), None), 1, "policy-undecided");
+    let tag = decide("CREATE", Some(GITHUB), "registry.example.com/app:1.0", None);
+    fails(&tag, 3, "policy-denied");
+    assert!(tag.stderr.contains("digest-required"), "{tag:?}");
+    fails(
+        &decide("CREATE", Some(GITHUB), "not an image", None),
+        3,
+        "invalid-reference",
+    );
+    // An update is judged by what it adds.
+    let same = named(UNSIGNED);
+    decide("UPDATE", Some(UNSIGNED), &same, Some(&same)).expect_success();
+    fails(
+        &decide("UPDATE", Some(UNSIGNED), &same, Some("a:1")),
+        3,
+        "policy-denied",
+    );
+    decide("DELETE", None, &same, None).expect_success();
+}
+
+#[test]
+fn a_test_of_what_is_not_there_is_a_mistake() {
+    let home = Sandbox::new();
+    let policy = write(home.path(), "policy.yaml", POLICY);
+    let good = write(home.path(), "review.json", review("CREATE", "a:1", None));
+    let bad = write(home.path(), "bad.json", "{}");
+    let code = |arguments: &[&str]| {
+        let outcome = run(
+            &home,
+            ["policy", "test", policy.as_str()]
+                .into_iter()
+                .chain(arguments.iter().copied()),
+        );
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        outcome.stderr
+    };
+    assert!(code(&["--review", &bad]).contains("review-"));
+    assert!(code(&["--review", &good, "--layout", "nowhere"]).contains("nowhere"));
+    assert!(code(&["--review", &good, "--at", "yesterday"]).contains("time-malformed"));
+    assert!(code(&["--review", &good, "--namespace-label", "a"]).contains("label-malformed"));
+}
+
+#[test]
+fn policies_are_converted_to_ours() {
+    let home = Sandbox::new();
+    let folder = fixture_path("policies");
+    let converted = run(&home, ["policy", "convert", &folder]);
+    let text = &converted.expect_success().stdout;
+    let file = write(home.path(), "converted.yaml", text);
+    let value = json(&home, ["policy", "check", &file]);
+    let kinds: Vec<&Value> = value["policies"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|policy| &policy["kind"])
+        .collect();
+    assert_eq!(kinds, ["ImagePolicy"; 3]);
+    let again = run(&home, ["policy", "convert", &file]);
+    assert_eq!(again.expect_success().stdout, *text);
+    // What is not a live format is converted all the same.
+    let values = "application:
+  validators: [{name: default, type: cosign, trustRoots: [{name: default, keyless: {issuer: https://a.example.com, subject: a@example.com}}]}]
+  policy: [{pattern: \"*:*\"}]
+";
+    let file = write(home.path(), "values.yaml", values);
+    fails(&run(&home, ["policy", "check", &file]), 2, "policy-kind-unknown");
+    let text = run(&home, ["policy", "convert", &file]).expect_success().stdout.clone();
+    assert!(
+        text.contains("kind: ImagePolicy") && text.contains("kyverno: \"*:*\""),
+        "{text}"
+    );
+    let notary = write(
+        home.path(),
+        "values.yaml",
+        values.replace("type: cosign", "type: notaryv1"),
+    );
+    fails(
+        &run(&home, ["policy", "convert", &notary]),
+        2,
+        "policy-field-unsupported",
+    );
+}

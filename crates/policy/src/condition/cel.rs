@@ -60,6 +60,11 @@ impl CelCondition {
         })
     }
 
+    /// The expression as it was written.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
     pub(crate) fn check(&self, facts: &Facts<'_>) -> Result<(), Unmet> {
         let expected = || format!("a predicate for which {} holds", self.source.trim());
         if self.whole_loops > 1 {

@@ -4,7 +4,7 @@
 //! in the key as well, which lets a predicate widen a policy.
 
 use proofmark_types::UnixTime;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::jmespath::{Scope, Template};
 use super::value::{duration, order};
@@ -25,6 +25,8 @@ pub(crate) struct Comparison {
     operator: Operator,
     value: Operand,
     message: Option<String>,
+    /// As it was written.
+    written: Value,
 }
 
 #[derive(Clone, Debug)]
@@ -117,6 +119,10 @@ impl Comparison {
             operator: operator.name(),
             reason: reason.to_owned(),
         };
+        let mut written = json!({ "key": key, "operator": operator.name(), "value": value });
+        if let (Some(fields), Some(message)) = (written.as_object_mut(), &message) {
+            fields.insert("message".to_owned(), json!(message));
+        }
         let key = Template::compile(key)?;
         if key.is_plain() {
             return Err(refuse("the key has no {{ }} and is the same for every attestation"));
@@ -142,7 +148,13 @@ impl Comparison {
             operator,
             value,
             message,
+            written,
         })
+    }
+
+    /// The comparison as it was written.
+    pub(crate) fn written(&self) -> &Value {
+        &self.written
     }
 
     /// The names at which its expressions begin.

@@ -308,3 +308,46 @@ proptest! {
         }
     }
 }
+
+/// policy-controller's own tests select by `**demo**`, wherever the name stands.
+#[test]
+fn a_glob_that_begins_with_two_stars_may_begin_in_the_host() {
+    let pattern = ImagePattern::cluster_image_policy("**demo**").unwrap();
+    let image = |text: &str| text.parse().unwrap();
+    for selected in [
+        "registry.local:5000/policy/demo",
+        "demo.example.com/app:1",
+        "nginx/demo-app",
+        "ghcr.io/a/b/mydemo/c",
+    ] {
+        assert!(pattern.selects(&image(selected)), "{selected}");
+    }
+    assert!(!pattern.selects(&image("registry.local:5000/app")));
+    // What lets through does not reach into the host.
+    assert!(pattern.allows(&image("registry.local:5000/policy/demo")));
+    assert!(!pattern.allows(&image("demo.example.com/app:1")));
+    for mixed in ["**demo*", "**dem?", "**demo**:v1"] {
+        assert!(
+            matches!(
+                ImagePattern::cluster_image_policy(mixed),
+                Err(PatternError::Malformed { .. })
+            ),
+            "{mixed}"
+        );
+    }
+}
+
+/// A pattern that no image matches is a policy that is about nothing; policy-controller refuses it too.
+#[test]
+fn brackets_are_of_an_address() {
+    for broken in ["[", "registry.example.com/[ab]/x", "registry.example.com/a]"] {
+        assert!(
+            matches!(
+                ImagePattern::cluster_image_policy(broken),
+                Err(PatternError::Malformed { .. })
+            ),
+            "{broken}"
+        );
+    }
+    assert!(ImagePattern::native("[::1]:5000/**").is_ok());
+}

@@ -38,14 +38,17 @@
 //!       every: false                              # one attestation that meets the condition is enough
 //! ```
 
+mod general;
+
 use proofmark_evidence::predicate::PredicateType;
 use proofmark_verify::PublicKey;
 
+use self::general::patterns;
+use super::kyverno::{conditions, matching};
 use super::node::{Node, Object};
 use super::signers::{MAX_SIGNERS, PlainText, identity, key};
 use crate::condition::{CelCondition, Condition};
 use crate::error::PolicyError;
-use crate::image_pattern::ImagePattern;
 use crate::model::{Check, Choice, Demand, Format, ImageSelector, Policy, Quorum, Rule, Slot};
 use crate::question::{Mode, OnUnreachable};
 use crate::requirement::{GithubField, LogRule, Requirement, SignerRule, SubjectKind};
@@ -54,28 +57,57 @@ use crate::text::TextMatch;
 
 pub(super) const API_VERSION: &str = "proofmark.dev/v1alpha1";
 
-const SPEC: [&str; 8] = [
+/// What a rule says.
+const RULE: [&str; 12] = [
     "match",
     "mode",
-    "onUnreachable",
+    "modes",
     "registries",
     "requireDigest",
     "pin",
     "signatures",
     "attestations",
+    "allow",
+    "deny",
+    "lists",
+    "demand",
 ];
+
+/// What is said of the policy as a whole.
+const WHOLE: [&str; 3] = ["onUnreachable", "sources", "imagePlaces"];
 
 pub(super) fn read(node: &Node<'_>) -> Result<Policy, PolicyError> {
     node.object(&["apiVersion", "kind", "metadata", "spec"], &[], |root| {
         root.ignore(&["apiVersion", "kind"]);
         let name = metadata(root)?;
         let spec = root.required("spec", "what the policy demands")?;
-        let mut keys = Vec::new();
-        let (rule, on_unreachable) = spec.object(&SPEC, &[], |object| rule(object, &mut keys))?;
         let mut policy = Policy::new(name, Format::Native, node.place().file);
-        policy.on_unreachable = on_unreachable;
-        policy.rules.push(rule);
-        policy.keys = keys;
+        if spec.value().get("rules").is_none() {
+            // The usual policy is one rule.
+            let fields: Vec<&str> = RULE.into_iter().chain(WHOLE).collect();
+            spec.object(&fields, &[], |object| {
+                whole(object, &mut policy)?;
+                let rule = rule(object, "spec", &mut policy)?;
+                policy.rules.push(rule);
+                Ok(())
+            })?;
+            return Ok(policy);
+        }
+        let fields: Vec<&str> = WHOLE.into_iter().chain(["rules"]).collect();
+        spec.object(&fields, &[], |object| {
+            whole(object, &mut policy)?;
+            let fields: Vec<&str> = RULE.into_iter().chain(["name"]).collect();
+            for (position, item) in object.required("rules", "a list of rules")?.list()?.iter().enumerate() {
+                let rule = item.object(&fields, &[], |object| {
+                    let name = object
+                        .string("name")?
+                        .map_or_else(|| format!("rule-{position}"), ToOwned::to_owned);
+                    rule(object, &name, &mut policy)
+                })?;
+                policy.rules.push(rule);
+            }
+            Ok(())
+        })?;
         Ok(policy)
     })
 }
@@ -115,22 +147,86 @@ pub(super) fn metadata_of(root: &Object<'_>, namespaced: bool) -> Result<String,
     })
 }
 
-fn rule(object: &Object<'_>, keys: &mut Vec<PublicKey>) -> Result<(Rule, OnUnreachable), PolicyError> {
-    let (images, scope) = object.required("match", "which images the policy concerns")?.object(
-        &["images", "exclude", "namespaces", "excludeNamespaces", "kinds"],
-        &[],
-        selection,
-    )?;
-    let mode = object.get("mode").map_or(Ok(Mode::Enforce), |node| {
-        node.word(&[("enforce", Mode::Enforce), ("warn", Mode::Warn), ("audit", Mode::Audit)])
-    })?;
-    let on_unreachable = object.get("onUnreachable").map_or(Ok(OnUnreachable::Deny), |node| {
-        node.word(&[
+fn whole(spec: &Object<'_>, policy: &mut Policy) -> Result<(), PolicyError> {
+    if let Some(node) = spec.get("onUnreachable") {
+        policy.on_unreachable = node.word(&[
             ("deny", OnUnreachable::Deny),
             ("allow-held", OnUnreachable::AllowHeld),
             ("warn", OnUnreachable::Warn),
-        ])
-    })?;
+        ])?;
+    }
+    general::whole(spec, policy)
+}
+
+fn mode(node: &Node<'_>) -> Result<Mode, PolicyError> {
+    node.word(&[("enforce", Mode::Enforce), ("warn", Mode::Warn), ("audit", Mode::Audit)])
+}
+
+fn rule(object: &Object<'_>, name: &str, policy: &mut Policy) -> Result<Rule, PolicyError> {
+    const MATCH: [&str; 9] = [
+        "images",
+        "exclude",
+        "namespaces",
+        "excludeNamespaces",
+        "kinds",
+        "within",
+        "objects",
+        "exceptObjects",
+        "preconditions",
+    ];
+    let (images, scope) =
+        object
+            .required("match", "which images the policy concerns")?
+            .object(&MATCH, &[], |object| selection(object, policy))?;
+    let mode = object.get("mode").map_or(Ok(Mode::Enforce), |node| mode(&node))?;
+    let modes = object
+        .get("modes")
+        .map_or(Ok(Vec::new()), |node| general::modes(&node, policy))?;
+    let mut checks = references(object)?;
+    general::over_references(object, &mut checks)?;
+    let mut inherited = Vec::new();
+    if let Some(node) = object.get("signatures") {
+        let quorum = node.object(&DEMAND, &[], |demand| {
+            inherited = signers(
+                &demand.required("signers", "a list of keys and identities")?,
+                false,
+                &mut policy.keys,
+            )?;
+            quorum("signature".to_owned(), &inherited, demand, Requirement::signature)
+        })?;
+        checks.push(Check::Evidence(Demand::Quorum(quorum)));
+    }
+    if let Some(node) = object.get("attestations") {
+        for attestation in node.list()? {
+            let demand = self::attestation(&attestation, &inherited, &mut policy.keys)?;
+            checks.push(Check::Evidence(demand));
+        }
+    }
+    if let Some(node) = object.get("demand") {
+        for item in node.list()? {
+            checks.push(Check::Evidence(general::demand(&item, 0, policy)?));
+        }
+    }
+    if checks.is_empty() {
+        return Err(PolicyError::DemandsNothing {
+            place: object.place(),
+            expected: "registries, requireDigest, signatures or attestations".to_owned(),
+        });
+    }
+    let needs_evidence = checks.iter().any(|check| matches!(check, Check::Evidence(_)));
+    Ok(Rule {
+        name: name.to_owned(),
+        mode,
+        modes,
+        scope,
+        images,
+        checks,
+        pin: object.boolean("pin", needs_evidence)?,
+    })
+}
+
+/// `registries` and `requireDigest`.
+fn references(object: &Object<'_>) -> Result<Vec<Check>, PolicyError> {
     let mut checks = Vec::new();
     if let Some(node) = object.get("registries") {
         let choices = patterns(&node)?.into_iter().map(|pattern| Choice {
@@ -142,42 +238,16 @@ fn rule(object: &Object<'_>, keys: &mut Vec<PublicKey>) -> Result<(Rule, OnUnrea
             message: None,
         });
     }
-    if object.boolean("requireDigest", false)? {
-        checks.push(Check::DigestRequired { pods_only: false });
-    }
-    let mut inherited = Vec::new();
-    if let Some(node) = object.get("signatures") {
-        let quorum = node.object(&DEMAND, &[], |demand| {
-            inherited = signers(&demand.required("signers", "a list of keys and identities")?, keys)?;
-            quorum("signature".to_owned(), &inherited, demand, Requirement::signature)
-        })?;
-        checks.push(Check::Evidence(Demand::Quorum(quorum)));
-    }
-    if let Some(node) = object.get("attestations") {
-        for attestation in node.list()? {
-            checks.push(Check::Evidence(self::attestation(&attestation, &inherited, keys)?));
+    if let Some(node) = object.get("requireDigest") {
+        let pods_only = node.value() == "pods";
+        if pods_only || node.boolean()? {
+            checks.push(Check::DigestRequired { pods_only });
         }
     }
-    if checks.is_empty() {
-        return Err(PolicyError::DemandsNothing {
-            place: object.place(),
-            expected: "registries, requireDigest, signatures or attestations".to_owned(),
-        });
-    }
-    let needs_evidence = checks.iter().any(|check| matches!(check, Check::Evidence(_)));
-    let rule = Rule {
-        name: "spec".to_owned(),
-        mode,
-        modes: Vec::new(),
-        scope,
-        images,
-        checks,
-        pin: object.boolean("pin", needs_evidence)?,
-    };
-    Ok((rule, on_unreachable))
+    Ok(checks)
 }
 
-fn selection(object: &Object<'_>) -> Result<(ImageSelector, Scope), PolicyError> {
+fn selection(object: &Object<'_>, policy: &mut Policy) -> Result<(ImageSelector, Scope), PolicyError> {
     let images = ImageSelector {
         include: patterns(&object.required("images", "a list of image patterns, ** for every image")?)?,
         exclude: object.get("exclude").map_or(Ok(Vec::new()), |node| patterns(&node))?,
@@ -204,17 +274,27 @@ fn selection(object: &Object<'_>) -> Result<(ImageSelector, Scope), PolicyError>
             ..Filter::default()
         }])
     });
+    let include = match object.get("objects") {
+        None => Filters::Any(vec![include]),
+        Some(node) if include.kinds.is_empty() && include.namespaces.is_empty() => matching::objects(&node, policy)?,
+        Some(node) => return Err(node.unsupported("namespaces or kinds stand beside it; write them into it")),
+    };
+    let exclude = match (object.get("exceptObjects"), exclude) {
+        (None, exclude) => exclude,
+        (Some(node), None) => Some(matching::objects(&node, policy)?),
+        (Some(node), Some(_)) => {
+            return Err(node.unsupported("excludeNamespaces stands beside it; write them into it"));
+        }
+    };
     let scope = Scope {
-        include: Some(Filters::Any(vec![include])),
+        within: object.string("within")?.map(ToOwned::to_owned),
+        include: Some(include),
         exclude,
-        ..Scope::default()
+        preconditions: object
+            .get("preconditions")
+            .map_or(Ok(Vec::new()), |node| conditions::over_request(&node))?,
     };
     Ok((images, scope))
-}
-
-fn patterns(node: &Node<'_>) -> Result<Vec<ImagePattern>, PolicyError> {
-    let read = |item: &Node<'_>| ImagePattern::native(item.string()?).map_err(|source| item.pattern(source));
-    node.list()?.iter().map(read).collect()
 }
 
 const DEMAND: [&str; 6] = [
@@ -276,7 +356,9 @@ fn quorum(
 }
 
 fn attestation(node: &Node<'_>, inherited: &[SignerRule], keys: &mut Vec<PublicKey>) -> Result<Demand, PolicyError> {
-    const FIELDS: [&str; 9] = [
+    const FIELDS: [&str; 11] = [
+        "conditions",
+        "policy",
         "name",
         "type",
         "signers",
@@ -292,7 +374,10 @@ fn attestation(node: &Node<'_>, inherited: &[SignerRule], keys: &mut Vec<PublicK
         let name = object
             .string("name")?
             .map_or_else(|| predicate.to_string(), ToOwned::to_owned);
-        let own = object.get("signers").map(|node| signers(&node, keys)).transpose()?;
+        let own = object
+            .get("signers")
+            .map(|node| signers(&node, false, keys))
+            .transpose()?;
         let signers = own.unwrap_or_else(|| inherited.to_vec());
         if signers.is_empty() {
             return Err(PolicyError::Missing {
@@ -303,13 +388,17 @@ fn attestation(node: &Node<'_>, inherited: &[SignerRule], keys: &mut Vec<PublicK
         let mut quorum = quorum(format!("attestation {name}"), &signers, object, |signers| {
             Requirement::attestation(vec![predicate.clone()], signers)
         })?;
-        if let Some(condition) = object.get("condition") {
-            let compiled = CelCondition::compile(condition.string()?).map_err(|source| condition.condition(source))?;
-            quorum.conditions.push(Condition::Cel(Box::new(compiled)));
+        quorum.conditions = general::predicate_conditions(object)?;
+        if !quorum.conditions.is_empty() {
             quorum.every = object.boolean("every", false)?;
         }
         Ok(Demand::Quorum(quorum))
     })
+}
+
+fn cel(node: &Node<'_>) -> Result<Condition, PolicyError> {
+    let compiled = CelCondition::compile(node.string()?).map_err(|source| node.condition(source))?;
+    Ok(Condition::Cel(Box::new(compiled)))
 }
 
 /// A short name or a URI; the type of signatures is not one of attestations.
@@ -323,15 +412,30 @@ pub(super) fn predicate_type(node: &Node<'_>) -> Result<PredicateType, PolicyErr
     Ok(resolved)
 }
 
-fn signers(node: &Node<'_>, keys: &mut Vec<PublicKey>) -> Result<Vec<SignerRule>, PolicyError> {
+/// A signer, and in a `demand` what must vouch for this one.
+const SIGNER: [&str; 7] = [
+    "name",
+    "key",
+    "keyless",
+    "requireLog",
+    "requireTimestamp",
+    "requireSct",
+    "annotations",
+];
+
+fn signers(node: &Node<'_>, each: bool, keys: &mut Vec<PublicKey>) -> Result<Vec<SignerRule>, PolicyError> {
     let items = node.list()?;
     if items.len() > MAX_SIGNERS {
         return Err(node.wrong("at most 64 signers"));
     }
     let mut all: Vec<SignerRule> = Vec::new();
     for item in items {
-        let rule = item.object(&["name", "key", "keyless"], &[], |object| {
+        let rule = item.object(&SIGNER, &[], |object| {
             object.ignore(&["name"]);
+            // Read by whoever asks each signer for something else.
+            if each {
+                object.ignore(&SIGNER);
+            }
             match (object.get("key"), object.get("keyless")) {
                 (Some(node), None) => {
                     let signer = key(&node)?;
@@ -348,6 +452,17 @@ fn signers(node: &Node<'_>, keys: &mut Vec<PublicKey>) -> Result<Vec<SignerRule>
         all.push(rule);
     }
     Ok(all)
+}
+
+/// A text, or `regExp` with an expression over the whole text.
+fn extension(node: &Node<'_>) -> Result<TextMatch, PolicyError> {
+    if !node.value().is_object() {
+        return TextMatch::exact(node.string()?).map_err(|source| node.text(source));
+    }
+    node.object(&["regExp"], &[], |object| {
+        let node = object.required("regExp", "a regular expression")?;
+        TextMatch::regexp(node.string()?).map_err(|source| node.text(source))
+    })
 }
 
 fn keyless(node: &Node<'_>) -> Result<SignerRule, PolicyError> {
@@ -370,8 +485,7 @@ fn keyless(node: &Node<'_>) -> Result<SignerRule, PolicyError> {
             github.object(&words, &[], |fields| {
                 for field in GithubField::ALL {
                     if let Some(node) = fields.get(field.word()) {
-                        let wanted = TextMatch::exact(node.string()?).map_err(|source| node.text(source))?;
-                        rule.github.push((field, wanted));
+                        rule.github.push((field, extension(&node)?));
                     }
                 }
                 Ok(())

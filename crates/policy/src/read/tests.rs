@@ -12,7 +12,7 @@ use self::kyverno::KYVERNO;
 use self::native::native;
 use crate::{PolicyError, PolicySet};
 
-const PEM: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEug7T1XYg/XWI+qgvSH1tqB3tUoqv\nW4L4vhbY+f/SCFEBatr/02pih4se0k5Tyt7lO7pKz4cc97qgB9E44J1RnQ==\n-----END PUBLIC KEY-----\n";
+pub(super) const PEM: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEug7T1XYg/XWI+qgvSH1tqB3tUoqv\nW4L4vhbY+f/SCFEBatr/02pih4se0k5Tyt7lO7pKz4cc97qgB9E44J1RnQ==\n-----END PUBLIC KEY-----\n";
 
 fn load(text: &str) -> Result<PolicySet, PolicyError> {
     PolicySet::load(&[("p.yaml", text.as_bytes())])

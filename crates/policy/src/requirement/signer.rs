@@ -165,6 +165,17 @@ impl SubjectKind {
         })
     }
 
+    /// The word that policies use.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Uri => "uri",
+            Self::Dns => "dns",
+            Self::Ip => "ip",
+            Self::OtherName => "username",
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Email => "email",

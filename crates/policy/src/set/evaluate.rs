@@ -28,7 +28,11 @@ pub(super) fn decide(set: &PolicySet, rules: &[(&Policy, &Rule)], question: &Que
 }
 
 pub(super) fn nothing_matched(decision: &mut Decision, no_match: NoMatch, question: &Question<'_>) {
-    if no_match == NoMatch::Allow {
+    if no_match == NoMatch::Warn {
+        let warning = format!("no policy concerns {}; it runs nevertheless", question.image);
+        decision.warnings.push(warning);
+    }
+    if no_match != NoMatch::Deny {
         decision
             .audit
             .insert("no-policy-matched".to_owned(), question.image.to_string());

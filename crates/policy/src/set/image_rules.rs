@@ -18,19 +18,39 @@ pub(super) fn allowed(choices: &[Choice], message: Option<&str>, question: &Ques
     Finding::problem("image-not-allowed", with_message(message, &facts))
 }
 
-/// The image is asked about as if it stood in every list of the Pod, on its own: what the conditions say of any image
-/// of a list holds for it, wherever it stands.
+/// Denies by conditions over `images.*`.
+///
+/// 1. The image on its own, as if it stood in every list of the Pod: what the conditions say of any image of a list holds
+///    for it, wherever it stands, in an image volume too.
+/// 2. All images of the Pod together, as Kyverno has them: two conditions may be met by two of its images, and some count
+///    them. Without the Pod nobody can say that they are not met.
 pub(super) fn denied(blocks: &[Block], message: Option<&str>, question: &Question<'_>) -> Finding {
-    for images in spellings(question.image) {
+    let holds = |images: Value| {
         let mut data = request_data(question.context);
         if let Some(fields) = data.as_object_mut() {
             fields.insert("images".to_owned(), images);
         }
-        match condition::holds(blocks, &data, Some(question.now)) {
-            Ok(()) => {
-                let facts = format!("{} meets the conditions under which the policy denies", question.image);
-                return Finding::problem("image-denied", with_message(message, &facts));
-            }
+        condition::holds(blocks, &data, Some(question.now))
+    };
+    let facts = format!("{} meets the conditions under which the policy denies", question.image);
+    let denial = || Finding::problem("image-denied", with_message(message, &facts));
+    // 1.
+    let alone = [false, true].map(|short| {
+        let info = describe_image(question.image, short);
+        let lists = crate::pod::LISTS.map(|list| (list.to_owned(), json!({ "image": info })));
+        holds(Value::Object(lists.into_iter().collect()))
+    });
+    if alone.iter().any(Result::is_ok) {
+        return denial();
+    }
+    // 2.
+    let Some(spec) = question.context.object.and_then(pod_spec) else {
+        let what = "the policy is about all images of a Pod, and the object is not known here, or holds none";
+        return Finding::undecided("object-unknown", what.to_owned());
+    };
+    for short in [false, true] {
+        match holds(images_of(spec, short)) {
+            Ok(()) => return denial(),
             Err(unmet) if unmet.code == condition::FALSE => {}
             Err(unmet) => {
                 let facts = format!("expected to find out whether {}, got {}", unmet.expected, unmet.actual);
@@ -41,36 +61,46 @@ pub(super) fn denied(blocks: &[Block], message: Option<&str>, question: &Questio
     Finding::default()
 }
 
-/// What Kyverno calls an image (`pkg/utils/image/infos.go`), for each spelling of the same repository: an image of Docker
-/// Hub is `library/nginx` to some and `nginx` to others.
-fn spellings(image: &ImageRef) -> Vec<Value> {
+/// The images of a Pod by list and name; what is no reference is refused for that.
+fn images_of(spec: &Value, short: bool) -> Value {
+    let list = |name: &str| {
+        let items = spec.get(name).and_then(Value::as_array).into_iter().flatten();
+        let infos = items.enumerate().filter_map(|(position, item)| {
+            let image = ImageRef::parse(item.get("image")?.as_str()?).ok()?;
+            let name = item.get("name").and_then(Value::as_str);
+            let name = name.map_or_else(|| position.to_string(), ToOwned::to_owned);
+            Some((name, describe_image(&image, short)))
+        });
+        (name.to_owned(), Value::Object(infos.collect()))
+    };
+    Value::Object(crate::pod::LISTS.into_iter().map(list).collect::<Map<_, _>>())
+}
+
+/// What Kyverno calls an image (`pkg/utils/image/infos.go`). An image of Docker Hub is `library/nginx` to some and, `short`,
+/// `nginx` to others: both are asked about.
+fn describe_image(image: &ImageRef, short: bool) -> Value {
     let repository = image.repository();
     let registry = repository.registry().as_str();
-    let path = repository.path();
-    let short = path
-        .strip_prefix("library/")
-        .filter(|_| registry.ends_with("docker.io"));
+    let path = match repository.path().strip_prefix("library/") {
+        Some(rest) if short && registry.ends_with("docker.io") => rest,
+        _ => repository.path(),
+    };
     let digest = image.digest().map(ToString::to_string).unwrap_or_default();
     let tag = match image.tag() {
         Some(tag) => tag.to_string(),
         None if digest.is_empty() => "latest".to_owned(),
         None => String::new(),
     };
-    let one = |path: &str| {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        let reference = if digest.is_empty() {
-            format!("{registry}/{path}:{tag}")
-        } else {
-            format!("{registry}/{path}@{digest}")
-        };
-        let info = json!({
-            "registry": registry, "path": path, "name": name, "tag": tag, "digest": digest,
-            "reference": reference, "referenceWithTag": format!("{registry}/{path}:{tag}"),
-        });
-        let lists = crate::pod::LISTS.map(|list| (list.to_owned(), json!({ "image": info })));
-        Value::Object(lists.into_iter().collect::<Map<_, _>>())
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let reference = if digest.is_empty() {
+        format!("{registry}/{path}:{tag}")
+    } else {
+        format!("{registry}/{path}@{digest}")
     };
-    std::iter::once(path).chain(short).map(one).collect()
+    json!({
+        "registry": registry, "path": path, "name": name, "tag": tag, "digest": digest,
+        "reference": reference, "referenceWithTag": format!("{registry}/{path}:{tag}"),
+    })
 }
 
 /// `X(initContainers)`.

@@ -1,17 +1,41 @@
-//! Rego as cosign evaluates it: version 0 of the language, the query `data.signature.allow`, the statement as `input`.
+//! Rego as cosign and policy-controller evaluate it: version 0 of the language, one rule that must be true, the statement
+//! as `input`.
 
 use std::fmt;
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use proofmark_types::UnixTime;
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value as RegoValue};
 
 use super::{ERROR, FALSE, StatementFacts, StatementPolicyError, StatementRefusal};
 
-/// What is asked.
-const QUERY: &str = "data.signature.allow";
+/// What is asked of modules, by whose programs they were written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// `cosign verify-attestation --policy`.
+    Cosign,
+    /// policy-controller (`pkg/policy`, sigstore/cosign `pkg/cosign/rego`).
+    PolicyController,
+}
+
+impl Asked {
+    fn query(self) -> &'static str {
+        match self {
+            Self::Cosign => "data.signature.allow",
+            Self::PolicyController => "data.sigstore.isCompliant",
+        }
+    }
+
+    fn package_and_rule(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Cosign => ("data.signature", "allow"),
+            Self::PolicyController => ("data.sigstore", "isCompliant"),
+        }
+    }
+}
 
 /// The longest module read: the examples of cosign's documentation have some twenty lines, this is a thousand times that.
 const MAX_MODULE_BYTES: usize = 1024 * 1024;
@@ -29,7 +53,8 @@ const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// Compiled modules.
 #[derive(Clone)]
-pub(super) struct Rego {
+pub(crate) struct Rego {
+    asked: Asked,
     names: String,
     modules: Vec<(String, String)>,
 }
@@ -42,7 +67,7 @@ impl fmt::Debug for Rego {
 
 impl Rego {
     /// Reads the modules once, to say at the start what is wrong with them.
-    pub(super) fn compile(modules: Vec<(String, String)>) -> Result<Self, StatementPolicyError> {
+    pub(crate) fn compile(modules: Vec<(String, String)>, asked: Asked) -> Result<Self, StatementPolicyError> {
         for (name, source) in &modules {
             if source.len() > MAX_MODULE_BYTES {
                 return Err(StatementPolicyError::TooLong {
@@ -53,6 +78,7 @@ impl Rego {
             }
         }
         let rego = Self {
+            asked,
             names: modules
                 .iter()
                 .map(|(name, _)| name.as_str())
@@ -73,12 +99,16 @@ impl Rego {
                 reason,
             })
         })?;
-        let asked = packages.iter().any(|package| package == "data.signature")
-            && rego.modules.iter().any(|(_, source)| source.contains("allow"));
-        if asked {
+        let (package, rule) = asked.package_and_rule();
+        let answers = packages.iter().any(|known| known == package)
+            && rego.modules.iter().any(|(_, source)| source.contains(rule));
+        if answers {
             Ok(rego)
         } else {
-            Err(StatementPolicyError::NoAllow { names: rego.names })
+            Err(StatementPolicyError::NoAllow {
+                names: rego.names,
+                query: asked.query(),
+            })
         }
     }
 
@@ -86,18 +116,23 @@ impl Rego {
     /// 2. The clock is the time of the decision, and there is no other.
     /// 3. The answer is one value, and it is `true`: undefined is not.
     pub(super) fn check(&self, facts: &StatementFacts<'_>) -> Result<(), StatementRefusal> {
+        self.check_input(&facts.statement.to_string(), facts.now)
+    }
+
+    /// The same over any input.
+    pub(crate) fn check_input(&self, input: &str, now: UnixTime) -> Result<(), StatementRefusal> {
+        let query = self.asked.query();
         let refuse = |code, reason| StatementRefusal {
             policy: self.names.clone(),
             code,
             reason,
         };
-        let failed = |reason: String| refuse(ERROR, format!("evaluating {QUERY} fails: {reason}"));
-        let statement = facts.statement.to_string();
-        let now = i128::from(facts.now.seconds()).saturating_mul(1_000_000_000);
+        let failed = |reason: String| refuse(ERROR, format!("evaluating {query} fails: {reason}"));
+        let now = i128::from(now.seconds()).saturating_mul(1_000_000_000);
         let answer = on_large_stack(|| {
             let mut engine = self.engine().map_err(|error| error.to_string())?;
             // 1.
-            let input = RegoValue::from_json_str(&statement).map_err(|error| error.to_string())?;
+            let input = RegoValue::from_json_str(input).map_err(|error| error.to_string())?;
             engine.set_input(input);
             // 2. An extension goes before a built-in function of the same name.
             engine
@@ -122,15 +157,15 @@ impl Rego {
                 limit: MAX_TIME,
                 check_interval: STEPS_BETWEEN_LOOKS,
             });
-            engine.eval_rule(QUERY.to_owned()).map_err(|error| error.to_string())
+            engine.eval_rule(query.to_owned()).map_err(|error| error.to_string())
         })
         .and_then(|answer| answer)
         .map_err(failed)?;
         // 3.
         match answer {
             RegoValue::Bool(true) => Ok(()),
-            RegoValue::Undefined => Err(refuse(FALSE, format!("{QUERY} is undefined, and true is expected"))),
-            other => Err(refuse(FALSE, format!("{QUERY} is {other}, and true is expected"))),
+            RegoValue::Undefined => Err(refuse(FALSE, format!("{query} is undefined, and true is expected"))),
+            other => Err(refuse(FALSE, format!("{query} is {other}, and true is expected"))),
         }
     }
 

@@ -235,10 +235,6 @@ fn deny_asks_about_each_image() {
     let library = denied("{{ images.containers.*.path }}", "AnyIn", json!(["nginx"]));
     let broken = denied("{{ images.containers.*.size }}", "GreaterThan", json!(1));
     let proofs = of(&registries, "unsigned");
-    let context = RequestContext {
-        kind: Some("Pod"),
-        ..RequestContext::default()
-    };
     for (set, name, code) in [
         (&registries, "ghcr.io/a/b:1", None),
         (&registries, "nginx:1", None),
@@ -253,11 +249,45 @@ fn deny_asks_about_each_image() {
         (&library, "docker.io/library/redis:1", None),
         (&broken, "ghcr.io/a/b:1", Some("condition-error")),
     ] {
+        let object = json!({"spec": {"containers": [{"name": "a", "image": name}]}});
+        let context = RequestContext {
+            kind: Some("Pod"),
+            object: Some(&object),
+            ..RequestContext::default()
+        };
         let decision = ask(set, &ImageRef::parse(name).unwrap(), &proofs, &context);
         match code {
             None => assert_pass(&decision),
             Some(code) => assert_denied(&decision, code),
         }
+    }
+    // Two conditions may be met by two images, and some count them: without the Pod nobody knows.
+    let both = set(&json!({"validate": {"deny": {"conditions": {"all": [
+        {"key": "{{ images.containers.*.registry }}", "operator": "AnyIn", "value": ["quay.io"]},
+        {"key": "{{ images.containers.*.tag }}", "operator": "AnyIn", "value": ["latest"]}]}}}}));
+    let many = denied("{{ length(images.containers.*.name) }}", "GreaterThan", json!(1));
+    let pod = |images: &[&str]| {
+        let list: Vec<Value> = images
+            .iter()
+            .map(|image| json!({"name": image, "image": image}))
+            .collect();
+        json!({"spec": {"containers": list}})
+    };
+    let name = "quay.io/a/b:1";
+    for (set, object, expected) in [
+        (&both, Some(pod(&[name, "ghcr.io/x/y"])), vec!["image-denied"]),
+        (&both, Some(pod(&[name])), vec![]),
+        (&both, None, vec!["object-unknown"]),
+        (&many, Some(pod(&[name, "ghcr.io/x/y:1"])), vec!["image-denied"]),
+        (&many, Some(pod(&[name])), vec![]),
+    ] {
+        let context = RequestContext {
+            kind: Some("Pod"),
+            object: object.as_ref(),
+            ..RequestContext::default()
+        };
+        let decision = ask(set, &ImageRef::parse(name).unwrap(), &proofs, &context);
+        assert_eq!(codes(&decision), expected, "{object:?}");
     }
 }
 

@@ -13,6 +13,7 @@ mod layout;
 mod advisories;
 mod cases;
 mod cluster_image_policy;
+mod convert;
 mod documentation;
 mod exceptions;
 mod image_validating;

@@ -271,7 +271,7 @@ pub(super) fn annotations(object: &Object<'_>) -> Result<BTreeMap<String, String
 }
 
 /// Another repository with signatures: what is found there counts as what hangs on the image itself.
-pub(super) fn source(node: &Node<'_>, policy: &mut Policy) -> Result<Repository, PolicyError> {
+pub(in crate::read) fn source(node: &Node<'_>, policy: &mut Policy) -> Result<Repository, PolicyError> {
     let text = node.string()?;
     let repository = Repository::parse(text).map_err(|error| {
         node.wrong(&format!(

@@ -63,8 +63,19 @@ fn comparison(node: &Node<'_>) -> Result<Comparison, PolicyError> {
     })
 }
 
+/// The conditions of `deny`: over images, and perhaps over the request.
+pub(in crate::read) fn over_images(node: &Node<'_>, blocks: &[Block]) -> Result<(), PolicyError> {
+    const ROOTS: [&str; 4] = ["images", "request", "serviceAccountName", "serviceAccountNamespace"];
+    roots(node, blocks, &ROOTS)?;
+    let mut comparisons = blocks.iter().flat_map(|block| block.any.iter().chain(&block.all));
+    if comparisons.any(|comparison| comparison.roots().iter().any(|root| root == "images")) {
+        return Ok(());
+    }
+    Err(node.unsupported("only conditions over images are read: {{ images.containers.*.tag }} and the like"))
+}
+
 /// Refuses expressions over anything but `known`: what nobody fills in would be an error at every image.
-pub(super) fn roots(node: &Node<'_>, blocks: &[Block], known: &[&str]) -> Result<(), PolicyError> {
+pub(in crate::read) fn roots(node: &Node<'_>, blocks: &[Block], known: &[&str]) -> Result<(), PolicyError> {
     let comparisons = blocks.iter().flat_map(|block| block.any.iter().chain(&block.all));
     for root in comparisons.flat_map(Comparison::roots) {
         if !known.contains(&root.as_str()) {

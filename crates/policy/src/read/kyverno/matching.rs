@@ -2,7 +2,7 @@
 
 use super::conditions;
 use crate::error::PolicyError;
-use crate::model::Policy;
+use crate::model::{Format, Policy};
 use crate::question::Operation;
 use crate::read::node::{Node, Object};
 use crate::scope::{Filter, Filters, LabelRule, LabelTest, Scope, Subject};
@@ -59,6 +59,16 @@ pub(super) fn scope(rule: &Object<'_>, autogen: &Autogen, policy: &mut Policy) -
         exclude,
         preconditions,
     })
+}
+
+/// The same in our own format: written out, without what Kyverno adds.
+pub(in crate::read) fn objects(node: &Node<'_>, policy: &mut Policy) -> Result<Filters, PolicyError> {
+    filters(node, None, policy)
+}
+
+/// One filter of it.
+pub(in crate::read) fn object_filter(node: &Node<'_>, policy: &mut Policy) -> Result<Filter, PolicyError> {
+    node.object(&["resources", "subjects"], &ROLES, |object| one(object, None, policy))
 }
 
 /// Roles are bound somewhere else: nobody here looks them up.
@@ -129,7 +139,8 @@ fn subject(node: &Node<'_>) -> Result<Subject, PolicyError> {
     })
 }
 
-const RESOURCES: [&str; 8] = [
+const RESOURCES: [&str; 9] = [
+    "annotationSelector",
     "kinds",
     "namespaces",
     "names",
@@ -158,7 +169,12 @@ fn filter(node: &Node<'_>, autogen: Option<&Autogen>, policy: &mut Policy) -> Re
         }
         let mut names = texts("names")?;
         names.extend(object.string("name")?.map(ToOwned::to_owned));
-        let annotations = object.get("annotations").map_or(Ok(Vec::new()), |node| labels(&node))?;
+        let mut annotations = object.get("annotations").map_or(Ok(Vec::new()), |node| labels(&node))?;
+        if policy.format == Format::Native {
+            // What the annotations of Kyverno are, in the words of the others.
+            let more = object.get("annotationSelector");
+            annotations.extend(more.map_or(Ok(Vec::new()), |node| selector(&node))?);
+        }
         let filter = Filter {
             kinds,
             namespaces: texts("namespaces")?,

@@ -49,24 +49,14 @@ pub(super) fn read(
 
 /// `deny`: what must not hold of the image, or of the request.
 fn deny(node: &Node<'_>, message: Option<String>, policy: &mut Policy) -> Result<Check, PolicyError> {
-    const ROOTS: [&str; 4] = ["images", "request", "serviceAccountName", "serviceAccountNamespace"];
     let blocks = node.object(&["conditions"], &[], |deny| {
         let conditions = deny.required("conditions", "any and all")?;
         let blocks = conditions::over_request(&conditions)?;
-        conditions::roots(&conditions, &blocks, &ROOTS)?;
-        let about_images = blocks
-            .iter()
-            .flat_map(|block| block.any.iter().chain(&block.all))
-            .any(|comparison| comparison.roots().iter().any(|root| root == "images"));
-        if about_images {
-            Ok(blocks)
-        } else {
-            Err(conditions
-                .unsupported("only conditions over images are read: {{ images.containers.*.tag }} and the like"))
-        }
+        conditions::over_images(&conditions, &blocks)?;
+        Ok(blocks)
     })?;
     policy.note(
-        "deny: each image is asked about on its own, wherever it stands in the object; what cannot be evaluated denies",
+        "deny: asked about each image on its own, wherever it stands, and about all of the object together; what cannot be evaluated denies",
     );
     Ok(Check::ImageDenied { blocks, message })
 }

@@ -29,7 +29,19 @@ PEM
 const ROWS: &[Twin] = &[
     ("v1beta1", "v1", "policy-kind-unknown", ""),
     ("mode: enforce", "mode: audit", "policy-value-invalid", "spec.mode"),
-    ("mode: enforce", "match: []", "policy-field-unsupported", "spec.match"),
+    ("mode: enforce", "match: []", "policy-value-invalid", "spec.match"),
+    (
+        "mode: enforce",
+        "match: [{resource: nodes}]",
+        "policy-value-invalid",
+        "spec.match[0].resource",
+    ),
+    (
+        "mode: enforce",
+        "match: [{resource: pods, selector: {}}]",
+        "policy-value-invalid",
+        "spec.match[0].selector",
+    ),
     ("mode: enforce", "policy: {}", "policy-field-unsupported", "spec.policy"),
     ("mode: enforce", "modes: enforce", "policy-field-unknown", "spec"),
     (
@@ -65,8 +77,14 @@ const ROWS: &[Twin] = &[
     (
         "signatureFormat: bundle",
         "source: []",
-        "policy-field-unsupported",
+        "policy-value-invalid",
         "spec.authorities[0].source",
+    ),
+    (
+        "signatureFormat: bundle",
+        "source: [{oci: a, tagPrefix: b}]",
+        "policy-field-unsupported",
+        "spec.authorities[0].source[0].tagPrefix",
     ),
     (
         "{url: https://rekor.sigstore.dev}",
@@ -131,8 +149,44 @@ const ROWS: &[Twin] = &[
     (
         "{name: bill, predicateType: spdxjson}",
         "{name: b, predicateType: vuln, policy: {type: cue}}",
+        "policy-field-missing",
+        "spec.authorities[0].attestations[0].policy.data",
+    ),
+    (
+        "{name: bill, predicateType: spdxjson}",
+        "{name: b, predicateType: vuln, policy: {type: cel, data: a}}",
+        "policy-value-invalid",
+        "spec.authorities[0].attestations[0].policy.type",
+    ),
+    (
+        "{name: bill, predicateType: spdxjson}",
+        "{name: b, predicateType: vuln, policy: {type: cue, data: \"#A: 1\"}}",
+        "policy-condition-invalid",
+        "spec.authorities[0].attestations[0].policy.data",
+    ),
+    (
+        "{name: bill, predicateType: spdxjson}",
+        "{name: b, predicateType: vuln, policy: {type: rego, data: \"package other\"}}",
+        "policy-condition-invalid",
+        "spec.authorities[0].attestations[0].policy.data",
+    ),
+    (
+        "{name: bill, predicateType: spdxjson}",
+        "{name: b, predicateType: vuln, policy: {type: cue, remote: {url: a}}}",
         "policy-field-unsupported",
-        "spec.authorities[0].attestations[0].policy",
+        "spec.authorities[0].attestations[0].policy.remote",
+    ),
+    (
+        "{name: bill, predicateType: spdxjson}",
+        "{name: b, predicateType: vuln, policy: {type: cue, configMapRef: {name: a}}}",
+        "policy-field-unsupported",
+        "spec.authorities[0].attestations[0].policy.configMapRef",
+    ),
+    (
+        "{name: bill, predicateType: spdxjson}",
+        "{name: b, predicateType: vuln, policy: {type: cue, fetchConfigFile: true, data: a}}",
+        "policy-field-unsupported",
+        "spec.authorities[0].attestations[0].policy.fetchConfigFile",
     ),
     (
         "{name: bill, predicateType: spdxjson}",
@@ -193,4 +247,50 @@ const ROWS: &[Twin] = &[
 #[test]
 fn cluster_image_policy_fields() {
     twins(&CLUSTER_IMAGE_POLICY.replace("PEM\n", &pem(10)), ROWS);
+}
+
+/// The ConfigMap of policy-controller: what happens to images that no policy is about.
+#[test]
+fn controller_config() {
+    const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config-policy-controller, namespace: cosign-system}\ndata: {no-match-policy: warn, fail-on-empty-authorities: \"false\", enable-oci11: \"true\"}\n";
+    twins(
+        CONFIG,
+        &[
+            (
+                "no-match-policy: warn",
+                "no-match-policy: ignore",
+                "policy-value-invalid",
+                "data.no-match-policy",
+            ),
+            (
+                "no-match-policy: warn",
+                "no-match: warn",
+                "policy-field-unknown",
+                "data",
+            ),
+            ("\"true\"", "\"yes\"", "policy-value-invalid", "data.enable-oci11"),
+            (
+                "name: config-policy-controller",
+                "name: other",
+                "policy-kind-unknown",
+                "",
+            ),
+        ],
+    );
+    let set = load(CONFIG).unwrap();
+    assert_eq!(set.no_match(), crate::NoMatch::Warn);
+    // The files decide, and no flag widens them.
+    assert_eq!(
+        set.with_no_match(crate::NoMatch::Allow).no_match(),
+        crate::NoMatch::Warn
+    );
+    let deny = load(&CONFIG.replace("no-match-policy: warn, ", "")).unwrap();
+    assert_eq!(
+        deny.with_no_match(crate::NoMatch::Allow).no_match(),
+        crate::NoMatch::Deny
+    );
+    assert_eq!(
+        load(CONFIG).unwrap().convert().unwrap_err().code(),
+        "policy-not-convertible"
+    );
 }
