@@ -367,7 +367,8 @@ mod tests {
     fn a_policy_in_cel_is_left_to_kyverno_only_if_it_is_not_about_admission() {
         let with = |evaluation: Value| {
             let spec = json!({ "spec": { "evaluation": evaluation } });
-            concerns_images(&policy(&POLICY_KINDS[3], spec))
+            let kind = POLICY_KINDS.iter().find(|kind| kind.kind == "ImageValidatingPolicy");
+            concerns_images(&policy(kind.unwrap(), spec))
         };
         assert!(with(Value::Null) && with(json!({ "mode": "Kubernetes", "background": { "enabled": false } })));
         assert!(!with(json!({ "mode": "JSON" })) && !with(json!({ "admission": { "enabled": false } })));
