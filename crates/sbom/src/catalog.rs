@@ -113,7 +113,7 @@ impl<'o> Squash<'o> {
             gathered.note(&path, "hard-link-dangling", format!("no layer has its target {target}"));
         }
         symlinks.note_databases(&mut gathered);
-        let archive_names = symlinks.archive_names();
+        let archive_names = symlinks.archive_names(&mut gathered);
         let (mut facts, notes) = gathered.into_parts();
         facts.name_archives(archive_names);
         let records = layers.iter().map(|layer| LayerRecord {

@@ -15,6 +15,10 @@ const LINK: usize = 64;
 /// The most links on the way to a file (Linux, `MAXSYMLINKS`): more are a loop.
 const MAX_HOPS: usize = 40;
 
+/// The most names walked over for all links of a repository: a name takes at most a path's length of time, a link of Debian's
+/// has some twenty.
+const MAX_STEPS: usize = 200_000;
+
 /// The visible symbolic links.
 #[derive(Default)]
 pub(super) struct Symlinks {
@@ -55,11 +59,26 @@ impl Symlinks {
         }
     }
 
-    /// The names that Debian's Maven repository has for archives, by where they are.
-    pub(super) fn archive_names(&self) -> BTreeMap<String, Vec<RepositoryName>> {
+    /// The names that Debian's Maven repository has for archives, by where they are. Where following all of its links
+    /// would take too long, that is noted, and the archives of the rest go by their own names.
+    pub(super) fn archive_names(&self, gathered: &mut Gathered) -> BTreeMap<String, Vec<RepositoryName>> {
+        let mut links: Vec<(&String, RepositoryName)> = self
+            .targets
+            .keys()
+            .filter_map(|path| Some((path, repository_name(path)?)))
+            .collect();
+        // So that which of them are followed does not depend on the order of a table.
+        links.sort_unstable();
         let mut names: BTreeMap<String, Vec<RepositoryName>> = BTreeMap::new();
-        for path in self.targets.keys() {
-            if let (Some(name), Some(real)) = (repository_name(path), self.resolve(path)) {
+        let mut steps = MAX_STEPS;
+        for (path, name) in links {
+            let real = self.resolve_within(path, &mut steps);
+            if steps == 0 {
+                let reason = format!("following its links takes more than {MAX_STEPS} steps");
+                gathered.note("usr/share/maven-repo", "symlinks-too-many", reason);
+                break;
+            }
+            if let Some(real) = real {
                 names.entry(real).or_default().push(name);
             }
         }
@@ -68,10 +87,17 @@ impl Symlinks {
 
     /// Where a path leads, inside the image: `..` stops at the root. None in a loop.
     fn resolve(&self, path: &str) -> Option<String> {
+        let mut steps = usize::MAX;
+        self.resolve_within(path, &mut steps)
+    }
+
+    /// The same, each name on the way being one of so many steps; none where there are no more.
+    fn resolve_within(&self, path: &str, steps: &mut usize) -> Option<String> {
         let mut rest: Vec<&str> = components(path).rev().collect();
         let mut real: Vec<&str> = Vec::new();
         let mut hops = 0;
         while let Some(name) = rest.pop() {
+            *steps = steps.checked_sub(1)?;
             if name == ".." {
                 real.pop();
                 continue;
@@ -118,6 +144,27 @@ mod tests {
         assert_eq!(leads(&[("a/b", "/c")], "a/b/d"), "c/d");
         assert_eq!(leads(&[("a", "../../x")], "a/b"), "x/b");
         assert_eq!(leads(&[("a", "b"), ("b", "./c/"), ("c", "/d")], "a/e"), "d/e");
+    }
+
+    /// Many steps are soon made by links that are long; what was followed till then counts.
+    #[test]
+    fn a_repository_of_long_ways_is_not_followed_for_ever() {
+        let mut symlinks = Symlinks::default();
+        let way = "d/".repeat(200);
+        for n in 0..2_000 {
+            let path = format!("usr/share/maven-repo/org/x/a{n:04}/1/a{n:04}-1.jar");
+            symlinks.add(&path, &format!("/{way}a{n}.jar"));
+        }
+        let mut gathered = Gathered::default();
+        let names = symlinks.archive_names(&mut gathered);
+        assert!((100..1_999).contains(&names.len()), "{}", names.len());
+        let (_, notes) = gathered.into_parts();
+        assert_eq!(notes[0].code, "symlinks-too-many");
+        let mut few = Symlinks::default();
+        few.add("usr/share/maven-repo/org/x/a/1/a-1.jar", "/usr/share/java/a.jar");
+        let mut gathered = Gathered::default();
+        assert!(few.archive_names(&mut gathered).contains_key("usr/share/java/a.jar"));
+        assert!(gathered.into_parts().1.is_empty());
     }
 
     #[test]

@@ -99,7 +99,12 @@ pub(crate) struct Scanner {
     /// The end of what has been seen, or all from a list's start on.
     kept: Vec<u8>,
     found: bool,
+    /// How many places have been tried.
+    tried: usize,
 }
+
+/// The most places tried: of any bytes one in 16,000 looks like the start of zlib data, so that a gigabyte has 65,000.
+const MAX_TRIED: usize = 100_000;
 
 /// What the inflated list starts with (cargo-auditable's format).
 const START: &[u8] = b"{\"packages\":[{\"name\":";
@@ -117,14 +122,22 @@ impl Scanner {
             true => MAX_SECTION.saturating_sub(self.kept.len()),
             false => usize::MAX,
         };
+        if self.tried >= MAX_TRIED {
+            return;
+        }
         self.kept.extend_from_slice(piece.get(..room).unwrap_or(piece));
         if self.found {
             return;
         }
-        let starts = memchr::memchr_iter(b'x', &self.kept);
+        let starts = memchr::memchr_iter(b'x', &self.kept).filter(|at| self.kept.len() - at >= ENOUGH);
+        let room = MAX_TRIED - self.tried;
+        let mut tried = 0;
         let start = starts
-            .filter(|at| self.kept.len() - at >= ENOUGH)
-            .find(|at| is_list(self.kept.get(*at..)));
+            .filter(|at| is_zlib(self.kept.get(*at..)))
+            .take(room)
+            .inspect(|_| tried += 1)
+            .find(|at| is_list(self.kept.get(*at..).unwrap_or_default()));
+        self.tried += tried;
         self.found = start.is_some();
         let dropped = start.unwrap_or_else(|| self.kept.len().saturating_sub(ENOUGH - 1));
         self.kept.drain(..dropped);
@@ -132,6 +145,10 @@ impl Scanner {
 
     /// What the program says, if it has a list. It was known by its content alone.
     pub(crate) fn finish(&self) -> Result<Vec<Fact>, Unreadable> {
+        if self.tried >= MAX_TRIED {
+            let reason = format!("more than {MAX_TRIED} places in it look like a Rust dependency list");
+            return Err(Unreadable::new("executable-too-large", reason));
+        }
         if !self.found {
             return Ok(Vec::new());
         }
@@ -145,13 +162,31 @@ impl Scanner {
     }
 }
 
-/// Whether bytes inflate to what a list starts with.
-fn is_list(bytes: Option<&[u8]>) -> bool {
-    // RFC 1950, 2.2: a window of 32 KiB, and a check over both bytes.
-    let Some(bytes @ [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..]) = bytes else {
-        return false;
-    };
+/// Whether bytes start as zlib data do: a window of 32 KiB, and a check over both bytes (RFC 1950, 2.2).
+fn is_zlib(bytes: Option<&[u8]>) -> bool {
+    matches!(bytes, Some([0x78, 0x01 | 0x5e | 0x9c | 0xda, ..]))
+}
+
+/// Whether they inflate to what a list starts with.
+fn is_list(bytes: &[u8]) -> bool {
     let mut start = [0; START.len()];
     let mut decoder = ZlibDecoder::new(bytes.get(..4096).unwrap_or(bytes));
     decoder.read_exact(&mut start).is_ok() && start == START
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What looks like a list everywhere is tried for a while, and that is said.
+    #[test]
+    fn a_file_of_nothing_but_starts_is_given_up() {
+        let mut scanner = Scanner::default();
+        for _ in 0..40 {
+            scanner.feed(&[0x78, 0x9c].repeat(8192));
+        }
+        assert_eq!(scanner.tried, MAX_TRIED);
+        assert_eq!(scanner.finish().unwrap_err().code, "executable-too-large");
+        assert_eq!(Scanner::default().finish(), Ok(Vec::new()));
+    }
 }
