@@ -13,11 +13,12 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream;
 use proofmark_policy::{Concern, Decision, DecisionReason, Mode, Outcome, Question, RequestContext, Unavailable, User};
-use proofmark_types::{Digest, ImageRef, UnixTime};
+use proofmark_types::{Digest, ImageRef, Repository, UnixTime};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::basis::{Basis, Keeper, Sources};
+use crate::cluster::denied::Denied;
 use crate::cluster::policies::PolicyObjects;
 use crate::config::{Clock, Config};
 use crate::denial;
@@ -48,9 +49,10 @@ const MAX_QUOTED_IMAGE: usize = 300;
 pub struct Admission {
     pub(crate) kinds: Kinds,
     pub(crate) keeper: Keeper,
-    pub(crate) lookups: Lookups,
+    pub(crate) lookups: Arc<Lookups>,
     pub(crate) metrics: Arc<Metrics>,
     pull: Option<PullSecrets>,
+    denied: Option<Denied>,
     exceptions: Watched,
     queue: Option<Queue>,
     namespace_modes: Vec<(String, Mode)>,
@@ -110,7 +112,11 @@ impl Admission {
         Ok(Self {
             kinds: config.kinds.clone(),
             keeper,
-            lookups,
+            lookups: Arc::new(lookups),
+            denied: config
+                .events
+                .clone()
+                .map(|cluster| Denied::new(cluster, metrics.clone())),
             pull: config.pull_secrets.clone().map(|cluster| {
                 let (client, clock) = (config.client.clone(), config.clock.clone());
                 PullSecrets::new(cluster, client, clock, config.limits, metrics.clone())
@@ -176,7 +182,7 @@ impl Admission {
             .collect()
             .await;
         verdicts.extend(
-            self.decide_object(&basis, request, &attributes, &objects, &verdicts, deadline)
+            self.decide_object(&basis, request, &attributes, &objects, (&verdicts, &keyring), deadline)
                 .await,
         );
         for verdict in &mut verdicts {
@@ -186,7 +192,11 @@ impl Admission {
         self.metrics
             .review_requests(verdicts.iter().map(|verdict| verdict.requests).sum());
         // 6.
-        denial::answer(request, &verdicts)
+        let answer = denial::answer(request, &verdicts);
+        if let Some(denied) = &self.denied {
+            denied.say(request, &answer, (self.clock)());
+        }
+        answer
     }
 
     /// Decides with each pull secret that has something for the image's repository, and then with our own credentials,
@@ -200,8 +210,8 @@ impl Admission {
         deadline: Deadline,
     ) -> Verdict {
         let mut refused: Option<Verdict> = None;
-        if let (Some(pull), Ok(reference)) = (&self.pull, ImageRef::parse(image)) {
-            for lookups in pull.lookups(keyring, reference.repository()).await {
+        if let Ok(reference) = ImageRef::parse(image) {
+            for lookups in self.lookups_with(keyring, reference.repository()).await {
                 let verdict = self.may_run(&lookups, basis, image, context, deadline).await;
                 if !verdict.unavailable.as_ref().is_some_and(turned_away) {
                     return verdict;
@@ -221,6 +231,14 @@ impl Admission {
             ));
         }
         verdict
+    }
+
+    /// What is looked up with each pull secret that has something for the repository.
+    pub(super) async fn lookups_with(&self, keyring: &Keyring, repository: &Repository) -> Vec<Arc<Lookups>> {
+        match &self.pull {
+            Some(pull) => pull.lookups(keyring, repository).await,
+            None => Vec::new(),
+        }
     }
 
     /// The pull secrets of the object's Pods, if they are to be used and something may be looked up.

@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use crate::text::{one_line, shortened};
 
+pub(crate) mod denied;
 mod dry_run;
 pub(crate) mod policies;
 pub(crate) mod share;

@@ -59,6 +59,8 @@ pub struct Config {
     pub policies_of: Option<Cluster>,
     /// The cluster whose pull secrets evidence is fetched with: those that a Pod and its service account name.
     pub pull_secrets: Option<Cluster>,
+    /// The cluster that is told of refusals, as Events.
+    pub events: Option<Cluster>,
     /// Where replicas share their authority, and who is told of it.
     pub sharing: Option<Sharing>,
     /// What happens to an image that no policy concerns; it is denied unless this says otherwise.
@@ -108,6 +110,7 @@ impl Config {
             policies: Some(policies),
             policies_of: None,
             pull_secrets: None,
+            events: None,
             sharing: None,
             no_match: NoMatch::default(),
             trust_root: None,

@@ -13,9 +13,10 @@ use proofmark_types::{Digest, ImageRef, UnixTime};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Admission, IMAGES_AT_ONCE, Verdict, context};
+use super::{Admission, IMAGES_AT_ONCE, Verdict, context, turned_away};
 use crate::basis::Basis;
-use crate::evidence::{Deadline, Known, was_held};
+use crate::evidence::{Deadline, Known, Lookups, was_held};
+use crate::pull::Keyring;
 use crate::review::Request;
 
 /// What verdicts and logs call the object as a whole, in the place of an image.
@@ -46,7 +47,7 @@ impl Admission {
         request: &Request,
         attributes: &Value,
         concern: &ObjectConcern,
-        verdicts: &[Verdict],
+        (verdicts, keyring): (&[Verdict], &Keyring),
         deadline: Deadline,
     ) -> Option<Verdict> {
         let started = Instant::now();
@@ -58,7 +59,7 @@ impl Admission {
         let mut decision = super::nothing_decided();
         for again in [false, true] {
             // 2.
-            let gathered = self.gather(basis, concern, verdicts, again, deadline).await;
+            let gathered = self.gather(basis, concern, (verdicts, keyring), again, deadline).await;
             requests += gathered.iter().map(|image| image.requests).sum::<u64>();
             let held = gathered.iter().any(|image| image.held);
             if again && gathered.iter().any(|image| image.known.is_err()) {
@@ -97,7 +98,7 @@ impl Admission {
         &self,
         basis: &Arc<Basis>,
         concern: &ObjectConcern,
-        verdicts: &[Verdict],
+        (verdicts, keyring): (&[Verdict], &Keyring),
         again: bool,
         deadline: Deadline,
     ) -> Vec<Gathered> {
@@ -111,14 +112,22 @@ impl Admission {
                 let seen = verdicts
                     .iter()
                     .find(|verdict| verdict.reference.as_ref() == Some(&image));
+                // With the pull secrets first, as for each image alone; then with our own credentials.
+                let mut all = self.lookups_with(keyring, image.repository()).await;
+                all.push(self.lookups.clone());
                 let mut found = match seen.filter(|_| !again).and_then(of_verdict) {
                     Some(found) => found,
-                    None => self.look_up(basis, image, again, deadline).await,
+                    None => look_up(&all, basis, image, again, deadline).await,
                 };
-                if let (true, Some(digest)) = (concern.needs_data, &found.digest) {
-                    let (data, requests) = self.lookups.image_data(&found.image, digest, deadline).await;
-                    found.requests += requests;
-                    found.data = data.ok();
+                if let (true, Some(digest)) = (concern.needs_data, found.digest.clone()) {
+                    for lookups in &all {
+                        let (data, requests) = lookups.image_data(&found.image, &digest, deadline).await;
+                        found.requests += requests;
+                        found.data = data.ok();
+                        if found.data.is_some() {
+                            break;
+                        }
+                    }
                 }
                 found
             })
@@ -126,28 +135,62 @@ impl Admission {
             .collect()
             .await
     }
+}
 
-    async fn look_up(&self, basis: &Arc<Basis>, image: ImageRef, again: bool, deadline: Deadline) -> Gathered {
-        let (resolved, mut requests) = self.lookups.resolve(&image, deadline).await;
-        let (digest, known, held) = match resolved {
-            Err(unavailable) => (None, Err(unavailable), false),
-            Ok(digest) => {
-                let lookup = self
-                    .lookups
-                    .proofs(basis, image.repository(), &digest, again, deadline)
-                    .await;
-                requests += lookup.requests;
-                (Some(digest), lookup.known, was_held(lookup.source))
-            }
-        };
-        Gathered {
-            image,
-            digest,
-            known,
-            data: None,
-            held,
-            requests,
+/// What one set of credentials finds out, and if it is turned away, the next; if all are, what the first was told.
+async fn look_up(
+    all: &[Arc<Lookups>],
+    basis: &Arc<Basis>,
+    image: ImageRef,
+    again: bool,
+    deadline: Deadline,
+) -> Gathered {
+    let mut refused = None;
+    let mut requests = 0;
+    for lookups in all {
+        let mut found = look_up_with(lookups, basis, image.clone(), again, deadline).await;
+        requests += found.requests;
+        found.requests = requests;
+        match &found.known {
+            Err(unavailable) if turned_away(unavailable) => refused = refused.or(Some(found)),
+            _ => return found,
         }
+    }
+    refused.unwrap_or_else(|| Gathered {
+        image,
+        digest: None,
+        known: Err(super::not_needed()),
+        data: None,
+        held: false,
+        requests,
+    })
+}
+
+async fn look_up_with(
+    lookups: &Lookups,
+    basis: &Arc<Basis>,
+    image: ImageRef,
+    again: bool,
+    deadline: Deadline,
+) -> Gathered {
+    let (resolved, mut requests) = lookups.resolve(&image, deadline).await;
+    let (digest, known, held) = match resolved {
+        Err(unavailable) => (None, Err(unavailable), false),
+        Ok(digest) => {
+            let lookup = lookups
+                .proofs(basis, image.repository(), &digest, again, deadline)
+                .await;
+            requests += lookup.requests;
+            (Some(digest), lookup.known, was_held(lookup.source))
+        }
+    };
+    Gathered {
+        image,
+        digest,
+        known,
+        data: None,
+        held,
+        requests,
     }
 }
 

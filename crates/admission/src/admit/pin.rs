@@ -156,12 +156,10 @@ impl Admission {
         deadline: Deadline,
     ) -> (Result<Digest, Unavailable>, u64) {
         let mut refused = None;
-        if let Some(pull) = &self.pull {
-            for lookups in pull.lookups(keyring, reference.repository()).await {
-                match lookups.resolve(reference, deadline).await {
-                    (Err(error), requests) if turned_away(&error) => refused = refused.or(Some((Err(error), requests))),
-                    resolved => return resolved,
-                }
+        for lookups in self.lookups_with(keyring, reference.repository()).await {
+            match lookups.resolve(reference, deadline).await {
+                (Err(error), requests) if turned_away(&error) => refused = refused.or(Some((Err(error), requests))),
+                resolved => return resolved,
             }
         }
         match self.lookups.resolve(reference, deadline).await {

@@ -10,7 +10,7 @@ use crate::world::{Wire, World, pod, pod_update, review};
 
 impl World {
     /// A policy with the attestor `release`, the world's key.
-    fn validating(&self, name: &str, spec: &str) -> (String, String) {
+    pub(crate) fn validating(&self, name: &str, spec: &str) -> (String, String) {
         let key = self.key.public_key_pem().trim_end().replace('\n', "\n          ");
         let spec = spec.trim_end().replace('\n', "\n  ");
         let text = format!(
@@ -43,7 +43,7 @@ spec:
     }
 }
 
-const SIGNED: &str = "validationConfigurations: {mutateDigest: false, verifyDigest: false}
+pub(crate) const SIGNED: &str = "validationConfigurations: {mutateDigest: false, verifyDigest: false}
 validations:
 - expression: images.containers.map(image, verifyImageSignatures(image, [attestors.release])).all(e, e > 0)
   message: not signed by the release key";

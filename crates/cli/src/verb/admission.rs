@@ -114,6 +114,37 @@ impl Admission {
 }
 
 impl Serve {
+    /// Where it listens, with which policies.
+    fn say(&self, context: &Context, address: SocketAddr) {
+        let none_yet = |folder: &PathBuf| policy_files(folder).is_ok_and(|files| files.is_empty());
+        if let Some(folder) = self
+            .policies
+            .as_ref()
+            .filter(|_| !self.allow_unmatched && !self.from_cluster)
+            && none_yet(folder)
+        {
+            context.output.warn(&format!(
+                "no policy is in {} yet: every image is denied",
+                folder.display()
+            ));
+        }
+        let from = match (&self.policies, self.from_cluster) {
+            (Some(folder), false) => folder.display().to_string(),
+            (Some(folder), true) => format!("{} and of the cluster", folder.display()),
+            (None, _) => "the cluster".to_owned(),
+        };
+        context.output.result(
+            &format!(
+                "admission webhook at https://{address} with the policies in {from}; stop it with Ctrl-C\n  register it: proofmark admission install --ca {}",
+                self.tls_dir.join("ca.crt").display(),
+            ),
+            &json!({
+                "address": address, "policies": self.policies, "fromCluster": self.from_cluster,
+                "ca": self.tls_dir.join("ca.crt"),
+            }),
+        );
+    }
+
     /// The cluster, if anything is wanted of one.
     async fn cluster(&self) -> Result<Option<Cluster>, Failure> {
         let wanted = self.from_cluster || self.pull_secrets || self.tls_secret.is_some() || self.register.is_some();
@@ -140,6 +171,7 @@ impl Serve {
             }
         };
         config.policies_of = cluster.clone().filter(|_| self.from_cluster);
+        config.events = cluster.clone().filter(|_| self.from_cluster);
         config.pull_secrets = cluster.clone().filter(|_| self.pull_secrets);
         config.sharing = cluster
             .filter(|_| self.tls_secret.is_some() || self.register.is_some())
@@ -148,9 +180,9 @@ impl Serve {
                 secret,
                 configurations: self.register.clone(),
             });
-        config.trust_root = trust_source(context, self.trusted_root)?;
+        config.trust_root = trust_source(context, self.trusted_root.clone())?;
         config.open_keys = Some(keys::open_keys());
-        self.holding.apply(&mut config, &self.tls_dir);
+        self.holding.clone().apply(&mut config, &self.tls_dir);
         if self.allow_unmatched {
             config.no_match = NoMatch::Allow;
         }
@@ -164,34 +196,7 @@ impl Serve {
             };
             Failure::new(exit, error.code(), chain(&error))
         })?;
-        let none_yet = |folder: &PathBuf| policy_files(folder).is_ok_and(|files| files.is_empty());
-        if let Some(folder) = self
-            .policies
-            .as_ref()
-            .filter(|_| !self.allow_unmatched && !self.from_cluster)
-            && none_yet(folder)
-        {
-            context.output.warn(&format!(
-                "no policy is in {} yet: every image is denied",
-                folder.display()
-            ));
-        }
-        let from = match (&self.policies, self.from_cluster) {
-            (Some(folder), false) => folder.display().to_string(),
-            (Some(folder), true) => format!("{} and of the cluster", folder.display()),
-            (None, _) => "the cluster".to_owned(),
-        };
-        context.output.result(
-            &format!(
-                "admission webhook at https://{} with the policies in {from}; stop it with Ctrl-C\n  register it: proofmark admission install --ca {}",
-                server.address(),
-                self.tls_dir.join("ca.crt").display(),
-            ),
-            &json!({
-                "address": server.address(), "policies": self.policies, "fromCluster": self.from_cluster,
-                "ca": self.tls_dir.join("ca.crt"),
-            }),
-        );
+        self.say(context, server.address());
         until_stopped().await;
         server.stop().await;
         Ok(())

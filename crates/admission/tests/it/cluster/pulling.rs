@@ -18,13 +18,15 @@ struct Teams {
 
 impl Teams {
     async fn new(namespace: &str) -> Option<Self> {
+        Self::with(namespace, |world| world.policy("release", "")).await
+    }
+
+    async fn with(namespace: &str, policy: impl FnOnce(&World) -> (String, String)) -> Option<Self> {
         let site = Site::new(namespace).await?;
         let world = World::private("puller", "s3cret").await;
         let cluster = site.cluster.clone();
         let webhook = world
-            .webhook(&[world.policy("release", "")], |config| {
-                config.pull_secrets = Some(cluster)
-            })
+            .webhook(&[policy(&world)], |config| config.pull_secrets = Some(cluster))
             .await;
         site.register(&webhook, &Kinds::default()).await;
         Some(Self { site, world, webhook })
@@ -161,4 +163,28 @@ async fn a_secret_is_for_its_host_and_what_it_finds_is_judged_like_anything_else
     }
     let unsigned = teams.world.image("evil:1.0");
     assert_denied(teams.try_pod("pull-host-a", &unsigned, &["pull"]).await, "unsigned");
+}
+
+/// Policies over whole objects gather for themselves what no other policy needed.
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_over_whole_objects_see_with_the_pods_secrets_too() {
+    let of = |world: &World| world.validating("whole", crate::object_policies::SIGNED);
+    let Some(teams) = Teams::with("pull-whole", of).await else {
+        return;
+    };
+    let (image, _) = teams.world.signed("private").await;
+    teams.world.push("evil", "1.0", "evil").await;
+    teams.team("pull-whole-a", Some("s3cret")).await;
+    teams.team("pull-whole-b", None).await;
+    teams.try_pod("pull-whole-a", &image, &["pull"]).await.unwrap();
+    let unsigned = teams.world.image("evil:1.0");
+    assert_denied(
+        teams.try_pod("pull-whole-a", &unsigned, &["pull"]).await,
+        "validation-failed",
+    );
+    let error = teams
+        .try_pod("pull-whole-b", &image, &["pull"])
+        .await
+        .expect_err("another team's evidence");
+    assert!(error.to_string().contains("unauthorized"), "{error}");
 }

@@ -165,6 +165,55 @@ async fn a_dry_run_is_answered_alike_and_stores_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_an_event_about_who_wanted_it() {
+    let Some(site) = Site::new("events").await else { return };
+    let world = World::new().await;
+    let bad = unsigned(&world, "evil").await;
+    let cluster = site.cluster.clone();
+    let webhook = world
+        .webhook(&[world.policy("release", "")], |config| config.events = Some(cluster))
+        .await;
+    site.register(&webhook, &Kinds::default()).await;
+    let events = async || {
+        let list = site.cluster.get("/api/v1/namespaces/events/events").await.unwrap();
+        list["items"].as_array().unwrap().clone()
+    };
+    assert_denied(site.try_create(&pod_of("dry", &[&bad]), true).await, "unsigned");
+    let mut of_set = pod_of("of-set", &[&bad]);
+    of_set["metadata"]["ownerReferences"] = json!([{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1",
+        "uid": "8f1c8b6e-0000-4000-8000-000000000000", "controller": true }]);
+    for _ in 0..3 {
+        assert_denied(site.try_create(&pod_of("direct", &[&bad]), false).await, "unsigned");
+        assert_denied(site.try_create(&of_set, false).await, "unsigned");
+    }
+    until("both are told", async || events().await.len() >= 2).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let mut about: Vec<String> = events()
+        .await
+        .iter()
+        .map(|event| {
+            assert_eq!(
+                (&event["reason"], &event["type"]),
+                (&json!("ImageRefused"), &json!("Warning"))
+            );
+            assert!(event["message"].as_str().unwrap().contains("[unsigned]"), "{event}");
+            let involved = &event["involvedObject"];
+            format!(
+                "{} {}",
+                involved["kind"].as_str().unwrap(),
+                involved["name"].as_str().unwrap()
+            )
+        })
+        .collect();
+    about.sort();
+    assert_eq!(
+        about,
+        ["Pod direct", "ReplicaSet web-1"],
+        "once each, and none of the dry run"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_custom_resource_is_asked_about_when_its_images_are_known() {
     let Some(site) = Site::new("custom").await else { return };
     let world = World::new().await;

@@ -7,7 +7,7 @@ use proofmark_admission::{Config, Keeping, PeerNames};
 use proofmark_policy::Mode;
 
 /// Evidence kept, exceptions, modes
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Evidence and exceptions")]
 pub(crate) struct Holding {
     /// Folder in which evidence is kept across restarts; nobody else may write to it, and it need not be backed up
