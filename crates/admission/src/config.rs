@@ -80,6 +80,9 @@ pub struct Config {
     /// How strictly namespaces are held whatever the policies say, by name or beginning (`dev-*`); the first that matches
     /// holds.
     pub namespace_modes: Vec<(String, Mode)>,
+    /// The authority of Gatekeeper's client certificate, in PEM; with it `/gatekeeper` answers as a provider of external
+    /// data.
+    pub gatekeeper: Option<Vec<u8>>,
     /// Under whose names metrics are shown beside their own.
     pub peer_names: PeerNames,
     /// Kinds whose images are looked at.
@@ -120,6 +123,7 @@ impl Config {
             exceptions: None,
             queue: None,
             namespace_modes: Vec::new(),
+            gatekeeper: None,
             peer_names: PeerNames::default(),
             kinds: Kinds::default(),
             limits: Limits::default(),

@@ -1,4 +1,4 @@
-//! The HTTPS server: `/validate`, `/mutate`, `/metrics`, `/healthz`, `/readyz` on one port.
+//! The HTTPS server: `/validate`, `/mutate`, `/warm`, `/gatekeeper`, `/metrics`, `/healthz`, `/readyz` on one port.
 //!
 //! It bounds what it is sent (connections, bytes in memory, time), answers in the time that the API server gives, and
 //! turns whatever goes wrong inside into a denial with the request's uid. It does not authenticate the API server:
@@ -13,6 +13,12 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -28,6 +34,7 @@ use crate::cluster::status;
 use crate::config::{Clock, Config, Limits, TrustSource};
 use crate::kept::KeepingError;
 
+mod gatekeeper;
 mod http;
 mod trust;
 
@@ -85,6 +92,12 @@ pub enum StartError {
     /// The policies or the trust root cannot be used; there is nothing to fall back to at the start.
     #[error(transparent)]
     Basis(#[from] BasisError),
+    /// The authority of Gatekeeper is no certificate.
+    #[error("the authority of Gatekeeper cannot be used: {reason}")]
+    Gatekeeper {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Evidence cannot be kept where it is to be kept.
     #[error(transparent)]
     Keeping(#[from] KeepingError),
@@ -109,6 +122,7 @@ impl StartError {
             Self::TlsSettings(_) => "tls-settings",
             Self::Share(error) => error.code(),
             Self::Basis(error) => error.code(),
+            Self::Gatekeeper { .. } => "gatekeeper-authority",
             Self::Keeping(error) => error.code(),
             Self::Queue { .. } => "queue-folder",
         }
@@ -123,6 +137,8 @@ struct Shared {
     /// KiB of request bodies that may be in memory.
     body_budget: Semaphore,
     stopping: watch::Receiver<bool>,
+    /// Whether Gatekeeper may ask.
+    gatekeeper: bool,
     /// Why the last attempt to refresh the trust root failed; none if it did not.
     trust_failure: RwLock<Option<String>>,
 }
@@ -153,7 +169,7 @@ impl Server {
         if let Some(share) = &share {
             share.round(&certificates, (config.clock)()).await;
         }
-        let acceptor = acceptor(certificates.clone())?;
+        let acceptor = acceptor(certificates.clone(), config.gatekeeper.as_deref())?;
         let listen = |source| StartError::Listen {
             address: config.listen,
             source,
@@ -167,6 +183,7 @@ impl Server {
             clock: config.clock.clone(),
             body_budget: Semaphore::new(http::BODY_BUDGET_KIB),
             stopping: stopped.clone(),
+            gatekeeper: config.gatekeeper.is_some(),
             trust_failure: RwLock::default(),
         });
         shared.report_basis();
@@ -218,15 +235,38 @@ impl Server {
     }
 }
 
-fn acceptor(certificates: Arc<Certificates>) -> Result<TlsAcceptor, StartError> {
+/// API servers have no certificate to show; who shows one must have it of `gatekeeper`, the authority of Gatekeeper in PEM.
+fn acceptor(certificates: Arc<Certificates>, gatekeeper: Option<&[u8]>) -> Result<TlsAcceptor, StartError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let clients = match gatekeeper {
+        Some(pem) => clients_of(pem, provider.clone())?,
+        None => WebPkiClientVerifier::no_client_auth(),
+    };
     let mut tls = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(StartError::TlsSettings)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_cert_resolver(certificates);
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(tls)))
+}
+
+fn clients_of(pem: &[u8], provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, StartError> {
+    let unusable = |reason: String| StartError::Gatekeeper { reason };
+    let mut authorities = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+        authorities
+            .add(certificate)
+            .map_err(|error| unusable(error.to_string()))?;
+    }
+    if authorities.is_empty() {
+        return Err(unusable("expected a certificate in PEM, found none".to_owned()));
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider)
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| unusable(error.to_string()))
 }
 
 async fn accept(
@@ -281,9 +321,11 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>, mu
         Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => return tracing::debug!("TLS handshake took too long"),
     };
+    // One that is not of Gatekeeper's authority has not come so far.
+    let is_gatekeeper = stream.get_ref().1.peer_certificates().is_some();
     let service = service_fn(move |request| {
         let shared = shared.clone();
-        async move { Ok::<_, std::convert::Infallible>(http::respond(shared, request).await) }
+        async move { Ok::<_, std::convert::Infallible>(http::respond(shared, request, is_gatekeeper).await) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);

@@ -12,6 +12,7 @@ use proofmark_types::UnixTime;
 use proofmark_types::go_duration;
 
 use super::Shared;
+use super::gatekeeper::{self, ProviderRequest};
 use crate::admit::{Admission, MAX_WARMED};
 use crate::evidence::Deadline;
 use crate::review::{Answer, MAX_REVIEW_BYTES, Request, ReviewError};
@@ -60,7 +61,8 @@ impl Hook {
     }
 }
 
-pub(super) async fn respond<B>(shared: Arc<Shared>, request: HttpRequest<B>) -> Reply
+/// `is_gatekeeper`: the client has shown a certificate of Gatekeeper's authority.
+pub(super) async fn respond<B>(shared: Arc<Shared>, request: HttpRequest<B>, is_gatekeeper: bool) -> Reply
 where
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Send + 'static,
 {
@@ -68,6 +70,8 @@ where
         (&Method::POST, "/validate") => review(shared, Hook::Validate, request).await,
         (&Method::POST, "/mutate") => review(shared, Hook::Mutate, request).await,
         (&Method::POST, "/warm") => warm(shared, request).await,
+        (&Method::POST, "/gatekeeper") if shared.gatekeeper => provide(shared, request, is_gatekeeper).await,
+        (_, "/gatekeeper") if shared.gatekeeper => wrong_method("POST"),
         (&Method::GET, "/healthz") => plain(StatusCode::OK, "ok\n"),
         (&Method::GET, "/readyz") => readiness(&shared),
         (&Method::GET, "/metrics") => plain(StatusCode::OK, metrics(&shared)),
@@ -143,6 +147,32 @@ where
         StatusCode::OK,
         serde_json::json!({ "images": warmed }).to_string().into_bytes(),
     )
+}
+
+/// Answers Gatekeeper, and nobody else.
+async fn provide<B>(shared: Arc<Shared>, request: HttpRequest<B>, is_gatekeeper: bool) -> Reply
+where
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Send + 'static,
+{
+    let started = Instant::now();
+    if !is_gatekeeper {
+        return plain(
+            StatusCode::FORBIDDEN,
+            "expected a client certificate of Gatekeeper's authority\n",
+        );
+    }
+    let deadline = Deadline::after(budget(request.uri().query()));
+    let asked = match small_document::<ProviderRequest, B>(&shared, request.into_body(), deadline).await {
+        Ok(asked) => asked,
+        Err(refusal) => return refusal,
+    };
+    let (answered, all) = gatekeeper::answer(shared.clone(), asked, deadline).await;
+    let outcome = if all { "allowed" } else { "denied" };
+    shared
+        .admission
+        .metrics
+        .review("gatekeeper", "CREATE", outcome, started.elapsed());
+    json(StatusCode::OK, answered)
 }
 
 /// A document that is no review, bounded as reviews are.

@@ -11,6 +11,7 @@ mod decision_log;
 mod decisions;
 mod exceptions;
 mod fixtures;
+mod gatekeeper;
 mod kept;
 mod kept_trust;
 mod object_policies;

@@ -16,7 +16,7 @@ use proofmark_policy::NoMatch;
 use serde_json::json;
 
 use crate::args::RegistryArgs;
-use crate::context::Context;
+use crate::context::{Context, read_file};
 use crate::failure::{Exit, Failure, chain};
 use crate::keys;
 use crate::trusting;
@@ -91,6 +91,10 @@ pub(crate) struct Serve {
     /// Let images run that no policy is about, as Kyverno does (they are denied otherwise, as in policy-controller)
     #[arg(long)]
     allow_unmatched: bool,
+
+    /// Answer OPA Gatekeeper's external data on /gatekeeper, to clients with a certificate of this authority (PEM file)
+    #[arg(long, value_name = "FILE")]
+    gatekeeper_ca: Option<PathBuf>,
 
     #[command(flatten)]
     holding: holding::Holding,
@@ -183,6 +187,7 @@ impl Serve {
         config.trust_root = trust_source(context, self.trusted_root.clone())?;
         config.open_keys = Some(keys::open_keys());
         self.holding.clone().apply(&mut config, &self.tls_dir);
+        config.gatekeeper = self.gatekeeper_ca.as_deref().map(read_file).transpose()?;
         if self.allow_unmatched {
             config.no_match = NoMatch::Allow;
         }

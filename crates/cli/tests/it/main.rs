@@ -22,6 +22,7 @@ mod fixtures;
 mod folders;
 mod from_cosign;
 mod hanging;
+mod holding;
 mod inside;
 mod junk;
 mod key_places;
