@@ -62,7 +62,7 @@ pub(crate) struct PartyArgs {
     #[arg(long, value_name = "NAME", value_parser = party)]
     supplier: Option<Party>,
 
-    /// Who makes the document, beside this program: "Example Ltd <sbom@example.com>", "Example Ltd (https://example.com)", "Person: Ann <ann@example.com>"; several are all named
+    /// Who makes the document, beside this program: "Example Ltd <sbom@example.com>", "Person: Ann <ann@example.com>", or a web address in round brackets in place of the mail; several are all named
     #[arg(long, value_name = "NAME", value_parser = party)]
     author: Vec<Party>,
 }
