@@ -174,7 +174,7 @@ async fn throughput(what: &str, webhook: &Arc<Webhook>, request: &[u8]) {
 async fn cold(world: &World, images: &[Image]) {
     println!("\ncold: every image for the first time\n\n{HEAD}");
     for (milliseconds, rate, connections) in [
-        (50, 20, 4),
+        (50, 20, 32),
         (0, 500, MANY_CONNECTIONS),
         (50, 500, MANY_CONNECTIONS),
         (500, 500, MANY_CONNECTIONS),
