@@ -92,7 +92,7 @@ fn spec() -> Value {
     attestation["every"] = flag("Whether every attestation of the type must meet the condition.");
     object(
         "What images must have to run.",
-        &["match"],
+        &[],
         json!({
             "match": selection,
             "mode": words("What happens when the policy is not met.", &["enforce", "warn", "audit"]),
